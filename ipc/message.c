@@ -1,0 +1,125 @@
+#include "ipc/message.h"
+
+#include <string.h>
+
+#include "lib/util.h"
+
+/*
+ * The field rows of every message. A row knows its place by offsetof in the struct that it is a
+ * member of: inside each table's function `struct_type` is that struct.
+ */
+#define FIELD_ROW(cname, wire, type, where, need, rule, min, max, def)                                                 \
+	{#cname, wire, type, where, need, (int)(rule), (int64_t)(min), (uint64_t)(max), def, offsetof(struct_type, cname)},
+#define ASKER_ROW(cname, type, rule, max)                                                                              \
+	{#cname, #cname, type, W_NONE, OPTIONAL, (int)(rule), 0, max, 0, offsetof(struct_type, asker.cname)},
+#define MSG(name, number, senders, reply)                                                                              \
+	static const struct ipc_field *name##_rows(size_t *count)                                                      \
+	{                                                                                                              \
+		typedef struct name struct_type UNUSED;                                                                \
+		static const struct ipc_field rows[] = {
+#define OP(name, number, method, pattern, since, until, permission, effect, answer)                                    \
+	MSG(name, number, 0, 0)                                                                                        \
+	ASKER_ROW(caller, T_FD, FD_STREAM, 0)                                                                          \
+	ASKER_ROW(attested, T_STR, G_TEXT, 1023)                                                                       \
+	ASKER_ROW(listener, T_U32, 0, UINT32_MAX)                                                                      \
+	ASKER_ROW(audit_id, T_STR, G_TEXT, 64)
+#define FIELD_ FIELD_ROW
+#define END(name)                                                                                                      \
+		{0},                                                                                                   \
+		};                                                                                                     \
+		*count = ARRAY_LEN(rows) - 1;                                                                          \
+		return rows;                                                                                           \
+	}
+#include "ipc/fields-each.h"
+#include "ipc/messages.def"
+#include "ipc/fields-undef.h"
+
+/* The heads. */
+#define MSG(name, number, senders, reply)                                                                              \
+	{#name, number, senders, IPC_##reply, sizeof(struct name), NULL, 0, NULL},
+#define OP(name, number, method, pattern, since, until, permission, effect, answer)                                    \
+	{#name, number, P(apid), IPC_api_reply, sizeof(struct name), NULL, 0,                                          \
+	 &(const struct ipc_op){#method, pattern, since, until, permission, effect, answer}},
+static struct ipc_message heads[] = {
+#include "ipc/fields-none.h"
+#include "ipc/messages.def"
+#include "ipc/fields-undef.h"
+};
+
+static const struct ipc_message *index_of[ARRAY_LEN(heads)];
+static uint64_t schema_hash;
+
+static uint64_t hash_bytes(uint64_t h, const void *p, size_t n)
+{
+	const unsigned char *b = p;
+
+	for (size_t i = 0; i < n; i++)
+		h = (h ^ b[i]) * 0x100000001b3u; /* FNV-1a: a fingerprint against skew, not against an enemy */
+	return h;
+}
+
+static uint64_t hash_text(uint64_t h, const char *s)
+{
+	return hash_bytes(h, s, strlen(s) + 1);
+}
+
+static uint64_t hash_message(uint64_t h, const struct ipc_message *m)
+{
+	h = hash_text(h, m->name);
+	h = hash_bytes(h, &m->number, sizeof m->number);
+	h = hash_bytes(h, &m->senders, sizeof m->senders);
+	h = hash_bytes(h, &m->reply, sizeof m->reply);
+	for (size_t i = 0; i < m->nfields; i++) {
+		const struct ipc_field *f = &m->fields[i];
+		int64_t facts[] = {f->type, f->need, f->rule, f->min, (int64_t)f->max};
+		h = hash_text(h, f->name);
+		h = hash_bytes(h, facts, sizeof facts);
+	}
+	return h;
+}
+
+/* Before main(): the tables are complete from the first line of any daemon. */
+__attribute__((constructor)) static void complete_tables(void)
+{
+	size_t i = 0;
+
+#define MSG(name, number, senders, reply) heads[i].fields = name##_rows(&heads[i].nfields), i++;
+#define OP(name, ...)			  MSG(name, 0, 0, 0)
+#include "ipc/fields-none.h"
+#include "ipc/messages.def"
+#include "ipc/fields-undef.h"
+
+	schema_hash = 0xcbf29ce484222325u;
+	for (size_t k = 0; k < ARRAY_LEN(heads); k++) {
+		index_of[k] = &heads[k];
+		schema_hash = hash_message(schema_hash, &heads[k]);
+	}
+}
+
+const struct ipc_message *const *ipc_messages(size_t *count)
+{
+	*count = ARRAY_LEN(heads);
+	return index_of;
+}
+
+/* A few hundred rows in owner order: a two-level index by owner and count would save nothing measurable. */
+const struct ipc_message *ipc_message(uint16_t number)
+{
+	for (size_t i = 0; i < ARRAY_LEN(heads); i++)
+		if (heads[i].number == number && number)
+			return &heads[i];
+	return NULL;
+}
+
+const struct ipc_message *ipc_message_by_name(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(heads); i++)
+		if (strcmp(heads[i].name, name) == 0)
+			return &heads[i];
+	return NULL;
+}
+
+uint64_t ipc_schema_hash(void)
+{
+	return schema_hash;
+}

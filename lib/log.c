@@ -1,0 +1,146 @@
+#define _GNU_SOURCE
+#include "lib/log.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <syslog.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/util.h"
+
+#define LINE_MAX_BYTES 4096
+
+/* The process's one logger. */
+static struct {
+	const char *daemon;
+	enum log_level level;
+	enum log_sink sink;
+	int fd;
+} logger = {.daemon = "pouch", .level = LOG_LEVEL_INFO, .sink = LOG_SINK_STDERR, .fd = -1};
+
+static const char *const level_names[] = {"error", "warn", "info", "debug"};
+static const int level_priority[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
+
+static int open_datagram(const char *path, struct err *e)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd < 0)
+		return err_sys(e, -errno, "log socket");
+	snprintf(sun.sun_path, sizeof sun.sun_path, "%s", path);
+	if (connect(fd, (const struct sockaddr *)&sun, sizeof sun) < 0)
+		return err_sys(e, -errno, "connect to %s", path);
+	return STEAL_FD(fd);
+}
+
+int log_open(const char *daemon, enum log_level level, enum log_sink sink, struct err *e)
+{
+	static const char *const paths[] = {
+		[LOG_SINK_SYSLOG] = "/dev/log", [LOG_SINK_JOURNALD] = "/run/systemd/journal/socket"};
+	int fd = -1;
+
+	if (sink != LOG_SINK_STDERR) {
+		fd = open_datagram(paths[sink], e);
+		if (fd < 0)
+			return fd;
+	}
+	fd_close(&logger.fd);
+	logger.daemon = daemon;
+	logger.level = level;
+	logger.sink = sink;
+	logger.fd = fd;
+	return 0;
+}
+
+void log_set_level(enum log_level level)
+{
+	logger.level = level;
+}
+
+int log_fd(void)
+{
+	return logger.fd;
+}
+
+bool log_level_parse(const char *text, enum log_level *out)
+{
+	for (size_t i = 0; i < ARRAY_LEN(level_names); i++)
+		if (strcmp(text, level_names[i]) == 0) {
+			*out = (enum log_level)i;
+			return true;
+		}
+	return false;
+}
+
+/* A peer's words may stand in a line: quote so that one event stays one line of one field. */
+static size_t append_quoted(char *out, size_t at, size_t size, const char *text)
+{
+	for (const unsigned char *p = (const unsigned char *)text; *p && at + 6 < size; p++) {
+		if (*p == '"' || *p == '\\') {
+			out[at++] = '\\';
+			out[at++] = (char)*p;
+		} else if (*p < 0x20 || *p == 0x7f) {
+			at += (size_t)snprintf(out + at, size - at, "\\x%02x", *p);
+		} else {
+			out[at++] = (char)*p;
+		}
+	}
+	return at;
+}
+
+static size_t append_head(char *line, size_t size, enum log_level level, uint64_t rid)
+{
+	size_t at = 0;
+	int n;
+
+	if (logger.sink == LOG_SINK_STDERR) {
+		struct timespec now;
+		struct tm tm;
+		clock_gettime(CLOCK_REALTIME, &now);
+		gmtime_r(&now.tv_sec, &tm);
+		at = strftime(line, size, "time=%Y-%m-%dT%H:%M:%S", &tm);
+		n = snprintf(line + at, size - at, ".%03ldZ level=%s daemon=%s ", now.tv_nsec / 1000000,
+			     level_names[level], logger.daemon);
+	} else if (logger.sink == LOG_SINK_SYSLOG) {
+		n = snprintf(line, size, "<%d>pouch-%s[%d]: level=%s ", LOG_DAEMON | level_priority[level],
+			     logger.daemon, (int)getpid(), level_names[level]);
+	} else {
+		n = snprintf(line, size, "PRIORITY=%d\nSYSLOG_IDENTIFIER=pouch-%s\nMESSAGE=", level_priority[level],
+			     logger.daemon);
+	}
+	at += n > 0 ? (size_t)n : 0;
+	if (rid) {
+		n = snprintf(line + at, size - at, "req=%llu ", (unsigned long long)rid);
+		at += n > 0 ? (size_t)n : 0;
+	}
+	return at;
+}
+
+void log_line(enum log_level level, uint64_t rid, const char *fmt, ...)
+{
+	char line[LINE_MAX_BYTES], text[LINE_MAX_BYTES / 2];
+	int saved = errno;
+	va_list ap;
+
+	if (level > logger.level)
+		return;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+
+	size_t at = append_head(line, sizeof line - 3, level, rid);
+	memcpy(line + at, "msg=\"", 5);
+	at = append_quoted(line, at + 5, sizeof line - 2, text);
+	line[at++] = '"';
+	line[at++] = '\n';
+	if (logger.sink == LOG_SINK_STDERR)
+		(void)!write(STDERR_FILENO, line, at);
+	else
+		(void)!send(logger.fd, line, at, MSG_NOSIGNAL);
+	errno = saved;
+}
