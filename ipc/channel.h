@@ -47,6 +47,13 @@ void channel_free(struct channel *c);
  * -EBUSY when more than the cap (8 MiB) is queued, -EPIPE after closed, -EINVAL for a bug of ours.
  */
 int channel_send(struct channel *c, const struct ipc_head *head, void *msg, struct err *e);
+/* Send an encoded packet; its descriptors stay the caller's. Errors as channel_send(). */
+int channel_send_packet(struct channel *c, const struct ipc_packet *p, struct err *e);
+/* The packet that channel_send() would send, into p->bytes; for those who send without a loop. */
+int channel_encode(const struct ipc_head *head, void *msg, struct ipc_packet *p, struct err *e);
+/* One received packet taken apart: header and, on the heap, its message (free with channel_msg_free()). */
+int channel_decode(const unsigned char *bytes, size_t len, const int *fds, size_t nfds, struct ipc_head *head,
+		   void **msg, struct err *e);
 /* Bytes queued and not yet taken by the kernel. */
 size_t channel_queued(const struct channel *c);
 int channel_fd(const struct channel *c);

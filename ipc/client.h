@@ -43,7 +43,6 @@ struct ipc_call_events {
 struct ipc_call_options {
 	uint32_t deadline_ms; /* 0: none */
 	bool repeatable;      /* a MSG may be sent twice; an OP knows by its effect */
-	uint32_t credit;      /* bytes of chunks that may come at first; 0: 256 KiB */
 };
 
 /*
@@ -54,7 +53,7 @@ struct ipc_call *ipc_call(struct ipc_client *c, uint16_t number, void *msg, cons
 			  const struct ipc_call_events *events, void *arg, struct err *e);
 /* The answer is not wanted any more: no further event, CANCEL goes to the helper. */
 void ipc_call_cancel(struct ipc_call *call);
-/* Leave to send `bytes` more of chunks. */
+/* Leave to send `bytes` more of chunks; a call starts with IPC_CREDIT. Give back what has been passed on. */
 void ipc_call_credit(struct ipc_call *call, uint32_t bytes);
 /* After 101 has been written: the bytes that the client sent early. */
 void ipc_call_go(struct ipc_call *call, const void *early, size_t len);

@@ -4,13 +4,16 @@
 
 #include "ipc/message.h"
 
-/* Before ipc_encode(): dump each document that has `json` but no `raw`. The text is kept in *texts (free with ipc_docs_free). */
+/* Texts made for one sending. */
 struct ipc_texts {
 	char *text[8];
 	size_t count;
 };
+
+/* Before ipc_encode(): write each document that has `json` but no `raw` as text, which *texts keeps. */
 int ipc_docs_prepare(const struct ipc_message *m, void *msg, struct ipc_texts *texts, struct err *e);
-void ipc_docs_free(struct ipc_texts *texts);
+/* After ipc_encode(): take the texts out of the message again and free them. */
+void ipc_docs_undo(const struct ipc_message *m, void *msg, struct ipc_texts *texts);
 
 /* After ipc_decode(): parse and check each document against its schema. */
 int ipc_docs_check(const struct ipc_message *m, void *msg, struct err *e);

@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "ipc/grammar.h"
 
 #include <stdint.h>

@@ -55,6 +55,9 @@
 
 struct json_t;
 
+/* Bytes of chunks that a streamed answer may send before the first CREDIT. */
+#define IPC_CREDIT (256u << 10)
+
 /* Bytes of a message; from a decoder they live as long as the message. */
 struct ipc_bytes {
 	const char *data; /* NULL when absent; a decoder puts a NUL behind the last byte */

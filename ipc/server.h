@@ -54,13 +54,15 @@ struct ipc_server_config {
 	size_t nhandlers;
 	void *daemon;		      /* handed to handlers */
 	const struct ipc_guard *guard; /* NULL: no API operations here */
-	unsigned max_requests;	      /* in flight per peer; 0: 256 */
+	int proc_fd;		      /* /proc for ipc/caller.h, -1 without */
+	unsigned max_requests;	      /* in flight per peer; 0: 256. Beyond: "busy" (503) */
 };
 
 int ipc_server_new(struct event_base *base, const struct ipc_server_config *config, struct ipc_server **out,
 		   struct err *e);
+/* Drops all peers; requests still with a handler are cancelled, and answered into nothing. */
 void ipc_server_free(struct ipc_server *s);
-/* As the server of one connected peer (socketpair, Accept=yes worker); takes `fd`. */
+/* Serve one connected peer (a worker's fd 3, a socketpair); takes the descriptor. */
 int ipc_server_serve_fd(struct ipc_server *s, int take_fd, struct err *e);
 /* Called when the last peer has gone; for one-shot workers. */
 void ipc_server_on_idle(struct ipc_server *s, void (*fn)(void *arg), void *arg);
@@ -81,6 +83,12 @@ const struct caller *ipc_request_caller(const struct ipc_request *req);
 /* What the audit record shall name beside the message's own ids, e.g. the id of the container just created. */
 void ipc_request_object(struct ipc_request *req, const char *kind, const char *id);
 
+/* The guard's own note on the request, e.g. the digest it computed; freed with `free_fn` when the request ends. */
+void ipc_request_set_note(struct ipc_request *req, void *take_note, void (*free_fn)(void *));
+void *ipc_request_note(const struct ipc_request *req);
+/* The objects named by ipc_request_object(): the i-th, or false. */
+bool ipc_request_object_at(const struct ipc_request *req, size_t i, const char **kind, const char **id);
+
 /* Answers: exactly one of these ends the request. A request whose peer has gone is answered into nothing. */
 
 /* MSG: the reply declared in its row. `reply` is a struct of that type. */
@@ -90,6 +98,8 @@ void ipc_reply_done(struct ipc_request *req);
 void ipc_reply_json(struct ipc_request *req, int status, struct json_t *take_body);
 /* OP: `len` bytes of ready JSON text. */
 void ipc_reply_text(struct ipc_request *req, int status, const char *text, size_t len);
+/* OP: with a content type or headers of its own. */
+void ipc_reply_api(struct ipc_request *req, struct api_reply *reply);
 /* OP or MSG: what went wrong. */
 void ipc_reply_error(struct ipc_request *req, const struct err *e);
 void ipc_fail(struct ipc_request *req, int status, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

@@ -11,6 +11,14 @@
  *           ... serve on d.listen_fd ...
  *           return daemon_run(&d);                        READY=1, loop until SIGTERM
  *   }
+ *
+ * Descriptors come as systemd gives them (sd_listen_fds(3): LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES), from systemd
+ * or from pouchd. These names mean something:
+ *   config, policy   sealed memfds with the checked text of pouch.json and policy.json; without them the files are read
+ *   control          SEQPACKET connection to the supervisor: reloads come in here, its end means that the supervisor
+ *                    is gone, and the process ends too
+ *   http-N           apid: the listening socket of the config's listener N
+ *   anything else    its own listening socket (daemon) or connected socket (worker)
  */
 #ifndef POUCH_LIB_DAEMON_H
 #define POUCH_LIB_DAEMON_H
@@ -23,29 +31,73 @@
 
 struct config;
 
+#define DAEMON_FDS_MAX 72
+#define DAEMON_DEFAULT_ROOT   "/var/lib/pouch"
+#define DAEMON_DEFAULT_RUN    "/run/pouch"
+#define DAEMON_DEFAULT_CONFIG "/etc/pouch/pouch.json"
+
+/* Text of a file, with a NUL behind it. */
+struct daemon_text {
+	char *text; /* NULL: there is no such file */
+	size_t len;
+};
+
+struct daemon_fd {
+	char name[32];
+	int fd; /* set to -1 by who takes it */
+};
+
 struct daemon {
 	enum process_id id;
 	struct event_base *base;
 	struct config *config;	/* lib/config.h; replaced on reload */
+	struct daemon_text policy; /* policy.json, not looked into here; NULL text: the built-in policy; replaced on reload */
 	const char *root;	/* --root: state of this process is below <root>/<name> */
 	const char *run;	/* --run: sockets below <run>/ipc */
 	const char *config_path; /* --config, NULL without */
 	int root_fd;		/* <root>/<name>, opened before the sandbox (O_DIRECTORY|O_CLOEXEC), -1 for none */
-	int listen_fd;		/* fd 3 when LISTEN_FDS=1: its listening socket (daemon) or connected socket (worker) */
+	int listen_fd;		/* its listening socket (daemon) or connected socket (worker); -1 without */
 	int notify_fd;		/* connected to NOTIFY_SOCKET, -1 without */
 	int proc_fd;		/* /proc, opened before the sandbox when the profile says so, else -1 */
+	int control_fd;		/* to the supervisor, -1 without */
+	struct daemon_fd fds[DAEMON_FDS_MAX]; /* every passed descriptor, by name */
+	size_t nfds;
+	bool confined;		/* daemon_confine() is done */
+	bool stopping;
+	int exit_code;		/* of daemon_run() */
 	struct event *signals[3];
-	void (*reload)(struct daemon *d, void *arg); /* SIGHUP: the config has been read again and is good */
+	struct event *control;
+	/*
+	 * The config and the policy have been read again and are good: d->config and d->policy are the new ones. The
+	 * old config is freed after the call, so nothing may point into it any longer.
+	 */
+	void (*reload)(struct daemon *d, void *arg);
 	void (*stop)(struct daemon *d, void *arg);   /* SIGTERM: end when done by daemon_stop(); NULL: at once */
 	void *arg;
 };
 
+/*
+ * Everything up to the sandbox. --root, --run, --config, --log-level, --set KEY=VALUE; --version and --help end the
+ * process with 0. A failure is said on stderr and ends it with 1, wrong usage with 2.
+ */
 void daemon_init(struct daemon *d, enum process_id id, int argc, char **argv);
+/* Enter the process's sandbox (lib/sandbox/). A process that cannot be confined does not run. */
 void daemon_confine(struct daemon *d);
+/* READY=1, then events until daemon_stop(). Returns the exit code for main(). */
 int daemon_run(struct daemon *d);
+/* End daemon_run() after the running callback. */
 void daemon_stop(struct daemon *d);
+
+/* Borrow the passed descriptor of that name; -1 when there is none. */
+int daemon_fd(const struct daemon *d, const char *name);
 
 /* Path of another process's socket as this process sees it (static storage). */
 const char *daemon_socket_path(const struct daemon *d, enum process_id peer);
+
+/*
+ * Create (when missing) and open <root>/<name of id>, mode 0700, owned by the ids that the process runs with.
+ * Returns the descriptor or -errno.
+ */
+int daemon_state_dir(const char *root, enum process_id id, uid_t ids_base, struct err *e);
 
 #endif

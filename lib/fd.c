@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "lib/fd.h"
 
 #include <errno.h>

@@ -11,6 +11,8 @@
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define UNUSED	     __attribute__((unused))
+/* A large buffer that is written before it is read: not to be zeroed on each call. */
+#define UNINITIALIZED __attribute__((uninitialized))
 #define CLEANUP(fn)  __attribute__((cleanup(fn)))
 
 /* close(2) that keeps errno and takes -1; sets *fd to -1. */

@@ -79,7 +79,7 @@ $(B)/flags: FORCE
 .PHONY: FORCE
 FORCE:
 
-$(LIBRARY): $$(LIB_OBJS)
+$(LIBRARY): $(LIB_OBJS)
 	@rm -f $@
 	$(AR) rcs $@ $^
 

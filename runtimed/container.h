@@ -1,0 +1,155 @@
+/*
+ * container: the record of a container, its states, and who waits for what.
+ *
+ *   created → running ⇄ paused
+ *   running → exited | restarting → running
+ *   created, exited, dead → removing → gone (dead when removal failed; it can be tried again)
+ *
+ * The record (what it is) changes by create, rename and update and is committed before the answer. The
+ * state (what it does) follows the shims; it is stored without waiting for the disk.
+ */
+#ifndef POUCH_RUNTIMED_CONTAINER_H
+#define POUCH_RUNTIMED_CONTAINER_H
+
+#include <event2/event.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "lib/err.h"
+#include "runtimed/table.h"
+
+struct runtimed;
+struct container;
+struct exec;
+struct health;
+
+#define ID_LEN 64
+
+enum container_status {
+	CT_CREATED,
+	CT_RUNNING,
+	CT_PAUSED,
+	CT_RESTARTING,
+	CT_REMOVING,
+	CT_EXITED,
+	CT_DEAD,
+};
+
+struct container_state {
+	enum container_status status;
+	pid_t pid;		   /* of the container's first process, as the host sees it; 0 when not running */
+	int exit_code;
+	char *error;		   /* NULL: none */
+	bool oom_killed;
+	bool stopped_by_user;	   /* by stop or kill: "unless-stopped" stays down, the Pouch dialect says "stopped" */
+	int64_t started, finished; /* nanoseconds since 1970; 0: never */
+	uint32_t restart_count;
+	uint64_t exits;		   /* how often it has exited; tells a cut wait what it has missed */
+};
+
+/* Someone who waits. Called once; the waiter has left its list by then and may be freed or added again. */
+struct waiter {
+	TAILQ_ENTRY(waiter) link;
+	struct container *container; /* NULL: waits nowhere */
+	uint32_t events;	     /* CE_ bits that end the waiting */
+	void (*fn)(struct waiter *w, struct container *c, uint32_t event);
+};
+
+enum container_event {
+	CE_EXIT = 1u << 0,    /* the process has ended, whatever follows */
+	CE_STARTED = 1u << 1, /* running */
+	CE_SETTLED = 1u << 2, /* a start in flight has succeeded or failed */
+	CE_REMOVED = 1u << 3, /* gone for good; the last event */
+};
+
+TAILQ_HEAD(waiters, waiter);
+TAILQ_HEAD(container_list, container);
+TAILQ_HEAD(exec_list, exec);
+TAILQ_HEAD(attach_list, attach);
+
+struct container {
+	TAILQ_ENTRY(container) link; /* all containers, oldest first */
+	struct runtimed *rt;
+	unsigned refs;
+
+	/* The record. */
+	char id[ID_LEN + 1];
+	char *name;		/* without the slash */
+	int64_t created;
+	char *image;		/* "sha256:…" */
+	char *owner;		/* who created it, for the policy; "" when the engine does not say */
+	json_t *config;		/* ContainerConfig, merged with the image's */
+	json_t *host;		/* HostConfig, defaults filled in */
+	json_t *endpoints;	/* NetworkingConfig.EndpointsConfig as asked for */
+	json_t *mounts;		/* MountPoint objects */
+	json_t *rootfs;		/* imaged's lease: {"Lease","Layers":[…]} */
+	uint32_t range;		/* number of its id range; RANGE_NONE: host ids */
+
+	struct container_state state;
+
+	/* What is going on now; not stored. */
+	bool starting, removing;
+	bool restart_cancelled; /* stop and kill end the restart policy for this run */
+	unsigned backoff_ms;
+	struct event *restart_timer;
+	struct health *health;
+	json_t *networks; /* name → EndpointSettings of the attached ones */
+	json_t *ports;	  /* "80/tcp" → [{"HostIp","HostPort"}] as bound */
+	struct waiters waiters;
+	struct exec_list execs;
+	struct attach_list attaches; /* streams that wait for the start */
+	void *launch;		     /* the launch side's own */
+
+	char *listed; /* the list item's JSON, made when first asked for; NULL after a change */
+	size_t listed_status; /* where the words of "Status" go */
+};
+
+struct containers {
+	struct container_list all;
+	struct table by_id, by_name;
+	size_t count;
+};
+
+const char *container_status_name(enum container_status s);
+/* The reverse; -1 for an unknown word. */
+int container_status_parse(const char *name);
+
+/* A fresh record with a random id, in no list; ends by container_unref(). */
+struct container *container_new(struct runtimed *rt);
+struct container *container_ref(struct container *c);
+void container_unref(struct container *c);
+
+/* "id[0..11]": how a container is called in logs and as default host name. */
+const char *container_short(const struct container *c, char out[13]);
+
+/* Runs or is paused: has a process. */
+static inline bool container_alive(const struct container *c)
+{
+	return c->state.status == CT_RUNNING || c->state.status == CT_PAUSED;
+}
+/* Docker's State.Running, which stays true between a failed run and its restart. */
+static inline bool container_running(const struct container *c)
+{
+	return container_alive(c) || c->state.status == CT_RESTARTING;
+}
+
+/* Set or clear (NULL) the error text. */
+void container_set_error(struct container *c, const char *text);
+/* Something that list or inspect shows has changed: store the state, drop the rendered form. */
+void container_changed(struct container *c);
+
+void container_wait(struct container *c, struct waiter *w, uint32_t events,
+		    void (*fn)(struct waiter *w, struct container *c, uint32_t event));
+void waiter_cancel(struct waiter *w);
+/* Tell those who wait for `event`. */
+void container_notify(struct container *c, uint32_t event);
+
+/* Members of the record, by name; NULL, 0 or false when absent. */
+const char *json_text(const json_t *o, const char *key);
+int64_t json_int(const json_t *o, const char *key);
+bool json_true_at(const json_t *o, const char *key);
+
+#endif
