@@ -7,9 +7,11 @@
 
 #include <errno.h>
 #include <jansson.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "ipc/channel.h"
@@ -234,7 +236,8 @@ static void test_sync(void **state)
 	void *reply = NULL;
 	struct service_status msg = {};
 
-	if (fork() == 0) {
+	pid_t server = fork();
+	if (server == 0) {
 		event_reinit(w->base);
 		event_base_dispatch(w->base);
 		_exit(0);
@@ -247,6 +250,8 @@ static void test_sync(void **state)
 	assert_true(ipc_call_sync(PROC_runtimed, w->path, -1, IPC_service_status, &msg, 5000, &reply, &e) < 0);
 	/* uid 0 is not apid's uid */
 	assert_true(ipc_call_sync(PROC_apid, w->path, -1, IPC_service_status, &msg, 5000, &reply, &e) < 0);
+	kill(server, SIGKILL);
+	waitpid(server, NULL, 0);
 }
 
 /* covers S-84: noise costs the peer its connection, the server lives. */
