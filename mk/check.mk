@@ -1,4 +1,4 @@
-# Tests. Unit tests: tests/unit/test_X.c links the library; tests/unit/SERVICE/test_X.c links that service's objects too.
+# Tests. Unit tests: tests/unit/test_X.c links the library; tests/unit/PROGRAM/test_X.c links that program's objects too.
 
 UNIT_SRCS := $(wildcard tests/unit/test_*.c) $(wildcard tests/unit/*/test_*.c)
 UNIT_BINS := $(patsubst %.c,$(B)/%,$(UNIT_SRCS))
@@ -14,3 +14,38 @@ $(UNIT_BINS): $(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $$(call unit_objects,te
 .PHONY: unit
 unit: $(UNIT_BINS)	## build and run the unit tests
 	tests/run-unit $(UNIT_BINS)
+
+# T=tests/integration/test_x.py runs one file; PYTEST_ARGS go to pytest.
+T ?= tests/integration tests/privilege
+
+.PHONY: integration
+integration: all	## run the integration tests on a real engine
+	POUCH_BUILD=$(abspath $(B)) python3 -m pytest -q -p no:cacheprovider $(PYTEST_ARGS) $(wildcard $(T))
+
+.PHONY: packages
+packages:
+	tools/install-packages build run demo test lint
+
+.PHONY: check
+check: packages	## install what is needed, build, run every test
+	tests/run-all
+
+.PHONY: check-long
+check-long: packages	## the same with the long versions of fuzz, chaos and soak
+	LONG=1 tests/run-all
+
+.PHONY: demo
+demo:	## install what is needed, build, run a first container, show its output, stop
+	tools/install-packages build run demo
+	$(MAKE) --no-print-directory -s all
+	tools/demo $(B)
+
+.PHONY: bench
+bench:	## measure side by side with dockerd, podman and bare crun
+	tools/install-packages build run demo test bench
+	$(MAKE) --no-print-directory -s all
+	bench/run $(B)
+
+.PHONY: lint
+lint:	## layout, static analysis, manual pages
+	tools/lint
