@@ -61,6 +61,9 @@ CPPFLAGS := -I. -I$(B)/gen -D_GNU_SOURCE $(DEFS)
 CFLAGS   := -std=gnu17 $(OPT) $(WARN) $(HARD) -fmacro-prefix-map=$(CURDIR)=. -fno-common -ffunction-sections -fdata-sections
 LDFLAGS  := $(LINK_HARD) -Wl,--gc-sections
 
+# V=1 shows whole commands.
+QUIET = $(if $(V),,@printf '  %-5s %s\n' $(1) $@;)
+
 objects = $(patsubst %.c,$(B)/obj/%.o,$(wildcard $(addsuffix /*.c,$(1))))
 
 LIB_DIRS := lib lib/sandbox ipc ipc/schema
@@ -70,7 +73,7 @@ PROGRAM_FILES := $(foreach p,$(PROGRAMS),$(if $(wildcard $(DIRS_$(p))/*.c),$(B)/
 
 $(B)/obj/%.o: %.c $(B)/flags
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CPPFLAGS_$(firstword $(subst /, ,$*))) $(CFLAGS) -MMD -MP -c -o $@ $<
+	$(call QUIET,CC)$(CC) $(CPPFLAGS) $(CPPFLAGS_$(firstword $(subst /, ,$*))) $(CFLAGS) -MMD -MP -c -o $@ $<
 
 # A change of flags rebuilds; the file changes only when they do.
 $(B)/flags: FORCE
@@ -81,7 +84,7 @@ FORCE:
 
 $(LIBRARY): $(LIB_OBJS)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call QUIET,AR)$(AR) rcs $@ $^
 
 # The version is compiled into one object, so that a new commit rebuilds one object.
 $(B)/obj/lib/version.o: CPPFLAGS += -DPOUCH_VERSION='"$(VERSION)"' -DPOUCH_COMMIT='"$(COMMIT)"' -DPOUCH_STAMP=$(STAMP)
@@ -93,7 +96,7 @@ $(B)/stamp: FORCE
 .SECONDEXPANSION:
 define program_rule
 $(B)/$(1): $$$$(call objects,$$(DIRS_$(1))) $$(EXTRA_OBJS_$(1)) $$(LIBRARY)
-	$$(CC) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$(filter %.o %.a,$$^) $$(LIBS_$(1))
+	$$(call QUIET,LINK)$$(CC) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$(filter %.o %.a,$$^) $$(LIBS_$(1))
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program_rule,$(p))))
 

@@ -9,7 +9,7 @@ unit_objects = $(if $(filter $(PROGRAMS),$(call unit_program,$(1))),$(filter-out
 
 $(UNIT_BINS): $(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $$(call unit_objects,tests/unit/$$*) $$(EXTRA_OBJS_$$(call unit_program,tests/unit/$$*)) $$(LIBRARY)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS_$(call unit_program,tests/unit/$*)) -lcmocka $(EVENT) -lseccomp -lsqlite3 -lcrypto
+	$(call QUIET,LINK)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(LIBS_$(call unit_program,tests/unit/$*)) -lcmocka $(EVENT) -lseccomp -lsqlite3 -lcrypto
 
 .PHONY: unit
 unit: $(UNIT_BINS)	## build and run the unit tests
