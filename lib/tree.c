@@ -3,12 +3,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <search.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "lib/util.h"
@@ -30,9 +32,12 @@ static bool is_dots(const char *name)
 	return name[0] == '.' && (!name[1] || (name[1] == '.' && !name[2]));
 }
 
+/* Never onto another mount: what is mounted in a tree is not the tree's. */
 static int open_dir(int dir, const char *name, DIR **out)
 {
-	int fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+			       .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_XDEV};
+	int fd = (int)syscall(SYS_openat2, dir, name, &how, sizeof how);
 
 	if (fd < 0)
 		return -errno;
@@ -64,6 +69,8 @@ static int remove_content(struct removal *r, int dir, const char *name, unsigned
 
 	if (rc == -ENOENT)
 		return 0;
+	if (rc == -EXDEV)
+		return err_set(r->e, -EBUSY, "remove %s: something is mounted on it", name);
 	if (rc < 0)
 		return err_sys(r->e, rc, "open %s", name);
 	while (errno = 0, (entry = readdir(d))) {
@@ -169,7 +176,7 @@ static int measure_entry(struct measure *m, int dir, const char *name, unsigned 
 		return 0;
 	int rc = open_dir(dir, name, &d);
 	if (rc < 0)
-		return rc == -ENOENT ? 0 : err_sys(m->e, rc, "open %s", name);
+		return rc == -ENOENT || rc == -EXDEV ? 0 : err_sys(m->e, rc, "open %s", name);
 	while ((entry = readdir(d))) {
 		if (m->stop && *m->stop)
 			return err_set(m->e, -ECANCELED, "stopped");

@@ -5,10 +5,14 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <event2/event.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/jobs.h"
@@ -36,7 +40,8 @@ static int teardown(void **state)
 	ssize_t n = readlink(link, path, sizeof path - 1);
 	assert_true(n > 0);
 	path[n] = '\0';
-	assert_int_equal(tree_remove(AT_FDCWD, path, NULL, &e), 0);
+	AUTO_CLOSE int tmp = open("/tmp", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+	assert_int_equal(tree_remove(tmp, path + strlen("/tmp/"), NULL, &e), 0);
 	close(*dir);
 	free(dir);
 	return 0;
@@ -84,6 +89,31 @@ static void test_remove_deep(void **state)
 	close(level);
 	assert_int_equal(tree_remove(dir, "a", NULL, &e), 0);
 	assert_int_equal(faccessat(dir, "a", F_OK, AT_SYMLINK_NOFOLLOW), -1);
+}
+
+static void test_remove_stays_out_of_mounts(void **state)
+{
+	int dir = *(int *)*state, status;
+	pid_t child = fork();
+
+	if (child == 0) {
+		struct err e;
+		char path[64];
+
+		mkdirat(dir, "tree", 0700);
+		mkdirat(dir, "tree/mounted", 0700);
+		snprintf(path, sizeof path, "/proc/self/fd/%d/tree/mounted", dir);
+		if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+		    mount("tmpfs", path, "tmpfs", 0, NULL))
+			_exit(77);
+		AUTO_CLOSE int mounted = open(path, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
+		put(mounted, "canary", 1);
+		bool ok = tree_remove(dir, "tree", NULL, &e) == -EBUSY && faccessat(mounted, "canary", F_OK, 0) == 0;
+		umount2(path, MNT_DETACH);
+		_exit(ok ? 0 : 1);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
 }
 
 static void test_size_counts_links_once(void **state)
@@ -164,6 +194,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_remove_keeps_what_links_point_to, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_remove_deep, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_remove_stays_out_of_mounts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_size_counts_links_once, setup, teardown),
 		cmocka_unit_test(test_jobs_run_in_order),
 	};
