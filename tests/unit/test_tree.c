@@ -30,16 +30,23 @@ static int setup(void **state)
 	return 0;
 }
 
+static void path_of(int fd, char *path, size_t size)
+{
+	char link[64];
+
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	ssize_t n = readlink(link, path, size - 1);
+	assert_true(n > 0);
+	path[n] = '\0';
+}
+
 static int teardown(void **state)
 {
 	int *dir = *state;
-	char path[256], link[64];
+	char path[256];
 	struct err e;
 
-	snprintf(link, sizeof link, "/proc/self/fd/%d", *dir);
-	ssize_t n = readlink(link, path, sizeof path - 1);
-	assert_true(n > 0);
-	path[n] = '\0';
+	path_of(*dir, path, sizeof path);
 	AUTO_CLOSE int tmp = open("/tmp", O_DIRECTORY | O_RDONLY | O_CLOEXEC);
 	assert_int_equal(tree_remove(tmp, path + strlen("/tmp/"), NULL, &e), 0);
 	close(*dir);
@@ -98,12 +105,16 @@ static void test_remove_stays_out_of_mounts(void **state)
 
 	if (child == 0) {
 		struct err e;
-		char path[64];
+		char path[300];
 
 		mkdirat(dir, "tree", 0700);
 		mkdirat(dir, "tree/mounted", 0700);
-		snprintf(path, sizeof path, "/proc/self/fd/%d/tree/mounted", dir);
-		if (unshare(CLONE_NEWNS) || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+		path_of(dir, path, sizeof path);
+		if (unshare(CLONE_NEWNS))
+			_exit(77);
+		dir = open(path, O_DIRECTORY | O_RDONLY | O_CLOEXEC); /* as the new namespace has it */
+		strcat(path, "/tree/mounted");
+		if ( mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
 		    mount("tmpfs", path, "tmpfs", 0, NULL))
 			_exit(77);
 		AUTO_CLOSE int mounted = open(path, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
