@@ -29,21 +29,21 @@ struct config_texts {
 	struct config_##name {                                                                                         \
 		const char *key; /* its name in a MAP, NULL in a LIST */
 #define SETTING(type, cname, key, when, def, min, max, rule, doc) CONFIG_MEMBER_##type(cname, rule)
-#define CONFIG_MEMBER_FLAG(n, rule)   bool n;
-#define CONFIG_MEMBER_NUMBER(n, rule) uint32_t n;
-#define CONFIG_MEMBER_SIZE(n, rule)   uint64_t n;	 /* bytes */
-#define CONFIG_MEMBER_TIME(n, rule)   uint32_t n;	 /* milliseconds */
-#define CONFIG_MEMBER_TEXT(n, rule)   const char *n; /* never NULL; "" when not set */
-#define CONFIG_MEMBER_PATH(n, rule)   const char *n; /* never NULL; absolute, or "" when not set */
-#define CONFIG_MEMBER_MODE(n, rule)   mode_t n;
-#define CONFIG_MEMBER_CHOICE(n, rule) unsigned n; /* the enum that belongs to the words */
-#define CONFIG_MEMBER_TEXTS(n, rule)  struct config_texts n;
-#define CONFIG_MEMBER_LIST(n, rule)                                                                                    \
+#define CONFIG_MEMBER_FLAG(member, rule)   bool member;
+#define CONFIG_MEMBER_NUMBER(member, rule) uint32_t member;
+#define CONFIG_MEMBER_SIZE(member, rule)   uint64_t member;	 /* bytes */
+#define CONFIG_MEMBER_TIME(member, rule)   uint32_t member;	 /* milliseconds */
+#define CONFIG_MEMBER_TEXT(member, rule)   const char *member; /* never NULL; "" when not set */
+#define CONFIG_MEMBER_PATH(member, rule)   const char *member; /* never NULL; absolute, or "" when not set */
+#define CONFIG_MEMBER_MODE(member, rule)   mode_t member;
+#define CONFIG_MEMBER_CHOICE(member, rule) unsigned member; /* the enum that belongs to the words */
+#define CONFIG_MEMBER_TEXTS(member, rule)  struct config_texts member;
+#define CONFIG_MEMBER_LIST(member, rule)                                                                                    \
 	struct {                                                                                                       \
 		struct config_##rule *v;                                                                               \
 		size_t n;                                                                                              \
-	} n;
-#define CONFIG_MEMBER_MAP(n, rule) CONFIG_MEMBER_LIST(n, rule)
+	} member;
+#define CONFIG_MEMBER_MAP(member, rule) CONFIG_MEMBER_LIST(member, rule)
 #define END_OBJECT(name)                                                                                               \
 	}                                                                                                              \
 	;
@@ -108,7 +108,9 @@ struct config_row {
 	enum config_when when;
 	const char *def; /* as a user would write it after `--set key=`; NULL: derived from the root */
 	uint64_t min, max;
-	const void *rule; /* TEXT, TEXTS: struct config_rule; CHOICE: NULL-ended words; LIST, MAP: struct config_object */
+	const struct config_rule *rule;			  /* TEXT, TEXTS; NULL: any */
+	const char *const *words;			  /* CHOICE: NULL-ended */
+	const struct config_object *(*object)(void);	  /* LIST, MAP: of what */
 	const char *doc;
 	size_t offset;
 };

@@ -15,8 +15,9 @@
  * Descriptors come as systemd gives them (sd_listen_fds(3): LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES), from systemd
  * or from pouchd. These names mean something:
  *   config, policy   sealed memfds with the checked text of pouch.json and policy.json; without them the files are read
- *   control          SEQPACKET connection to the supervisor: reloads come in here, its end means that the supervisor
- *                    is gone, and the process ends too
+ *   control          SEQPACKET connection to the supervisor: service_reload and service_status (ipc/common.def) come
+ *                    in here; its end means that the supervisor is gone, and the process ends too
+ *   lock             the lock of the root: held until the last process that has it has ended
  *   http-N           apid: the listening socket of the config's listener N
  *   anything else    its own listening socket (daemon) or connected socket (worker)
  */
@@ -28,8 +29,10 @@
 
 #include "ipc/process.h"
 #include "lib/err.h"
+#include "lib/sandbox/sandbox.h"
 
 struct config;
+struct channel;
 
 #define DAEMON_FDS_MAX 72
 #define DAEMON_DEFAULT_ROOT   "/var/lib/pouch"
@@ -55,18 +58,21 @@ struct daemon {
 	const char *root;	/* --root: state of this process is below <root>/<name> */
 	const char *run;	/* --run: sockets below <run>/ipc */
 	const char *config_path; /* --config, NULL without */
+	const char *const *sets; /* --set, for the next reading of the file */
+	size_t nsets;
 	int root_fd;		/* <root>/<name>, opened before the sandbox (O_DIRECTORY|O_CLOEXEC), -1 for none */
 	int listen_fd;		/* its listening socket (daemon) or connected socket (worker); -1 without */
 	int notify_fd;		/* connected to NOTIFY_SOCKET, -1 without */
 	int proc_fd;		/* /proc, opened before the sandbox when the profile says so, else -1 */
-	int control_fd;		/* to the supervisor, -1 without */
+	int control_fd;		/* to the supervisor, -1 without; daemon_run() takes it */
 	struct daemon_fd fds[DAEMON_FDS_MAX]; /* every passed descriptor, by name */
 	size_t nfds;
+	struct sandbox_report sandbox; /* what daemon_confine() has made; for service_state */
 	bool confined;		/* daemon_confine() is done */
 	bool stopping;
 	int exit_code;		/* of daemon_run() */
 	struct event *signals[3];
-	struct event *control;
+	struct channel *control;
 	/*
 	 * The config and the policy have been read again and are good: d->config and d->policy are the new ones. The
 	 * old config is freed after the call, so nothing may point into it any longer.
@@ -91,12 +97,18 @@ void daemon_stop(struct daemon *d);
 /* Borrow the passed descriptor of that name; -1 when there is none. */
 int daemon_fd(const struct daemon *d, const char *name);
 
+/* Does the process keep state, in a directory of its own below the root? */
+bool daemon_has_state(enum process_id id);
+
+/* What is to be said about this process: {"Name","Pid","Sandbox":{…}}; a fresh reference. */
+struct json_t *daemon_state_json(const struct daemon *d);
+
 /* Path of another process's socket as this process sees it (static storage). */
 const char *daemon_socket_path(const struct daemon *d, enum process_id peer);
 
 /*
  * Create (when missing) and open <root>/<name of id>, mode 0700, owned by the ids that the process runs with.
- * Returns the descriptor or -errno.
+ * Returns the descriptor or -errno; -EPERM when the directory is somebody else's, as after a change of ids.base.
  */
 int daemon_state_dir(const char *root, enum process_id id, uid_t ids_base, struct err *e);
 
