@@ -1,10 +1,12 @@
 #include "ipc/grammar.h"
 
+#include <arpa/inet.h>
 #include <stdint.h>
 #include <string.h>
 
-#define DIGIT "0123456789"
-#define ALNUM "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" DIGIT
+#define DIGIT  "0123456789"
+#define LETTER "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define ALNUM  LETTER DIGIT
 #define HEX   DIGIT "abcdef"
 #define GRAPH ALNUM "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 
@@ -110,6 +112,118 @@ static bool grammar_abs_path(const char *text, size_t len)
 static bool grammar_base64(const char *text, size_t len)
 {
 	return all_in(text, len, ALNUM "+/-_=");
+}
+
+/* Length of a decimal number of at most `max` at the beginning of text, 0 when there is none. */
+static size_t leading_number(const char *text, size_t len, unsigned max)
+{
+	unsigned value = 0;
+	size_t n = 0;
+
+	while (n < len && n < 9 && text[n] >= '0' && text[n] <= '9')
+		value = value * 10 + (unsigned)(text[n++] - '0');
+	return value <= max ? n : 0;
+}
+
+static bool grammar_port(const char *text, size_t len)
+{
+	static const char *const protocols[] = {"", "/tcp", "/udp", "/sctp"};
+	size_t at = leading_number(text, len, 65535);
+
+	if (at == 0)
+		return false;
+	if (at < len && text[at] == '-') {
+		size_t more = leading_number(text + at + 1, len - at - 1, 65535);
+		if (more == 0)
+			return false;
+		at += 1 + more;
+	}
+	for (size_t i = 0; i < 4; i++)
+		if (strlen(protocols[i]) == len - at && memcmp(protocols[i], text + at, len - at) == 0)
+			return true;
+	return false;
+}
+
+/* A device number or '*'. */
+static size_t leading_device(const char *text, size_t len)
+{
+	return len && text[0] == '*' ? 1 : leading_number(text, len, 0xfffff);
+}
+
+static bool grammar_device_rule(const char *text, size_t len)
+{
+	if (len < 7 || !all_in(text, 1, "abc") || text[1] != ' ')
+		return false;
+	size_t at = 2, n = leading_device(text + at, len - at);
+	if (n == 0 || at + n >= len || text[at + n] != ':')
+		return false;
+	at += n + 1;
+	n = leading_device(text + at, len - at);
+	if (n == 0 || at + n >= len || text[at + n] != ' ')
+		return false;
+	at += n + 1;
+	return len - at >= 1 && len - at <= 3 && all_in(text + at, len - at, "rwm");
+}
+
+static bool is_address(int family, const char *text, size_t len)
+{
+	char copy[INET6_ADDRSTRLEN];
+	struct in6_addr address;
+
+	if (len >= sizeof copy)
+		return false;
+	memcpy(copy, text, len);
+	copy[len] = '\0';
+	return strlen(copy) == len && inet_pton(family, copy, &address) == 1;
+}
+
+static bool grammar_ipv4(const char *text, size_t len)
+{
+	return is_address(AF_INET, text, len);
+}
+
+static bool grammar_ipv6(const char *text, size_t len)
+{
+	return is_address(AF_INET6, text, len);
+}
+
+static bool grammar_ip(const char *text, size_t len)
+{
+	return grammar_ipv4(text, len) || grammar_ipv6(text, len);
+}
+
+static bool grammar_cidr(const char *text, size_t len)
+{
+	const char *slash = memchr(text, '/', len);
+
+	if (!slash)
+		return false;
+	size_t address = (size_t)(slash - text), bits = len - address - 1;
+	if (bits == 0 || bits > 3)
+		return false;
+	return (grammar_ipv4(text, address) && leading_number(slash + 1, bits, 32) == bits) ||
+	       (grammar_ipv6(text, address) && leading_number(slash + 1, bits, 128) == bits);
+}
+
+static bool grammar_mac(const char *text, size_t len)
+{
+	if (len != 17)
+		return false;
+	for (size_t i = 0; i < len; i++)
+		if (i % 3 == 2 ? text[i] != ':' && text[i] != '-' : !all_in(text + i, 1, HEX "ABCDEF"))
+			return false;
+	return true;
+}
+
+/* What an OCI runtime takes as orders rather than as remarks stays the engine's. */
+static bool grammar_annotation(const char *text, size_t len)
+{
+	static const char *const ours[] = {"run.oci.", "org.systemd.property."};
+
+	for (size_t i = 0; i < 2; i++)
+		if (len >= strlen(ours[i]) && memcmp(text, ours[i], strlen(ours[i])) == 0)
+			return false;
+	return grammar_text(text, len);
 }
 
 static const struct {
