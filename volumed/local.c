@@ -1,0 +1,287 @@
+#include "volumed/local.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/stat.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/log.h"
+#include "lib/tree.h"
+#include "lib/util.h"
+
+struct local {
+	int volumes, trash; /* directories */
+	char *path;
+	struct jobs *jobs;
+	unsigned long trashed; /* names given below trash/ */
+};
+
+/* ---- deletions ---- */
+
+struct deletion {
+	int trash; /* duplicate, the job's own */
+	char name[32];
+	struct err e;
+};
+
+static void deletion_run(void *arg, const atomic_bool *stop)
+{
+	struct deletion *d = arg;
+
+	tree_remove(d->trash, d->name, stop, &d->e);
+}
+
+static void deletion_free(void *arg)
+{
+	struct deletion *d = arg;
+
+	close(d->trash);
+	free(d);
+}
+
+static void deletion_done(void *arg)
+{
+	struct deletion *d = arg;
+
+	if (d->e.code)
+		log_error("deleting a removed volume's files: %s", d->e.text);
+	deletion_free(d);
+}
+
+static const struct job_kind deletion_kind = {.run = deletion_run, .done = deletion_done, .drop = deletion_free};
+
+static void delete_later(struct local *l, const char *name)
+{
+	struct deletion *d = XNEW(struct deletion);
+
+	d->trash = fcntl(l->trash, F_DUPFD_CLOEXEC, 3);
+	snprintf(d->name, sizeof d->name, "%s", name);
+	jobs_add(l->jobs, &deletion_kind, d);
+}
+
+static int move_to_trash(struct local *l, const char *name, struct err *e)
+{
+	char trashed[32];
+
+	do
+		snprintf(trashed, sizeof trashed, "%lu", l->trashed++);
+	while (faccessat(l->trash, trashed, F_OK, AT_SYMLINK_NOFOLLOW) == 0);
+	if (renameat(l->volumes, name, l->trash, trashed))
+		return errno == ENOENT ? 0 : err_sys(e, -errno, "remove volume %s", name);
+	if (fsync(l->volumes))
+		return err_sys(e, -errno, "sync the directory of volumes");
+	delete_later(l, trashed);
+	return 0;
+}
+
+/* ---- the room ---- */
+
+static int open_subdirectory(int state, const char *name, int *out, struct err *e)
+{
+	if (mkdirat(state, name, 0700) && errno != EEXIST)
+		return err_sys(e, -errno, "create %s", name);
+	*out = openat(state, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return *out < 0 ? err_sys(e, -errno, "open %s", name) : 0;
+}
+
+/* Calls `fn` for each entry of a directory; stops at the first failure. */
+static int each_entry(int dir, int (*fn)(void *arg, const char *name, struct err *e), void *arg, struct err *e)
+{
+	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), rc = 0;
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+
+	if (!d) {
+		rc = err_sys(e, -errno, "read a directory");
+		if (fd >= 0)
+			close(fd);
+		return rc;
+	}
+	while (rc == 0 && (entry = readdir(d)))
+		if (!str_eq(entry->d_name, ".") && !str_eq(entry->d_name, ".."))
+			rc = fn(arg, entry->d_name, e);
+	closedir(d);
+	return rc;
+}
+
+static int resume_deletion(void *arg, const char *name, struct err *e)
+{
+	(void)e;
+	delete_later(arg, name);
+	return 0;
+}
+
+int local_new(int state, const char *path, struct jobs *jobs, struct local **out, struct err *e)
+{
+	struct local *l = XNEW(struct local);
+	int rc;
+
+	l->volumes = l->trash = -1;
+	l->jobs = jobs;
+	l->path = xstrdup(path);
+	if ((rc = open_subdirectory(state, "volumes", &l->volumes, e)) < 0 ||
+	    (rc = open_subdirectory(state, "trash", &l->trash, e)) < 0 ||
+	    (rc = each_entry(l->trash, resume_deletion, l, e)) < 0) {
+		local_free(l);
+		return rc;
+	}
+	*out = l;
+	return 0;
+}
+
+void local_free(struct local *l)
+{
+	if (!l)
+		return;
+	fd_close(&l->volumes);
+	fd_close(&l->trash);
+	free(l->path);
+	free(l);
+}
+
+int local_dir(const struct local *l)
+{
+	return l->volumes;
+}
+
+char *local_path(const struct local *l, const char *name)
+{
+	return xasprintf("%s/volumes/%s/_data", l->path, name);
+}
+
+/* ---- options ---- */
+
+static const char *option(const json_t *options, const char *name)
+{
+	return json_string_value(json_object_get(options, name));
+}
+
+bool local_is_mount(const json_t *options)
+{
+	return option(options, "type") || option(options, "device") || option(options, "o");
+}
+
+int local_check_options(const json_t *options, struct err *e)
+{
+	static const char *const known[] = {"type", "device", "o"};
+	const char *key;
+	json_t *value;
+
+	json_object_foreach((json_t *)options, key, value) {
+		bool ok = false;
+
+		if (str_eq(key, "size"))
+			return err_http(e, 400, "invalid option: \"size\": quota size requested, but the file system of the volumes has "
+						"no project quota");
+		for (size_t i = 0; i < ARRAY_LEN(known); i++)
+			ok = ok || str_eq(key, known[i]);
+		if (!ok)
+			return err_http(e, 400, "invalid option: \"%.100s\"", key);
+		if (!json_is_string(value))
+			return err_http(e, 400, "invalid option: \"%s\" must be text", key);
+	}
+	if (!local_is_mount(options))
+		return 0;
+	if (!option(options, "device") || !*option(options, "device"))
+		return err_http(e, 400, "missing required option: \"device\"");
+	if (!option(options, "type") || !*option(options, "type"))
+		return err_http(e, 400, "missing required option: \"type\"");
+	return 0;
+}
+
+/* ---- directories ---- */
+
+static int make_directories(struct local *l, const char *name, struct err *e)
+{
+	AUTO_CLOSE int dir = -1;
+	AUTO_CLOSE int data = -1;
+
+	if (mkdirat(l->volumes, name, 0700))
+		return err_sys(e, -errno, "create volume %s", name);
+	dir = openat(l->volumes, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (dir < 0 || mkdirat(dir, "_data", 0755))
+		return err_sys(e, -errno, "create volume %s", name);
+	data = openat(dir, "_data", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	/* The umask is the engine's; a volume belongs to root of the container. */
+	if (data < 0 || fchmod(data, 0755) || fchown(data, 0, 0))
+		return err_sys(e, -errno, "create volume %s", name);
+	if (fsync(dir) || fsync(l->volumes))
+		return err_sys(e, -errno, "sync volume %s", name);
+	return 0;
+}
+
+int local_create(struct local *l, const char *name, struct err *e)
+{
+	int rc = move_to_trash(l, name, e);
+
+	if (rc < 0)
+		return rc;
+	rc = make_directories(l, name, e);
+	if (rc < 0)
+		move_to_trash(l, name, NULL);
+	return rc;
+}
+
+int local_remove(struct local *l, const char *name, struct err *e)
+{
+	return move_to_trash(l, name, e);
+}
+
+static int data_of(const struct local *l, const char *name)
+{
+	char path[300];
+
+	snprintf(path, sizeof path, "%s/_data", name);
+	return openat(l->volumes, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+static int found_one(void *arg, const char *name, struct err *e)
+{
+	(void)arg;
+	(void)name;
+	(void)e;
+	return -EEXIST;
+}
+
+bool local_empty(const struct local *l, const char *name)
+{
+	AUTO_CLOSE int data = data_of(l, name);
+
+	return data >= 0 && each_entry(data, found_one, NULL, NULL) == 0;
+}
+
+bool local_mounted(const struct local *l, const char *name)
+{
+	AUTO_CLOSE int data = data_of(l, name);
+	struct statx st;
+
+	return data >= 0 && statx(data, "", AT_EMPTY_PATH, 0, &st) == 0 && (st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+}
+
+struct sweep {
+	struct local *local;
+	bool (*known)(void *arg, const char *name);
+	void *arg;
+};
+
+static int sweep_one(void *arg, const char *name, struct err *e)
+{
+	struct sweep *s = arg;
+
+	if (s->known(s->arg, name))
+		return 0;
+	log_info("volume %s was never finished: its files are removed", name);
+	return move_to_trash(s->local, name, e);
+}
+
+int local_sweep(struct local *l, bool (*known)(void *arg, const char *name), void *arg, struct err *e)
+{
+	struct sweep s = {l, known, arg};
+
+	return each_entry(l->volumes, sweep_one, &s, e);
+}
