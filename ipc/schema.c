@@ -42,7 +42,7 @@ static void write_key(char *out, size_t size, const char *key)
 	size_t i;
 
 	for (i = 0; key[i] && i < 64 && i + 1 < size; i++)
-		out[i] = key[i] >= 0x20 && key[i] < 0x7f ? key[i] : '?';
+		out[i] = key[i] >= 0x20 && key[i] < 0x7f && key[i] != '"' ? key[i] : '?';
 	out[i] = '\0';
 }
 

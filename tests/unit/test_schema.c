@@ -149,7 +149,7 @@ static void test_refusals(void **state)
 		{SCH_CONTAINER_FILTERS, 47, "{\"label\":\"a\"}",
 		 "!label: expected a list of texts, or an object of booleans, not text (line 1, column 10)"},
 		{SCH_EMPTY, 47, "{\"a\":1}", "!unknown field a (line 1, column 6)"},
-		{SCH_CONTAINER_CREATE, 47, "{\"a\\u00fc\\u0022\":1}", "!unknown field [\"a???\"] (line 1, column 17)"},
+		{SCH_CONTAINER_CREATE, 47, "{\"a\\u00fc\\u0022\":1}", "!unknown field [\"a???\"] (line 1, column 18)"},
 	};
 
 	(void)state;
