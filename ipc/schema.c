@@ -2,17 +2,13 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 #include "ipc/schema/rows.h"
+#include "ipc/schema/walk.h"
 #include "lib/json.h"
 #include "lib/util.h"
-
-/* Deeper than any table; documents of SCH_ANY are not walked. */
-#define STEPS_MAX 24
-#define PATH_ROOM 512
 
 static const struct {
 	const char *name, *what;
@@ -23,168 +19,19 @@ static const struct {
 #undef SCHEMA
 };
 
-struct walk {
-	unsigned version;
-	const char *text; /* NULL when there is none to find places in */
-	size_t len;
-	struct json_step steps[STEPS_MAX];
-	size_t nsteps;
-	struct err *e;
-};
-
 static json_t *check(struct walk *w, const struct schema_field *f, json_t *in);
-
-/* ---- what went wrong, and where ---- */
-
-/* Keys come from outside: what is not printable ASCII is shown as '?', and only so much of it. */
-static void write_key(char *out, size_t size, const char *key)
-{
-	size_t i;
-
-	for (i = 0; key[i] && i < 64 && i + 1 < size; i++)
-		out[i] = key[i] >= 0x20 && key[i] < 0x7f && key[i] != '"' ? key[i] : '?';
-	out[i] = '\0';
-}
-
-static bool is_plain_key(const char *key)
-{
-	return *key && strspn(key, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == strlen(key);
-}
-
-static void write_path(const struct walk *w, char *out, size_t size)
-{
-	size_t n = 0;
-
-	out[0] = '\0';
-	for (size_t i = 0; i < w->nsteps && n + 80 < size; i++) {
-		char key[65];
-		if (!w->steps[i].key) {
-			n += (size_t)snprintf(out + n, size - n, "[%zu]", w->steps[i].index);
-			continue;
-		}
-		write_key(key, sizeof key, w->steps[i].key);
-		n += (size_t)snprintf(out + n, size - n, is_plain_key(key) ? "%s%s" : "%s[\"%s\"]",
-				      i && is_plain_key(key) ? "." : "", key);
-	}
-}
-
-__attribute__((format(printf, 3, 4))) static void *fail(struct walk *w, const char *before, const char *fmt, ...)
-{
-	char path[PATH_ROOM], why[ERR_TEXT_MAX / 2], where[64] = "";
-	struct json_place place;
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(why, sizeof why, fmt, ap);
-	va_end(ap);
-	write_path(w, path, sizeof path);
-	if (w->text && json_locate(w->text, w->len, w->steps, w->nsteps, &place))
-		snprintf(where, sizeof where, " (line %u, column %u)", place.line, place.column);
-	err_set(w->e, -EINVAL, "%s%s%s%s", before, path[0] ? path : "the document", why, where);
-	return NULL;
-}
-
-static const char *type_words(const json_t *v)
-{
-	switch (json_typeof(v)) {
-	case JSON_OBJECT:
-		return "an object";
-	case JSON_ARRAY:
-		return "a list";
-	case JSON_STRING:
-		return "text";
-	case JSON_INTEGER:
-		return "an integer";
-	case JSON_REAL:
-		return "a fraction";
-	case JSON_TRUE:
-	case JSON_FALSE:
-		return "a boolean";
-	case JSON_NULL:
-		return "null";
-	}
-	return "?";
-}
-
-static void expected_words(const struct schema_field *f, char *out, size_t size)
-{
-	size_t n = (size_t)snprintf(out, size, "one of");
-
-	for (size_t i = 0; f->words[i] && n < size; i++)
-		n += (size_t)snprintf(out + n, size - n, "%s \"%s\"", i ? "," : "", f->words[i]);
-}
-
-static void expected_integer(const struct schema_field *f, char *out, size_t size)
-{
-	if (f->max >= INT64_MAX && f->min == INT64_MIN)
-		snprintf(out, size, "an integer");
-	else if (f->max >= INT64_MAX)
-		snprintf(out, size, "an integer, at least %" PRId64, f->min);
-	else
-		snprintf(out, size, "an integer from %" PRId64 " to %" PRIu64, f->min, f->max);
-}
-
-void schema_expected(const struct schema_field *f, char *out, size_t size)
-{
-	static const char *const words[] = {
-		[S_ANY] = "an object or a list", [S_BOOL] = "true or false", [S_OBJECT] = "an object",
-		[S_MAP] = "an object",		 [S_REFUSED] = "nothing",    [S_ANSWER] = "anything",
-		[S_FILTER] = "a list of texts, or an object of booleans",
-	};
-
-	switch (f->type) {
-	case S_INT:
-		expected_integer(f, out, size);
-		break;
-	case S_TEXT:
-		snprintf(out, size, "%s of at most %" PRIu64 " bytes%s", grammar_words(f->rule), f->max,
-			 f->number_too ? ", or an integer" : "");
-		break;
-	case S_WORDS:
-		expected_words(f, out, size);
-		break;
-	case S_LIST:
-		snprintf(out, size, f->text_too ? "a list, or one text" : "a list");
-		break;
-	default:
-		snprintf(out, size, "%s", words[f->type]);
-	}
-}
-
-static void *fail_type(struct walk *w, const struct schema_field *f, const json_t *in)
-{
-	char expected[256];
-
-	schema_expected(f, expected, sizeof expected);
-	return fail(w, "", ": expected %s, not %s", expected, type_words(in));
-}
-
-/* ---- steps ---- */
-
-static bool enter(struct walk *w, const char *key, size_t index)
-{
-	if (w->nsteps == STEPS_MAX)
-		return fail(w, "", " is nested too deeply") != NULL;
-	w->steps[w->nsteps++] = (struct json_step){key, index};
-	return true;
-}
-
-static void leave(struct walk *w)
-{
-	w->nsteps--;
-}
 
 /* ---- values ---- */
 
 static json_t *check_integer(struct walk *w, const struct schema_field *f, json_t *in)
 {
 	if (!json_is_integer(in))
-		return fail_type(w, f, in);
+		return walk_fail_type(w, f, in);
 	json_int_t v = json_integer_value(in);
 	if (v < f->min || (v > 0 && (uint64_t)v > f->max)) {
 		char expected[128];
-		expected_integer(f, expected, sizeof expected);
-		return fail(w, "", ": expected %s, not %" JSON_INTEGER_FORMAT, expected, v);
+		schema_expected(f, expected, sizeof expected);
+		return walk_fail(w, "", ": expected %s, not %" JSON_INTEGER_FORMAT, expected, v);
 	}
 	return json_incref(in);
 }
@@ -194,12 +41,12 @@ static json_t *check_text(struct walk *w, const struct schema_field *f, json_t *
 	if (f->number_too && json_is_integer(in) && json_integer_value(in) >= 0)
 		return json_sprintf("%" JSON_INTEGER_FORMAT, json_integer_value(in));
 	if (!json_is_string(in))
-		return fail_type(w, f, in);
+		return walk_fail_type(w, f, in);
 	size_t len = json_string_length(in);
 	if (len > f->max)
-		return fail(w, "", ": longer than %" PRIu64 " bytes", f->max);
+		return walk_fail(w, "", ": longer than %" PRIu64 " bytes", f->max);
 	if (!grammar_check(f->rule, json_string_value(in), len))
-		return fail(w, "", ": not %s", grammar_words(f->rule));
+		return walk_fail(w, "", ": not %s", grammar_words(f->rule));
 	return json_incref(in);
 }
 
@@ -208,12 +55,12 @@ static json_t *check_words(struct walk *w, const struct schema_field *f, json_t 
 	char expected[256];
 
 	if (!json_is_string(in))
-		return fail_type(w, f, in);
+		return walk_fail_type(w, f, in);
 	for (size_t i = 0; f->words[i]; i++)
 		if (strcmp(f->words[i], json_string_value(in)) == 0)
 			return json_incref(in);
-	expected_words(f, expected, sizeof expected);
-	return fail(w, "", ": expected %s", expected);
+	schema_expected(f, expected, sizeof expected);
+	return walk_fail(w, "", ": expected %s", expected);
 }
 
 static json_t *check_list(struct walk *w, const struct schema_field *f, json_t *in)
@@ -223,18 +70,18 @@ static json_t *check_list(struct walk *w, const struct schema_field *f, json_t *
 		return only ? json_pack("[o]", only) : NULL;
 	}
 	if (!json_is_array(in))
-		return fail_type(w, f, in);
+		return walk_fail_type(w, f, in);
 	if (json_array_size(in) > f->max)
-		return fail(w, "", ": more than %" PRIu64 " elements", f->max);
+		return walk_fail(w, "", ": more than %" PRIu64 " elements", f->max);
 
 	json_t *out = json_array();
 	for (size_t i = 0; i < json_array_size(in); i++) {
-		json_t *element = enter(w, NULL, i) ? check(w, f->of, json_array_get(in, i)) : NULL;
+		json_t *element = walk_enter(w, NULL, i) ? check(w, f->of, json_array_get(in, i)) : NULL;
 		if (!element || json_array_append_new(out, element) < 0) {
 			json_decref(out);
 			return NULL;
 		}
-		leave(w);
+		walk_leave(w);
 	}
 	return out;
 }
@@ -261,17 +108,17 @@ static json_t *check_map(struct walk *w, const struct schema_field *f, json_t *i
 	json_t *value;
 
 	if (!json_is_object(in))
-		return fail_type(w, f, in);
+		return walk_fail_type(w, f, in);
 	if (json_object_size(in) > f->max)
-		return fail(w, "", ": more than %" PRIu64 " members", f->max);
+		return walk_fail(w, "", ": more than %" PRIu64 " members", f->max);
 
 	json_t *out = json_object();
 	json_object_foreach(in, key, value) {
 		json_t *element = NULL;
-		if (!enter(w, key, 0))
+		if (!walk_enter(w, key, 0))
 			goto failed;
 		if (!grammar_check(f->rule, key, strlen(key))) {
-			fail(w, "", ": the name is not %s", grammar_words(f->rule));
+			walk_fail(w, "", ": the name is not %s", grammar_words(f->rule));
 			goto failed;
 		}
 		if (json_is_null(value))
@@ -280,7 +127,7 @@ static json_t *check_map(struct walk *w, const struct schema_field *f, json_t *i
 			element = check(w, f->of, value);
 		if (!element || json_object_set_new_nocheck(out, key, element) < 0)
 			goto failed;
-		leave(w);
+		walk_leave(w);
 	}
 	return out;
 failed:
@@ -297,7 +144,7 @@ static json_t *filter_from_map(struct walk *w, const struct schema_field *f, jso
 	json_object_foreach(in, key, value) {
 		if (!json_is_boolean(value)) {
 			json_decref(out);
-			return fail_type(w, f, in);
+			return walk_fail_type(w, f, in);
 		}
 		if (json_is_true(value))
 			json_array_append_new(out, json_string_nocheck(key));
@@ -313,7 +160,7 @@ static json_t *check_filter(struct walk *w, const struct schema_field *f, json_t
 	if (json_is_object(in))
 		return filter_from_map(w, f, in);
 	if (!json_is_array(in))
-		return fail_type(w, f, in);
+		return walk_fail_type(w, f, in);
 	return check_list(w, &list, in);
 }
 
@@ -373,6 +220,14 @@ static bool is_served(const struct walk *w, const struct schema_field *f)
 	return w->version >= f->since && (!f->until || w->version <= f->until);
 }
 
+static void fail_version(struct walk *w, const struct schema_field *f)
+{
+	if (w->version < f->since)
+		walk_fail(w, "field ", " needs API version 1.%u", f->since);
+	else
+		walk_fail(w, "field ", " ended with API version 1.%u", f->until);
+}
+
 /* One member of an object into the canonical `out`. */
 static int check_member(struct walk *w, const struct schema_object *object, const char *key, json_t *value, json_t *out)
 {
@@ -382,9 +237,9 @@ static int check_member(struct walk *w, const struct schema_object *object, cons
 		if (json_is_null(value))
 			return 0;
 		if (object->filters)
-			fail(w, "invalid filter '", "'");
+			walk_fail(w, "invalid filter '", "'");
 		else
-			fail(w, "unknown field ", "%s", "");
+			walk_fail(w, "unknown field ", "%s", "");
 		return -EINVAL;
 	}
 	if (is_absent(f, value))
@@ -393,10 +248,9 @@ static int check_member(struct walk *w, const struct schema_object *object, cons
 		if (is_empty(value))
 			return 0;
 		if (f->type == S_REFUSED)
-			fail(w, "field ", " %s", f->doc);
+			walk_fail(w, "field ", " %s", f->doc);
 		else
-			fail(w, "field ", w->version < f->since ? " needs API version 1.%u" : " ended with API version 1.%u",
-			     w->version < f->since ? f->since : f->until);
+			fail_version(w, f);
 		return -EINVAL;
 	}
 	json_t *checked = check(w, f, value);
@@ -404,7 +258,7 @@ static int check_member(struct walk *w, const struct schema_object *object, cons
 		return -EINVAL;
 	if (json_object_get(out, f->name)) {
 		json_decref(checked);
-		fail(w, "field ", " is given twice, in different spellings");
+		walk_fail(w, "field ", " is given twice, in different spellings");
 		return -EINVAL;
 	}
 	return json_object_set_new_nocheck(out, f->name, checked);
@@ -416,7 +270,7 @@ static bool has_required(struct walk *w, const struct schema_object *object, jso
 		if (f->required && !json_object_get(out, f->name)) {
 			char expected[256];
 			schema_expected(f, expected, sizeof expected);
-			fail(w, "", ": \"%s\" is missing: %s", f->name, expected);
+			walk_fail(w, "", ": \"%s\" is missing: %s", f->name, expected);
 			return false;
 		}
 	for (size_t i = 0; i < ARRAY_LEN(object->parts) && object->parts[i]; i++)
@@ -431,14 +285,14 @@ static json_t *check_object(struct walk *w, const struct schema_field *f, json_t
 	json_t *value;
 
 	if (!json_is_object(in))
-		return fail_type(w, f, in);
+		return walk_fail_type(w, f, in);
 	json_t *out = json_object();
 	json_object_foreach(in, key, value) {
-		if (!enter(w, key, 0) || check_member(w, f->object, key, value, out) < 0) {
+		if (!walk_enter(w, key, 0) || check_member(w, f->object, key, value, out) < 0) {
 			json_decref(out);
 			return NULL;
 		}
-		leave(w);
+		walk_leave(w);
 	}
 	if (has_required(w, f->object, out))
 		return out;
@@ -451,9 +305,9 @@ static json_t *check(struct walk *w, const struct schema_field *f, json_t *in)
 {
 	switch (f->type) {
 	case S_ANY:
-		return json_is_object(in) || json_is_array(in) ? json_incref(in) : fail_type(w, f, in);
+		return json_is_object(in) || json_is_array(in) ? json_incref(in) : walk_fail_type(w, f, in);
 	case S_BOOL:
-		return json_is_boolean(in) ? json_incref(in) : fail_type(w, f, in);
+		return json_is_boolean(in) ? json_incref(in) : walk_fail_type(w, f, in);
 	case S_INT:
 		return check_integer(w, f, in);
 	case S_TEXT:
@@ -472,7 +326,7 @@ static json_t *check(struct walk *w, const struct schema_field *f, json_t *in)
 	case S_REFUSED:
 		break; /* dealt with by check_member() */
 	}
-	return fail_type(w, f, in);
+	return walk_fail_type(w, f, in);
 }
 
 /* ---- documents ---- */
@@ -489,7 +343,7 @@ static int check_document(struct walk *w, enum schema_id id, json_t *doc, json_t
 	if (*out)
 		return 0;
 	if (json_is_null(doc) && root->type != S_OBJECT)
-		fail_type(w, root, doc);
+		walk_fail_type(w, root, doc);
 	return -EINVAL;
 }
 

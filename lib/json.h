@@ -13,7 +13,7 @@ static inline void json_drop_(json_t **p)
 {
 	json_decref(*p);
 }
-/* A reference that drops itself when it leaves scope: AUTO_JSON json_t *doc = NULL; STEAL(doc) gives it away. */
+/* A reference that drops itself: AUTO_JSON json_t *doc = NULL; STEAL(doc) gives it away. */
 #define AUTO_JSON CLEANUP(json_drop_)
 
 /* What a text may ask the parser to build; both are checked before it allocates anything. */
@@ -28,7 +28,7 @@ struct json_bounds {
 /*
  * Parse `len` bytes of JSON (RFC 8259; any value may stand outermost): UTF-8, no NUL (neither raw nor \u0000), no key
  * twice in an object, integers within int64, nothing behind the value, all within `bounds`.
- * On success *out is a new reference. -EINVAL with what is wrong, line and column; the text quotes nothing of the input.
+ * On success *out is a new reference. -EINVAL with what is wrong, line and column; nothing of the input is quoted.
  */
 int json_parse(const char *text, size_t len, const struct json_bounds *bounds, json_t **out, struct err *e);
 

@@ -8,7 +8,9 @@
 
 #define FILTERS(o, what, ...)                                                                                          \
 	static const struct schema_object schema_##o##_object = {                                                      \
-		.name = what, .doc = "Each a list of values; an object {\"value\": true} is taken too.", .filters = true, \
+		.name = what,                                                                                          \
+		.doc = "Each a list of values; an object {\"value\": true} is taken too.",                             \
+		.filters = true,                                                                                       \
 		.fields = (const struct schema_field[]){__VA_ARGS__, {0}},                                             \
 	};                                                                                                             \
 	ROOT_OBJECT(o)

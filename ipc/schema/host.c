@@ -79,14 +79,16 @@ static const struct schema_field fields[] = {
 	LIST("GroupAdd", word, C_PLAIN, "Further groups, by name of the image or by number."),
 	FLAG("Privileged", C_SECURITY, "All that the engine itself may do: devices, capabilities, no filter."),
 	LIST("SecurityOpt", security_option, C_SECURITY,
-	     "no-new-privileges[=…], seccomp=PROFILE|unconfined, apparmor=NAME|unconfined, label=…, systempaths=unconfined."),
+	     "no-new-privileges[=…], seccomp=PROFILE|unconfined, apparmor=NAME|unconfined, label=…, "
+	     "systempaths=unconfined."),
 	LIST("MaskedPaths", path, C_SECURITY, "Paths hidden inside; null: the default ones.", .spec = IN_DOCKER),
 	LIST("ReadonlyPaths", path, C_SECURITY, "Paths read-only inside; null: the default ones.", .spec = IN_DOCKER),
 	MAP("Sysctls", G_SYSCTL, option, C_KERNEL, "Kernel parameters of the container's own namespaces."),
 	INT("OomScoreAdj", -1000, 1000, C_RESOURCE, "Preference of the kernel when memory is short."),
 
 	/* namespaces */
-	WORDS("CgroupnsMode", cgroupns_modes, C_NAMESPACE, "Cgroup namespace: its own or the host's.", .spec = IN_DOCKER,
+	WORDS("CgroupnsMode", cgroupns_modes, C_NAMESPACE, "Cgroup namespace: its own or the host's.",
+	      .spec = IN_DOCKER,
 	      .since = 41),
 	TEXT("IpcMode", G_WORD, 256, C_NAMESPACE, "none, private, shareable, host or container:NAME."),
 	TEXT("PidMode", G_WORD, 256, C_NAMESPACE, "host or container:NAME; its own when empty."),

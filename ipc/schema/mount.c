@@ -14,7 +14,8 @@ static const struct schema_object schema_bind_options_object = {
 	.name = "BindOptions",
 	.doc = "Options of a bind.",
 	.fields = (const struct schema_field[]){
-		WORDS("Propagation", propagations, C_MOUNT, "Propagation of mounts below it; rprivate when empty.", DOCKER),
+		WORDS("Propagation", propagations, C_MOUNT, "Propagation of mounts below it; rprivate when empty.",
+		      DOCKER),
 		FLAG("NonRecursive", C_MOUNT, "Without the mounts below the source.", DOCKER, .since = 40),
 		FLAG("CreateMountpoint", C_MOUNT, "Make the source when it is missing.", DOCKER, .since = 42),
 		FLAG("ReadOnlyNonRecursive", C_MOUNT, "ReadOnly does not reach the mounts below.", DOCKER, .since = 44),

@@ -1,4 +1,4 @@
-/* rows: how the tables of ipc/schema/ are written. The last arguments are members of struct schema_field: .since = 41 */
+/* rows: how the tables of ipc/schema/ are written. Last arguments set members of struct schema_field: .since = 41 */
 #ifndef POUCH_IPC_SCHEMA_ROWS_H
 #define POUCH_IPC_SCHEMA_ROWS_H
 
@@ -9,17 +9,17 @@
 #define PATH_MAX_	 4095
 #define LIST_MAX	 4096
 
-#define FLAG(n, c, d, ...)	     {.name = n, .type = S_BOOL, .class = c, .doc = d, __VA_ARGS__}
-#define INT(n, lo, hi, c, d, ...)    {.name = n, .type = S_INT, .min = lo, .max = hi, .class = c, .doc = d, __VA_ARGS__}
-#define TEXT(n, g, most, c, d, ...)  {.name = n, .type = S_TEXT, .rule = g, .max = most, .class = c, .doc = d, __VA_ARGS__}
-#define WORDS(n, w, c, d, ...)	     {.name = n, .type = S_WORDS, .words = w, .class = c, .doc = d, __VA_ARGS__}
-#define LIST(n, element, c, d, ...)  {.name = n, .type = S_LIST, .of = &element, .max = LIST_MAX, .class = c, .doc = d, __VA_ARGS__}
-#define MAP(n, g, element, c, d, ...)                                                                                  \
-	{.name = n, .type = S_MAP, .rule = g, .of = &element, .max = LIST_MAX, .class = c, .doc = d, __VA_ARGS__}
-#define OBJECT(n, o, c, d, ...)	     {.name = n, .type = S_OBJECT, .object = &schema_##o##_object, .class = c, .doc = d, __VA_ARGS__}
-#define FILTER(n, d, ...)	     {.name = n, .type = S_FILTER, .doc = d, __VA_ARGS__}
-#define ANSWER(n, d, ...)	     {.name = n, .type = S_ANSWER, .doc = d, __VA_ARGS__}
-#define REFUSED(n, d, ...)	     {.name = n, .type = S_REFUSED, .doc = d, __VA_ARGS__}
+#define ROW_(n, t, c, d, ...)	    .name = n, .type = t, .class = c, .doc = d, __VA_ARGS__
+#define FLAG(n, c, d, ...)	    {ROW_(n, S_BOOL, c, d, __VA_ARGS__)}
+#define INT(n, lo, hi, c, d, ...)   {.min = lo, .max = hi, ROW_(n, S_INT, c, d, __VA_ARGS__)}
+#define TEXT(n, g, most, c, d, ...) {.rule = g, .max = most, ROW_(n, S_TEXT, c, d, __VA_ARGS__)}
+#define WORDS(n, w, c, d, ...)	    {.words = w, ROW_(n, S_WORDS, c, d, __VA_ARGS__)}
+#define LIST(n, e, c, d, ...)	    {.of = &e, .max = LIST_MAX, ROW_(n, S_LIST, c, d, __VA_ARGS__)}
+#define MAP(n, g, e, c, d, ...)	    {.rule = g, .of = &e, .max = LIST_MAX, ROW_(n, S_MAP, c, d, __VA_ARGS__)}
+#define OBJECT(n, o, c, d, ...)	    {.object = &schema_##o##_object, ROW_(n, S_OBJECT, c, d, __VA_ARGS__)}
+#define FILTER(n, d, ...)	    {ROW_(n, S_FILTER, C_PLAIN, d, __VA_ARGS__)}
+#define ANSWER(n, d, ...)	    {ROW_(n, S_ANSWER, C_PLAIN, d, __VA_ARGS__)}
+#define REFUSED(n, d, ...)	    {ROW_(n, S_REFUSED, C_PLAIN, d, __VA_ARGS__)}
 
 #define WINDOWS_ONLY "is only for Windows"
 

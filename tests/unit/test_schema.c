@@ -50,23 +50,28 @@ static void test_canonical_form(void **state)
 	enum schema_id create = SCH_CONTAINER_CREATE;
 
 	expect(create, "{\"Image\":\"a\",\"Cmd\":\"true\"}", "{\"Cmd\":[\"true\"],\"Image\":\"a\"}");
-	expect(create, "{\"image\":\"a\",\"HOSTCONFIG\":{\"memory\":7}}", "{\"HostConfig\":{\"Memory\":7},\"Image\":\"a\"}");
+	expect(create, "{\"image\":\"a\",\"HOSTCONFIG\":{\"memory\":7}}",
+	       "{\"HostConfig\":{\"Memory\":7},\"Image\":\"a\"}");
 	expect(create, "{\"Image\":null,\"Hostname\":\"\",\"Env\":null}", "{}");
 	expect(create, "{\"StopSignal\":15}", "{\"StopSignal\":\"15\"}");
 	expect(create, "{\"Entrypoint\":[]}", "{\"Entrypoint\":[]}");
 	expect(create, "{\"Entrypoint\":[\"\"]}", "{\"Entrypoint\":[\"\"]}");
 	expect(create, "{\"ExposedPorts\":{\"80/tcp\":null}}", "{\"ExposedPorts\":{\"80/tcp\":{}}}");
 	expect(create, "{\"Labels\":{\"a\":null,\"b\":\"\"}}", "{\"Labels\":{\"a\":\"\",\"b\":\"\"}}");
-	expect(create, "{\"HostConfig\":{\"PortBindings\":{\"80/tcp\":null}}}", "{\"HostConfig\":{\"PortBindings\":{\"80/tcp\":[]}}}");
+	expect(create, "{\"HostConfig\":{\"PortBindings\":{\"80/tcp\":null}}}",
+	       "{\"HostConfig\":{\"PortBindings\":{\"80/tcp\":[]}}}");
 	expect(create, "{\"HostConfig\":{\"MemorySwappiness\":-1,\"Isolation\":\"\"}}", "{\"HostConfig\":{}}");
-	expect(create, "{\"NetworkingConfig\":{\"EndpointsConfig\":{\"n\":{\"IPAddress\":\"1.2.3.4\",\"Aliases\":[\"x\"]}}}}",
+	expect(create,
+	       "{\"NetworkingConfig\":{\"EndpointsConfig\":{\"n\":{\"IPAddress\":\"1.2.3.4\",\"Aliases\":[\"x\"]}}}}",
 	       "{\"NetworkingConfig\":{\"EndpointsConfig\":{\"n\":{\"Aliases\":[\"x\"]}}}}");
 	expect(SCH_EXEC_CREATE, "{\"Container\":\"c\",\"Cmd\":[\"a\"]}", "{\"Cmd\":[\"a\"]}");
-	expect(SCH_AUTH_CONFIG, "{\"Username\":\"u\",\"ServerAddress\":\"r\"}", "{\"serveraddress\":\"r\",\"username\":\"u\"}");
+	expect(SCH_AUTH_CONFIG, "{\"Username\":\"u\",\"ServerAddress\":\"r\"}",
+	       "{\"serveraddress\":\"r\",\"username\":\"u\"}");
 	expect(SCH_EMPTY, "", "{}");
 	expect(SCH_EMPTY, "null", "{}");
 	expect(SCH_EMPTY, "{}", "{}");
-	expect(SCH_CONTAINER_FILTERS, "{\"label\":{\"a\":true,\"b\":false},\"id\":[\"1\"]}", "{\"id\":[\"1\"],\"label\":[\"a\"]}");
+	expect(SCH_CONTAINER_FILTERS, "{\"label\":{\"a\":true,\"b\":false},\"id\":[\"1\"]}",
+	       "{\"id\":[\"1\"],\"label\":[\"a\"]}");
 	expect_same(SCH_CONTAINER_FILTERS, "{\"label!\":[\"a=b\"]}");
 	expect_same(SCH_ANY, "[1,2.5,null,{\"a\":[]}]");
 }
@@ -76,20 +81,30 @@ static void test_docker_cli(void **state)
 {
 	static const char text[] =
 		"{\"Hostname\":\"\",\"Domainname\":\"\",\"User\":\"\",\"AttachStdin\":false,\"AttachStdout\":true,"
-		"\"AttachStderr\":true,\"Tty\":false,\"OpenStdin\":false,\"StdinOnce\":false,\"Env\":null,\"Cmd\":[\"echo\",\"hi\"],"
-		"\"Image\":\"busybox\",\"Volumes\":{},\"WorkingDir\":\"\",\"Entrypoint\":null,\"OnBuild\":null,\"Labels\":{},"
+		"\"AttachStderr\":true,\"Tty\":false,\"OpenStdin\":false,\"StdinOnce\":false,\"Env\":null,\"Cmd\":["
+		"\"echo\",\"hi\"],"
+		"\"Image\":\"busybox\",\"Volumes\":{},\"WorkingDir\":\"\",\"Entrypoint\":null,\"OnBuild\":null,"
+		"\"Labels\":{},"
 		"\"HostConfig\":{\"Binds\":null,\"ContainerIDFile\":\"\",\"LogConfig\":{\"Type\":\"\",\"Config\":{}},"
-		"\"NetworkMode\":\"default\",\"PortBindings\":{},\"RestartPolicy\":{\"Name\":\"no\",\"MaximumRetryCount\":0},"
+		"\"NetworkMode\":\"default\",\"PortBindings\":{},\"RestartPolicy\":{\"Name\":\"no\","
+		"\"MaximumRetryCount\":0},"
 		"\"AutoRemove\":true,\"VolumeDriver\":\"\",\"VolumesFrom\":null,\"CapAdd\":null,\"CapDrop\":null,"
-		"\"CgroupnsMode\":\"\",\"Dns\":[],\"DnsOptions\":[],\"DnsSearch\":[],\"ExtraHosts\":null,\"GroupAdd\":null,"
-		"\"IpcMode\":\"\",\"Cgroup\":\"\",\"Links\":null,\"OomScoreAdj\":0,\"PidMode\":\"\",\"Privileged\":false,"
-		"\"PublishAllPorts\":false,\"ReadonlyRootfs\":false,\"SecurityOpt\":null,\"UTSMode\":\"\",\"UsernsMode\":\"\","
+		"\"CgroupnsMode\":\"\",\"Dns\":[],\"DnsOptions\":[],\"DnsSearch\":[],\"ExtraHosts\":null,\"GroupAdd\":"
+		"null,"
+		"\"IpcMode\":\"\",\"Cgroup\":\"\",\"Links\":null,\"OomScoreAdj\":0,\"PidMode\":\"\",\"Privileged\":"
+		"false,"
+		"\"PublishAllPorts\":false,\"ReadonlyRootfs\":false,\"SecurityOpt\":null,\"UTSMode\":\"\","
+		"\"UsernsMode\":\"\","
 		"\"ShmSize\":0,\"ConsoleSize\":[0,0],\"Isolation\":\"\",\"CpuShares\":0,\"Memory\":0,\"NanoCpus\":0,"
 		"\"CgroupParent\":\"\",\"BlkioWeight\":0,\"BlkioWeightDevice\":[],\"BlkioDeviceReadBps\":null,"
-		"\"BlkioDeviceWriteBps\":null,\"BlkioDeviceReadIOps\":null,\"BlkioDeviceWriteIOps\":null,\"CpuPeriod\":0,"
-		"\"CpuQuota\":0,\"CpuRealtimePeriod\":0,\"CpuRealtimeRuntime\":0,\"CpusetCpus\":\"\",\"CpusetMems\":\"\","
-		"\"Devices\":[],\"DeviceCgroupRules\":null,\"DeviceRequests\":null,\"KernelMemory\":0,\"KernelMemoryTCP\":0,"
-		"\"MemoryReservation\":0,\"MemorySwap\":0,\"MemorySwappiness\":-1,\"OomKillDisable\":false,\"PidsLimit\":0,"
+		"\"BlkioDeviceWriteBps\":null,\"BlkioDeviceReadIOps\":null,\"BlkioDeviceWriteIOps\":null,\"CpuPeriod\":"
+		"0,"
+		"\"CpuQuota\":0,\"CpuRealtimePeriod\":0,\"CpuRealtimeRuntime\":0,\"CpusetCpus\":\"\",\"CpusetMems\":"
+		"\"\","
+		"\"Devices\":[],\"DeviceCgroupRules\":null,\"DeviceRequests\":null,\"KernelMemory\":0,"
+		"\"KernelMemoryTCP\":0,"
+		"\"MemoryReservation\":0,\"MemorySwap\":0,\"MemorySwappiness\":-1,\"OomKillDisable\":false,"
+		"\"PidsLimit\":0,"
 		"\"Ulimits\":null,\"CpuCount\":0,\"CpuPercent\":0,\"IOMaximumIOps\":0,\"IOMaximumBandwidth\":0,"
 		"\"MaskedPaths\":null,\"ReadonlyPaths\":null},\"NetworkingConfig\":{\"EndpointsConfig\":{}}}";
 
@@ -115,8 +130,10 @@ static void test_refusals(void **state)
 		{SCH_CONTAINER_CREATE, 47, "{\"Imag\":\"a\"}", "!unknown field Imag (line 1, column 9)"},
 		{SCH_CONTAINER_CREATE, 47, "{\n \"HostConfig\": {\"Priv\": true}}",
 		 "!unknown field HostConfig.Priv (line 2, column 25)"},
-		{SCH_CONTAINER_CREATE, 47, "{\"HostConfig\":{\"Mounts\":[{\"Type\":\"bind\",\"Target\":\"/a\",\"Source\":7}]}}",
-		 "!HostConfig.Mounts[0].Source: expected a path without NUL of at most 4095 bytes, not an integer (line 1, column 64)"},
+		{SCH_CONTAINER_CREATE, 47,
+		 "{\"HostConfig\":{\"Mounts\":[{\"Type\":\"bind\",\"Target\":\"/a\",\"Source\":7}]}}",
+		 "!HostConfig.Mounts[0].Source: expected a path without NUL of at most 4095 bytes, not an integer "
+		 "(line 1, column 64)"},
 		{SCH_CONTAINER_CREATE, 47, "{\"HostConfig\":{\"Memory\":\"1g\"}}",
 		 "!HostConfig.Memory: expected an integer, at least 0, not text (line 1, column 25)"},
 		{SCH_CONTAINER_CREATE, 47, "{\"HostConfig\":{\"Memory\":1.0}}",
@@ -127,7 +144,8 @@ static void test_refusals(void **state)
 		 "!field HostConfig.CpuPercent is only for Windows (line 1, column 29)"},
 		{SCH_CONTAINER_CREATE, 47, "{\"HostConfig\":{\"Isolation\":\"hyperv\"}}",
 		 "!HostConfig.Isolation: expected one of \"default\" (line 1, column 28)"},
-		{SCH_CONTAINER_CREATE, 47, "{\"Runtime\":\"runc\"}", "!field Runtime belongs into HostConfig (line 1, column 12)"},
+		{SCH_CONTAINER_CREATE, 47, "{\"Runtime\":\"runc\"}",
+		 "!field Runtime belongs into HostConfig (line 1, column 12)"},
 		{SCH_CONTAINER_CREATE, 40, "{\"HostConfig\":{\"CgroupnsMode\":\"host\"}}",
 		 "!field HostConfig.CgroupnsMode needs API version 1.41 (line 1, column 31)"},
 		{SCH_CONTAINER_CREATE, 47, "{\"Image\":\"a\",\"image\":\"b\"}",
@@ -135,7 +153,7 @@ static void test_refusals(void **state)
 		{SCH_CONTAINER_CREATE, 47, "{\"ExposedPorts\":{\"http\":{}}}",
 		 "!ExposedPorts.http: the name is not port[-port][/tcp|/udp|/sctp] (line 1, column 25)"},
 		{SCH_CONTAINER_CREATE, 47, "{\"HostConfig\":{\"Annotations\":{\"run.oci.hooks\":\"x\"}}}",
-		 "!HostConfig.Annotations[\"run.oci.hooks\"]: the name is not an annotation's name that users may set "
+		 "!HostConfig.Annotations[\"run.oci.hooks\"]: the name is not a name that users may set "
 		 "(not run.oci.* or org.systemd.property.*) (line 1, column 47)"},
 		{SCH_CONTAINER_CREATE, 47, "[]", "!the document: expected an object, not a list (line 1, column 1)"},
 		{SCH_CONTAINER_CREATE, 47, "7", "!the document: expected an object, not an integer (line 1, column 1)"},
@@ -268,9 +286,15 @@ static void test_grammars(void **state)
 		const char *good[4], *bad[5];
 	} cases[] = {
 		{G_PORT, {"80", "80/tcp", "80-90/udp", "65535/sctp"}, {"65536", "80/", "80/TCP", "-80", "80-/tcp"}},
-		{G_DEVICE_RULE, {"c 1:3 rwm", "a *:* r", "b 8:* m"}, {"c 1:3", "d 1:3 r", "c 1:3 rwmr", "c 1: r", "c  1:3 r"}},
-		{G_CIDR, {"10.0.0.0/8", "fd00::/64", "0.0.0.0/0"}, {"10.0.0.0", "10.0.0.0/33", "fd00::/129", "10.0.0/8", "/8"}},
-		{G_MAC, {"02:42:ac:11:00:02", "02-42-AC-11-00-02"}, {"02:42:ac:11:00", "02:42:ac:11:00:0g", "0242:ac:11:00:02x"}},
+		{G_DEVICE_RULE,
+		 {"c 1:3 rwm", "a *:* r", "b 8:* m"},
+		 {"c 1:3", "d 1:3 r", "c 1:3 rwmr", "c 1: r", "c  1:3 r"}},
+		{G_CIDR,
+		 {"10.0.0.0/8", "fd00::/64", "0.0.0.0/0"},
+		 {"10.0.0.0", "10.0.0.0/33", "fd00::/129", "10.0.0/8", "/8"}},
+		{G_MAC,
+		 {"02:42:ac:11:00:02", "02-42-AC-11-00-02"},
+		 {"02:42:ac:11:00", "02:42:ac:11:00:0g", "0242:ac:11:00:02x"}},
 		{G_IP, {"1.2.3.4", "::1"}, {"1.2.3", "1.2.3.4.5", "::g", "1.2.3.256", "host"}},
 		{G_ANNOTATION, {"org.example"}, {"run.oci.x", "run.oci.", "org.systemd.property.x"}},
 		{G_SYSCTL, {"net.ipv4.ip_forward", "kernel.msgmax"}, {"../x", "a b", "."}},
@@ -330,9 +354,11 @@ static void test_tables(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_canonical_form), cmocka_unit_test(test_docker_cli), cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_not_json),       cmocka_unit_test(test_bounds),	  cmocka_unit_test(test_places),
-		cmocka_unit_test(test_lengths),	       cmocka_unit_test(test_grammars),	  cmocka_unit_test(test_tables),
+		cmocka_unit_test(test_canonical_form), cmocka_unit_test(test_docker_cli),
+		cmocka_unit_test(test_refusals),       cmocka_unit_test(test_not_json),
+		cmocka_unit_test(test_bounds),	       cmocka_unit_test(test_places),
+		cmocka_unit_test(test_lengths),	       cmocka_unit_test(test_grammars),
+		cmocka_unit_test(test_tables),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
