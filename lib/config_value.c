@@ -1,7 +1,6 @@
 /* One setting: from JSON into the struct, by its row. */
 #include <errno.h>
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -93,7 +92,7 @@ static int store_TIME(const struct store *s, json_t *v)
 	uint64_t ms = 0;
 
 	if (json_is_number(v) && json_number_value(v) >= 0 && json_number_value(v) <= UINT32_MAX)
-		ms = (uint64_t)llround(json_number_value(v) * 1000);
+		ms = (uint64_t)(json_number_value(v) * 1000 + 0.5);
 	else if (!json_is_string(v) || !parse_unit(json_string_value(v), time_units, &ms))
 		return not_this(s, "a time: seconds, or a text such as \"500ms\", \"10s\", \"5m\", \"1h\"");
 	int r = in_bounds(s, ms, " ms");

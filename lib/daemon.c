@@ -43,13 +43,23 @@ int daemon_read_text(const char *path, size_t max, struct daemon_text *out, stru
 	return r < 0 ? err_prefix(e, "%s", path) : 0;
 }
 
-/* A memfd is shared with whoever passed it, its offset too. */
+/* Several processes read the same memfd at the same time: without its offset. */
 static int read_memfd(int fd, size_t max, struct daemon_text *out, struct err *e)
 {
+	struct stat st;
+
 	*out = (struct daemon_text){0};
-	if (lseek(fd, 0, SEEK_SET) < 0)
-		return err_sys(e, -errno, "rewind a memfd");
-	return fd_read_file(fd, max, &out->text, &out->len, e);
+	if (fstat(fd, &st) < 0)
+		return err_sys(e, -errno, "a passed memfd");
+	if (st.st_size < 0 || (size_t)st.st_size > max)
+		return err_set(e, -EFBIG, "a passed text is larger than %zu bytes", max);
+	AUTO_FREE char *text = xcalloc((size_t)st.st_size + 1, 1);
+	ssize_t n = pread(fd, text, (size_t)st.st_size, 0);
+	if (n != st.st_size)
+		return err_sys(e, n < 0 ? -errno : -EIO, "read a passed memfd");
+	out->len = (size_t)n;
+	out->text = STEAL(text);
+	return 0;
 }
 
 int daemon_read_files(const struct config_source *source, struct config **config, struct daemon_text *policy,

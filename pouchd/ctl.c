@@ -1,0 +1,76 @@
+/* `pouchd ctl`: what an admin asks a running engine, as root. Each word is a row of `commands`. */
+#include "pouchd/ctl.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "ipc/channel.h"
+#include "ipc/client.h"
+#include "lib/daemon.h"
+#include "lib/util.h"
+#include "pouchd/supervisor.h"
+
+#define ANSWER_MS 60000
+
+static const struct ctl_command *const commands[] = {
+	&ctl_status, &ctl_restart, &ctl_reload, &ctl_info,
+};
+
+int ctl_call(const struct ctl *c, enum process_id peer, uint16_t number, void *msg, void **reply, struct err *e)
+{
+	AUTO_FREE char *path = xasprintf("%s/ipc/%s.sock", c->run, process_name(peer));
+	int r = ipc_call_sync(PROC_pouchd, path, -1, number, msg, ANSWER_MS, reply, e);
+
+	if (r == -ENOENT || r == -ECONNREFUSED)
+		return err_set(e, r, "no engine runs with --run %s", c->run);
+	return r;
+}
+
+int ctl_fail(const struct err *e)
+{
+	fprintf(stderr, "pouchd ctl: %s\n", e->text);
+	return 1;
+}
+
+int ctl_wrong(const struct ctl_command *command)
+{
+	fprintf(stderr, "usage: pouchd ctl %s %s\n", command->name, command->usage);
+	return 2;
+}
+
+static void usage(FILE *to)
+{
+	fputs("usage: pouchd ctl [--run DIR] [--root DIR] [--config FILE] COMMAND\n\n", to);
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		fprintf(to, "  %-14s %-36s %s\n", commands[i]->name, commands[i]->usage, commands[i]->about);
+	fputs("\nDIR is what the engine was started with (default " DAEMON_DEFAULT_RUN ", " DAEMON_DEFAULT_ROOT ").\n", to);
+}
+
+int ctl_main(int argc, char **argv)
+{
+	static const struct option options[] = {{"run", required_argument, NULL, 'r'},
+						{"root", required_argument, NULL, 'R'},
+						{"config", required_argument, NULL, 'c'},
+						{"help", no_argument, NULL, 'h'},
+						{NULL, 0, NULL, 0}};
+	struct ctl c = {.run = DAEMON_DEFAULT_RUN, .root = DAEMON_DEFAULT_ROOT};
+	int o;
+
+	while ((o = getopt_long(argc, argv, "+h", options, NULL)) != -1) {
+		switch (o) {
+		case 'r': c.run = optarg; break;
+		case 'R': c.root = optarg; break;
+		case 'c': c.config = optarg; break;
+		case 'h': usage(stdout); return 0;
+		default: return 2;
+		}
+	}
+	for (size_t i = 0; optind < argc && i < ARRAY_LEN(commands); i++)
+		if (strcmp(commands[i]->name, argv[optind]) == 0)
+			return commands[i]->run(&c, argc - optind - 1, argv + optind + 1);
+	usage(stderr);
+	return 2;
+}

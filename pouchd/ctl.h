@@ -1,0 +1,35 @@
+/*
+ * ctl: the commands of `pouchd ctl`. A command is one struct ctl_command, defined in a file ctl_<name>.c and listed in
+ * ctl.c; it runs as root in a process of its own, not in the supervisor.
+ */
+#ifndef POUCH_POUCHD_CTL_H
+#define POUCH_POUCHD_CTL_H
+
+#include <stdint.h>
+
+#include "ipc/process.h"
+#include "lib/err.h"
+
+struct ctl {
+	const char *run, *root;
+	const char *config; /* NULL: the default file */
+};
+
+struct ctl_command {
+	const char *name;  /* "status"; one word */
+	const char *usage; /* what stands behind it */
+	const char *about; /* one line */
+	/* argv[0] is the first word behind the name. Returns the exit status: 0, 1 for a failure, 2 for wrong usage. */
+	int (*run)(const struct ctl *c, int argc, char **argv);
+};
+
+extern const struct ctl_command ctl_status, ctl_restart, ctl_reload, ctl_info;
+
+/* One request to a process of the running engine. *reply: free with channel_msg_free() of the request's reply message. */
+int ctl_call(const struct ctl *c, enum process_id peer, uint16_t number, void *msg, void **reply, struct err *e);
+/* Say why, on stderr; returns 1. */
+int ctl_fail(const struct err *e);
+/* Say how it is used; returns 2. */
+int ctl_wrong(const struct ctl_command *command);
+
+#endif

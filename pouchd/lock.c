@@ -1,0 +1,63 @@
+/* One engine a root: a locked file, <root>/pouchd.pid. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <time.h>
+
+#include "lib/fd.h"
+#include "lib/util.h"
+#include "pouchd/supervisor.h"
+
+/* For how long the children of a killed supervisor may take to end. */
+#define LEFTOVERS_MS 20000
+
+/* Is `pid` a running pouchd? A zombie is not. */
+static bool is_supervisor(pid_t pid)
+{
+	char path[64], comm[32] = "";
+
+	if (pid <= 0 || kill(pid, 0) < 0)
+		return false;
+	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || read(fd, comm, sizeof comm - 1) <= 0)
+		return false;
+	const char *name = strchr(comm, '(');
+	return name && str_starts(name, "(pouchd) ") && name[9] != 'Z';
+}
+
+static pid_t owner(int fd)
+{
+	char text[16] = "";
+
+	return pread(fd, text, sizeof text - 1, 0) > 0 ? (pid_t)atoi(text) : 0;
+}
+
+int lock_root(const char *root, struct err *e)
+{
+	static const struct timespec pause = {.tv_nsec = 2000000};
+	AUTO_FREE char *path = xasprintf("%s/pouchd.pid", root);
+	AUTO_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int64_t until = now_ms() + LEFTOVERS_MS;
+
+	if (fd < 0)
+		return err_sys(e, -errno, "%s", path);
+	while (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		if (errno != EWOULDBLOCK)
+			return err_sys(e, -errno, "lock %s", path);
+		pid_t pid = owner(fd);
+		if (is_supervisor(pid))
+			return err_set(e, -EBUSY, "another engine runs in %s (pouchd, pid %d)", root, (int)pid);
+		if (now_ms() > until)
+			return err_set(e, -EBUSY, "processes of an earlier engine in %s do not end", root);
+		nanosleep(&pause, NULL);
+	}
+	char text[16];
+	int n = snprintf(text, sizeof text, "%d\n", (int)getpid());
+	if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)n, 0) != n)
+		return err_sys(e, -errno, "write %s", path);
+	return STEAL_FD(fd);
+}
