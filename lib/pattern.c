@@ -1,4 +1,4 @@
-#include "runtimed/pattern.h"
+#include "lib/pattern.h"
 
 #include <stddef.h>
 #include <stdint.h>

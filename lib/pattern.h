@@ -4,8 +4,8 @@
  * A client writes the pattern and this process is root, so neither regcomp(3) (memory) nor a
  * backtracking matcher (time) will do. Literals, . [..] \x * + ? | ( ) ^ $, unanchored as RE2's.
  */
-#ifndef POUCH_RUNTIMED_PATTERN_H
-#define POUCH_RUNTIMED_PATTERN_H
+#ifndef POUCH_LIB_PATTERN_H
+#define POUCH_LIB_PATTERN_H
 
 #include <stdbool.h>
 

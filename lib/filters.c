@@ -1,10 +1,10 @@
-#include "runtimed/filters.h"
+#include "lib/filters.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include "lib/util.h"
-#include "runtimed/pattern.h"
+#include "lib/pattern.h"
 
 #define VALUES_MAX 1000
 

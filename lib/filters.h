@@ -1,6 +1,6 @@
 /* filters: the ?filters= of lists, prunes and events: {"key":["value",…]} or, as old clients write it, {"key":{"value":true}}. */
-#ifndef POUCH_RUNTIMED_FILTERS_H
-#define POUCH_RUNTIMED_FILTERS_H
+#ifndef POUCH_LIB_FILTERS_H
+#define POUCH_LIB_FILTERS_H
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -17,6 +17,9 @@ struct filters {
  */
 int filters_read(struct filters *out, json_t *doc, const char *const *known, struct err *e);
 void filters_clean(struct filters *f);
+
+/* A checked, canonical document (SCH_…_FILTERS; may be NULL) as filters; borrowed, not to be cleaned. */
+#define FILTERS_OF(doc) (&(const struct filters){.keys = (doc)})
 
 bool filters_has(const struct filters *f, const char *key);
 /* The first value of `key`, NULL without. */
