@@ -33,7 +33,7 @@ struct sandbox_report {
 	bool no_new_privs, mdwe;
 	int landlock_abi;	/* 0: none */
 	bool seccomp;		/* a filter is in force */
-	const char *not_asked;	/* why a process that keeps root has less than the others; NULL for the others */
+	const char *keeps;	/* why a process keeps the power of root; NULL for the others */
 	const char *missing[SANDBOX_MISSING_MAX]; /* what the profile asks for and this kernel lacks, one sentence each */
 	size_t nmissing;
 };
