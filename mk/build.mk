@@ -5,7 +5,7 @@ PROGRAMS := pouchd apid runtimed shim rootfs imaged image-fetch image-unpack vol
 
 DIRS_pouchd       := pouchd
 DIRS_apid         := apid
-DIRS_runtimed     := runtimed
+DIRS_runtimed     := runtimed runtimed/launch
 DIRS_shim         := runtimed/shim
 DIRS_rootfs       := runtimed/rootfs
 DIRS_log          := runtimed/log
@@ -17,6 +17,9 @@ DIRS_volume-mount := volumed/mount
 DIRS_netd         := netd
 DIRS_dns          := netd/dns
 DIRS_auditd       := auditd
+
+# Runtimed's side of the wire between the two.
+EXTRA_OBJS_shim := $(B)/obj/runtimed/launch/wire.o
 
 EVENT := -levent_core -ljansson
 LIBS_pouchd       := $(EVENT) -lseccomp

@@ -1,0 +1,187 @@
+/*
+ * log: the container's log file: one JSON object a line, as Docker's json-file driver writes them. Rotated by size;
+ * the directory is the shim's own. A full disk loses lines, never the container.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "runtimed/shim/shim.h"
+
+#define BUFFER (64u << 10)
+
+static char buffer[BUFFER];
+static size_t have;
+
+int64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return ts.tv_sec * 1000000000ll + ts.tv_nsec;
+}
+
+void logfile_open(struct logfile *l, const struct shim_args *a)
+{
+	struct stat st;
+
+	*l = (struct logfile){.dir = a->log_dir, .fd = -1, .name = a->log_name, .limit = a->log_size,
+			      .files = a->log_files ? a->log_files : 1};
+	if (l->dir < 0)
+		return;
+	l->fd = openat(l->dir, l->name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+	if (l->fd >= 0 && fstat(l->fd, &st) == 0)
+		l->size = (uint64_t)st.st_size;
+}
+
+static void rotate(struct logfile *l)
+{
+	char from[256], to[256];
+
+	for (unsigned i = l->files - 1; i > 0; i--) {
+		snprintf(to, sizeof to, "%s.%u", l->name, i);
+		if (i > 1)
+			snprintf(from, sizeof from, "%s.%u", l->name, i - 1);
+		else
+			snprintf(from, sizeof from, "%s", l->name);
+		renameat(l->dir, from, l->dir, to);
+	}
+	if (l->files == 1)
+		unlinkat(l->dir, l->name, 0);
+	int fd = openat(l->dir, l->name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+	if (fd < 0)
+		return; /* the old one goes on growing until there are descriptors again */
+	close(l->fd);
+	l->fd = fd;
+	l->size = 0;
+}
+
+static bool broken; /* the file ends within a line: the disk was full */
+
+static void drain(struct logfile *l)
+{
+	size_t done = 0;
+
+	if (broken && write(l->fd, "\n", 1) == 1)
+		broken = false;
+	while (done < have && !broken) {
+		ssize_t n = write(l->fd, buffer + done, have - done);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			break;
+		done += (size_t)n;
+	}
+	broken = broken || done < have;
+	l->size += done;
+	have = 0;
+}
+
+void logfile_flush(struct logfile *l)
+{
+	if (l->fd < 0 || have == 0)
+		return;
+	drain(l);
+	if (l->limit && l->size >= l->limit)
+		rotate(l);
+}
+
+static void put(const char *text, size_t len)
+{
+	memcpy(buffer + have, text, len);
+	have += len;
+}
+
+/* Bytes of the UTF-8 character at `s`, 0 when there is none (RFC 3629). */
+static size_t utf8(const unsigned char *s, size_t len)
+{
+	size_t n = s[0] >= 0xf0 && s[0] <= 0xf4 ? 4 : s[0] >= 0xe0 && s[0] < 0xf0 ? 3 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : 0;
+
+	if (n == 0 || len < n)
+		return 0;
+	for (size_t i = 1; i < n; i++)
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) || (s[0] == 0xf0 && s[1] < 0x90) ||
+	    (s[0] == 0xf4 && s[1] > 0x8f))
+		return 0;
+	return n;
+}
+
+/* Which bytes stand in a JSON text as they are. */
+static bool plain(unsigned char c)
+{
+	return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
+static void escape(struct logfile *l, const unsigned char *s, size_t len)
+{
+	static const char hex[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < len;) {
+		if (have + 4096 > BUFFER)
+			drain(l);
+		size_t run = 0;
+		while (i + run < len && run < 2048 && plain(s[i + run]))
+			run++;
+		put((const char *)s + i, run);
+		i += run;
+		if (i == len || run == 2048)
+			continue;
+		unsigned char c = s[i];
+		size_t n = c >= 0x80 ? utf8(s + i, len - i) : 1;
+		if (n == 0)
+			put("\\ufffd", 6);
+		else if (n > 1 || c == 0x7f)
+			put((const char *)s + i, n);
+		else if (c == '"' || c == '\\')
+			put((const char[]){'\\', (char)c}, 2);
+		else if (c == '\n' || c == '\r' || c == '\t')
+			put((const char[]){'\\', c == '\n' ? 'n' : c == '\r' ? 'r' : 't'}, 2);
+		else
+			put((const char[]){'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]}, 6);
+		i += n ? n : 1;
+	}
+}
+
+/* "2024-05-01T10:00:00.123456789Z" */
+static size_t stamp(int64_t time, char out[32])
+{
+	static time_t second = -1;
+	static char date[24];
+	time_t s = (time_t)(time / 1000000000);
+	long fraction = (long)(time % 1000000000);
+	struct tm tm;
+
+	if (s != second) {
+		gmtime_r(&s, &tm);
+		strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &tm);
+		second = s;
+	}
+	memcpy(out, date, 19);
+	out[19] = '.';
+	for (size_t i = 9; i > 0; i--, fraction /= 10)
+		out[19 + i] = (char)('0' + fraction % 10);
+	out[29] = 'Z';
+	return 30;
+}
+
+void logfile_line(struct logfile *l, enum stream stream, const char *text, size_t len, int64_t time)
+{
+	static const char *const names[] = {"\",\"stream\":\"stdout\",\"time\":\"", "\",\"stream\":\"stderr\",\"time\":\""};
+	char when[32];
+
+	if (l->fd < 0)
+		return;
+	if (have + 4096 > BUFFER)
+		drain(l);
+	put("{\"log\":\"", 8);
+	escape(l, (const unsigned char *)text, len);
+	put(names[stream], strlen(names[stream]));
+	put(when, stamp(time, when));
+	put("\"}\n", 3);
+}

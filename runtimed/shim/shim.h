@@ -1,0 +1,170 @@
+/*
+ * shim: the process beside a container (or beside one exec): starts it by the OCI runtime, then without any
+ * privilege carries its output to the log and to the attached clients, and remembers how it ended.
+ *
+ *   main ─ fork → starter: mount namespace, overlay, mounts (stage.c), user look-up (user.c), then execs the runtime
+ *     └── loop: control socket, terminal or pipes, clients, the log file
+ *
+ * The starter's mounts go with it: when the container has ended nothing of them is left. libc only, little memory.
+ */
+#ifndef POUCH_RUNTIMED_SHIM_SHIM_H
+#define POUCH_RUNTIMED_SHIM_SHIM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "lib/err.h"
+#include "runtimed/launch/wire.h"
+
+#define LAYERS_MAX 512
+#define MOUNTS_MAX 1024
+#define STAGES_MAX 8
+
+enum shim_mode { MODE_RUN, MODE_EXEC, MODE_MOUNT };
+
+/* What PREPARE says. Texts point into the received packet. Descriptors are inherited, -1 when absent. */
+struct shim_args {
+	enum shim_mode mode;
+	const char *id;		  /* the container's */
+	const char *runtime;	  /* path of the OCI runtime */
+	const char *runtime_args[32]; /* more arguments before the command */
+	size_t nruntime_args;
+	const char *runtime_root; /* its state directory */
+	const char *user;	  /* "user[:group]" as configured, "" for root */
+	const char *groups[64];	  /* GroupAdd */
+	size_t ngroups;
+	uint32_t base, size;	  /* id range; size 0: the host's ids */
+	bool tty, stdin_open, stdin_once;
+	uint32_t rows, columns;
+	uid_t uid;		  /* to become */
+	int dir;		  /* directory of this run: pid, log, console */
+	int root;		  /* MODE_EXEC: the container's root directory, for the look-up */
+	int top;		  /* idmapped clone of the state directory with upper and work */
+	int layers[LAYERS_MAX];	  /* idmapped clones, lowest first */
+	size_t nlayers;
+	int mounts[MOUNTS_MAX];	  /* clones of binds and volumes: attached as m0, m1, … */
+	size_t nmounts;
+	const char *targets[MOUNTS_MAX]; /* MODE_MOUNT: where they belong below the root */
+	const char *stages[STAGES_MAX]; /* directories of the host that may be covered in the private namespace */
+	size_t nstages;
+	int keep[STAGES_MAX];	  /* namespaces that the document names as /proc/self/fd/N */
+	size_t nkeep;
+	int listen;		  /* for runtimed's later connections */
+	int exit_file;
+	int log_dir;		  /* -1: no log file */
+	const char *log_name;
+	uint64_t log_size;	  /* rotate at this size, 0: never */
+	unsigned log_files;
+};
+
+int args_parse(char *text, size_t len, struct shim_args *a, struct err *e);
+
+/* ---- the starter, in a process of its own ---- */
+
+/* Never returns. `sock`: to the shim, for PREPARED, FAILED and GO; `stdio`: what the container's 0, 1, 2 become. */
+_Noreturn void starter_run(const struct shim_args *a, int sock, const int stdio[3]);
+
+/* A private mount namespace with the container's root at <stage>/root and its mounts at <stage>/mN. */
+int stage_build(const struct shim_args *a, char stage[256], struct err *e);
+/* "uid gid group,group,…" of the configured user by the passwd and group files below the directory `root`. */
+int user_lookup(const struct shim_args *a, int root, char *out, size_t size, struct err *e);
+
+/* ---- after the start ---- */
+
+/* Become `uid` without capabilities, with only the descriptors in `keep`; proven, else the shim ends. */
+void privileges_drop(uid_t uid, const int *keep, size_t nkeep);
+
+/* ---- the log file (log.c) ---- */
+
+struct logfile {
+	int dir, fd;
+	const char *name;
+	uint64_t limit, size;
+	unsigned files;
+};
+
+enum stream { STREAM_OUT, STREAM_ERR, STREAMS };
+
+void logfile_open(struct logfile *l, const struct shim_args *a);
+/* One line, or a piece of a long one, of `stream`; kept in a buffer until logfile_flush(). */
+void logfile_line(struct logfile *l, enum stream stream, const char *text, size_t len, int64_t time);
+void logfile_flush(struct logfile *l);
+
+/* ---- clients (client.c) ---- */
+
+struct client {
+	struct client *next;
+	int fd;
+	uint32_t flags;	      /* WIRE_IN… */
+	bool reading;	      /* may still send */
+	bool framed;	      /* Docker's 8-byte headers */
+	unsigned char keys[32];
+	unsigned nkeys, matched;
+	char *early;	      /* came behind the request's head, read before the socket */
+	size_t early_from, early_len;
+	char *waiting;	      /* not yet taken by the kernel */
+	size_t from, to, capacity;
+	int log;	      /* log file being replayed, -1 when live */
+	unsigned log_number;  /* of the one after it */
+	int log_dir;
+	const char *log_name;
+	char *line;	      /* piece of a logged line read so far */
+	size_t line_have;
+};
+
+struct input { /* what clients typed and the container has not read yet */
+	char bytes[8192];
+	size_t from, to;
+};
+
+struct client *client_new(int take_fd, const struct wire_head *how, const char *keys, bool tty);
+void client_free(struct client *c);
+/* Send output, framed as the client wants it; what the kernel does not take at once is kept. */
+void client_send(struct client *c, enum stream stream, const char *data, size_t len);
+/* The same for what comes now: not for clients that want none, or are still with the logs. */
+void client_output(struct client *c, enum stream stream, const char *data, size_t len);
+/* First give it what was logged; the log is read by client_replay_more() as fast as the client takes it (replay.c). */
+void client_replay(struct client *c, int dir, const char *name, unsigned files);
+/* Returns false when the client is to go: it wanted the logs alone. `log` is -1 from then on. */
+bool client_replay_more(struct client *c);
+/* Send what waits. Returns false when the client has gone. */
+bool client_flush(struct client *c);
+static inline bool client_pending(const struct client *c)
+{
+	return c->from < c->to;
+}
+/* Filter detach keys out of `n` bytes typed. Returns what is to be passed on, or -1 for "detach". */
+ssize_t client_typed(struct client *c, const char *in, size_t n, char *out);
+
+/* ---- the loop (loop.c) ---- */
+
+struct shim {
+	struct shim_args args;
+	int control;	/* runtimed, -1 while it is away */
+	int starter_sock;
+	pid_t starter;	/* 0 once it has ended */
+	pid_t init;	/* the container's first process; 0 before */
+	int init_pidfd;
+	int signals;	/* signalfd */
+	int console_listen; /* the runtime sends the terminal here */
+	int out[STREAMS]; /* pipes, or the terminal in [0] */
+	int in;		/* pipe or the terminal; -1 closed */
+	int terminal;
+	bool started, exited, exit_sent, stdin_end;
+	int64_t started_at;
+	struct wire_exit exit;
+	struct client *clients;
+	struct input input;
+	struct logfile log;
+	struct {
+		char *bytes; /* 64 KiB, made with the first output */
+		size_t have;
+	} partial[STREAMS];
+	bool dropped; /* privileges */
+};
+
+void loop_run(struct shim *s);
+int64_t now_ns(void);
+
+#endif
