@@ -1,4 +1,4 @@
-/* One engine a root: a locked file, <root>/pouchd.pid. */
+/* One engine a directory: a locked file in it, pouchd.pid. */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -36,10 +36,10 @@ static pid_t owner(int fd)
 	return pread(fd, text, sizeof text - 1, 0) > 0 ? (pid_t)atoi(text) : 0;
 }
 
-int lock_root(const char *root, struct err *e)
+int lock_directory(const char *dir, struct err *e)
 {
 	static const struct timespec pause = {.tv_nsec = 2000000};
-	AUTO_FREE char *path = xasprintf("%s/pouchd.pid", root);
+	AUTO_FREE char *path = xasprintf("%s/pouchd.pid", dir);
 	AUTO_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	int64_t until = now_ms() + LEFTOVERS_MS;
 
@@ -50,9 +50,9 @@ int lock_root(const char *root, struct err *e)
 			return err_sys(e, -errno, "lock %s", path);
 		pid_t pid = owner(fd);
 		if (is_supervisor(pid))
-			return err_set(e, -EBUSY, "another engine runs in %s (pouchd, pid %d)", root, (int)pid);
+			return err_set(e, -EBUSY, "another engine uses %s (pouchd, pid %d)", dir, (int)pid);
 		if (now_ms() > until)
-			return err_set(e, -EBUSY, "processes of an earlier engine in %s do not end", root);
+			return err_set(e, -EBUSY, "processes of an earlier engine with %s do not end", dir);
 		nanosleep(&pause, NULL);
 	}
 	char text[16];

@@ -103,10 +103,9 @@ static void open_directories(struct supervisor *s)
 	AUTO_FREE char *ipc = xasprintf("%s/ipc", s->args.run);
 	struct err e;
 
-	if (make_directory(s->args.root, 0700, &e) < 0 || make_directory(s->args.run, 0755, &e) < 0)
-		die(&e);
-	s->lock_fd = lock_root(s->args.root, &e);
-	if (s->lock_fd < 0 || make_directory(ipc, 0700, &e) < 0)
+	if (make_directory(s->args.root, 0700, &e) < 0 || (s->lock_fd = lock_directory(s->args.root, &e)) < 0 ||
+	    make_directory(s->args.run, 0755, &e) < 0 || (s->run_lock_fd = lock_directory(s->args.run, &e)) < 0 ||
+	    make_directory(ipc, 0700, &e) < 0)
 		die(&e);
 }
 
@@ -153,6 +152,8 @@ static void remove_sockets(struct supervisor *s)
 	unlink(notify);
 	AUTO_FREE char *ipc = xasprintf("%s/ipc", s->args.run);
 	rmdir(ipc);
+	AUTO_FREE char *pid_file = xasprintf("%s/pouchd.pid", s->args.run);
+	unlink(pid_file);
 }
 
 static void begin(struct supervisor *s, int argc, char **argv)
@@ -164,6 +165,7 @@ static void begin(struct supervisor *s, int argc, char **argv)
 				 .config_fd = -1,
 				 .policy_fd = -1,
 				 .lock_fd = -1,
+				 .run_lock_fd = -1,
 				 .notify_fd = -1,
 				 .notify_up_fd = -1,
 				 .control_fd = -1};

@@ -2,7 +2,7 @@
  * supervisor: the one struct of pouchd, and what its files do for each other.
  *
  *   main.c      from start to end
- *   lock.c      one engine a root
+ *   lock.c      one engine a root and run directory
  *   sockets.c   the listening sockets
  *   spawn.c     one child process
  *   service.c   the daemons: start, ready, restart, stop
@@ -82,7 +82,7 @@ struct supervisor {
 	struct event_base *base;
 	struct config *config;
 	int config_fd, policy_fd; /* sealed memfds; policy -1: there is no file */
-	int lock_fd, notify_fd, notify_up_fd;
+	int lock_fd, run_lock_fd, notify_fd, notify_up_fd;
 	enum engine_phase state;
 	int64_t started_ms;
 	int exit_code;
@@ -103,10 +103,10 @@ int64_t now_ms(void);
 /* ---- lock.c ---- */
 
 /*
- * Lock the directory for this engine; the descriptor goes to every child, so that the lock is free only when the last
- * one has ended. -EBUSY: another engine runs there. Waits for processes that a killed supervisor has left.
+ * Lock the root, or the run directory, for this engine. The root's descriptor goes to every child, so that it is free only
+ * when the last one has ended. -EBUSY: another engine runs there. Waits for processes that a killed supervisor has left.
  */
-int lock_root(const char *root, struct err *e);
+int lock_directory(const char *dir, struct err *e);
 
 /* ---- sockets.c ---- */
 
