@@ -12,6 +12,7 @@ SAN     ?= 0
 FAULTS  ?= 0
 CC      := $(if $(filter default,$(origin CC)),gcc,$(CC))
 
+include mk/llhttp.mk
 include mk/build.mk
 include mk/check.mk
 include mk/install.mk

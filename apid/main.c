@@ -1,0 +1,66 @@
+/* apid: parses what clients send, asks the owners, and holds no power of its own. */
+#include <stdio.h>
+
+#include "apid/apid.h"
+#include "apid/listener.h"
+#include "lib/daemon.h"
+#include "lib/log.h"
+#include "lib/util.h"
+
+/* Who answers operations, or is asked for /info and /metrics. */
+static const enum process_id peers[] = {PROC_runtimed, PROC_imaged, PROC_volumed, PROC_netd, PROC_auditd, PROC_pouchd};
+
+static int add_listeners(struct daemon *d, struct apid *a, struct err *e)
+{
+	for (size_t i = 0; i < d->config->listeners.n; i++) {
+		char name[32];
+		snprintf(name, sizeof name, "http-%zu", i);
+		int fd = daemon_fd(d, name);
+		if (fd < 0)
+			return err_set(e, -1, "the listening socket %s was not passed", name);
+		int r = listener_add(a, fd, (uint32_t)i, e);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static void on_stopped(void *arg)
+{
+	daemon_stop(arg);
+}
+
+static void on_stop(struct daemon *d, void *arg)
+{
+	apid_stop(arg, on_stopped, d);
+}
+
+static void on_reload(struct daemon *d, void *arg)
+{
+	struct apid *a = arg;
+
+	a->config = d->config;
+}
+
+int main(int argc, char **argv)
+{
+	struct daemon d;
+	struct err e;
+
+	daemon_init(&d, PROC_apid, argc, argv);
+	struct apid *a = apid_new(d.base, d.config);
+	for (size_t i = 0; i < ARRAY_LEN(peers); i++)
+		apid_add_peer(a, peers[i], daemon_socket_path(&d, peers[i]));
+	if (add_listeners(&d, a, &e) < 0) {
+		log_error("%s", e.text);
+		return 1;
+	}
+	d.arg = a;
+	d.stop = on_stop;
+	d.reload = on_reload;
+	daemon_confine(&d);
+	listener_start_all(a);
+	int code = daemon_run(&d);
+	apid_free(a);
+	return code;
+}
