@@ -16,13 +16,6 @@
 #include "lib/notify.h"
 #include "lib/util.h"
 
-/* Absent in programs that are linked without lib/sandbox. */
-#pragma weak sandbox_begin
-#pragma weak sandbox_proc_open
-#pragma weak sandbox_enter
-#pragma weak sandbox_report_json
-#pragma weak sandbox_report_text
-
 static void die(const struct err *e)
 {
 	log_error("%s", e->text);
@@ -159,7 +152,7 @@ static int reload_from_memfds(struct daemon *d, const struct service_reload *m, 
 
 json_t *daemon_state_json(const struct daemon *d)
 {
-	json_t *sandbox = d->confined && sandbox_report_json ? sandbox_report_json(&d->sandbox) : json_object();
+	json_t *sandbox = d->confined ? sandbox_report_json(&d->sandbox) : json_object();
 
 	return json_pack("{s:s, s:i, s:o}", "Name", process_name(d->id), "Pid", (int)getpid(), "Sandbox", sandbox);
 }
@@ -360,7 +353,7 @@ static void open_surroundings(struct daemon *d)
 	d->listen_fd = own_socket(d);
 	if (daemon_has_state(d->id) && (d->root_fd = daemon_state_dir(d->root, d->id, d->config->ids_base, &e)) < 0)
 		die(&e);
-	if (sandbox_proc_open && (d->proc_fd = sandbox_proc_open(d->id, &e)) < 0 && e.code < 0)
+	if ((d->proc_fd = sandbox_proc_open(d->id, &e)) < 0 && e.code < 0)
 		die(&e);
 }
 
@@ -373,7 +366,7 @@ void daemon_init(struct daemon *d, enum process_id id, int argc, char **argv)
 		.id = id, .root_fd = -1, .listen_fd = -1, .notify_fd = -1, .proc_fd = -1, .control_fd = -1};
 	log_open(process_name(id), LOG_LEVEL_INFO, LOG_SINK_STDERR, NULL);
 	daemon_parse_args(&a, process_name(id), process_owns(id), argc, argv);
-	if (sandbox_begin && sandbox_begin(daemon_passed_count(), &e) < 0)
+	if (sandbox_begin(daemon_passed_count(), &e) < 0)
 		die(&e);
 	if (daemon_passed(d->fds, ARRAY_LEN(d->fds), &d->nfds, &e) < 0)
 		die(&e);
@@ -398,8 +391,6 @@ void daemon_confine(struct daemon *d)
 	char text[512];
 	struct err e;
 
-	if (!sandbox_enter)
-		return;
 	if (sandbox_enter(d->id, &args, &d->sandbox, &e) < 0)
 		die(&e);
 	sandbox_report_text(&d->sandbox, text, sizeof text);

@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -137,6 +136,18 @@ void supervisor_done(struct supervisor *s)
 	event_base_loopbreak(s->base);
 }
 
+/* Little can be taken from it: its children must be able to become anything. */
+static void confine(struct supervisor *s)
+{
+	const struct sandbox_args args = {
+		.config = s->config, .root = s->args.root, .run = s->args.run, .root_fd = -1, .proc_fd = -1};
+	struct sandbox_report report;
+	struct err e;
+
+	if (sandbox_enter(PROC_pouchd, &args, &report, &e) < 0)
+		die(&e);
+}
+
 /* Only names of ours: what runs on (shims) has sockets of its own elsewhere. */
 static void remove_sockets(struct supervisor *s)
 {
@@ -171,8 +182,9 @@ static void begin(struct supervisor *s, int argc, char **argv)
 				 .control_fd = -1};
 	log_open("pouchd", LOG_LEVEL_INFO, LOG_SINK_STDERR, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	umask(077);
 	daemon_parse_args(&s->args, "pouchd", process_owns(PROC_pouchd), argc, argv);
+	if (sandbox_begin(daemon_passed_count(), &e) < 0)
+		die(&e);
 	if (!s->args.config && access(DAEMON_DEFAULT_CONFIG, F_OK) == 0)
 		s->args.config = DAEMON_DEFAULT_CONFIG;
 	if (geteuid() != 0)
@@ -203,6 +215,7 @@ int main(int argc, char **argv)
 	s.stop[1] = watch(&s, SIGINT, on_stop);
 	s.hangup = watch(&s, SIGHUP, on_hangup);
 	open_sockets(&s);
+	confine(&s);
 	services_go_on(&s);
 	event_base_dispatch(s.base);
 	ipc_server_free(s.control);
