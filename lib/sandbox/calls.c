@@ -7,6 +7,7 @@
 #include <linux/nsfs.h>
 #include <linux/prctl.h>
 #include <linux/sockios.h>
+#include <malloc.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
@@ -116,5 +117,6 @@ int calls_enter(const enum call_set *sets, struct err *e)
 			err_sys(e, r, "sandbox: load the filter of system calls");
 	}
 	seccomp_release(filter);
+	malloc_trim(0); /* libseccomp took some hundred KiB to make it */
 	return r;
 }

@@ -147,12 +147,15 @@ static const struct sandbox_profile profiles[PROC_LIMIT] = {
 		.ids = IDS_ROOT,
 		.namespaces = ALONE,
 		.landlock_tcp = true,
-		/* Into the container: a clone of its mounts, its ids on disk; then the second stage. */
+		/*
+		 * What it works on comes with the request: directories of another mount namespace. It chroots there, takes
+		 * the container's ids on disk, and enters the second stage.
+		 */
 		.first.capabilities = FILE_POWER | CAP(SETFCAP) | CAP(MKNOD) | CAP(DAC_READ_SEARCH) | CAP(SETUID) |
-				      CAP(SETGID) | CAP(SYS_CHROOT) | CAP(SYS_ADMIN) | CAP(SYS_PTRACE),
+				      CAP(SETGID) | CAP(SYS_CHROOT),
 		.first.calls = CALLS(CALLS_read_files, CALLS_write_files, CALLS_own_files, CALLS_no_threads,
-				     CALLS_mounts, CALLS_take_ids, CALLS_narrow),
-		.second.capabilities = FILE_POWER | CAP(SETFCAP) | CAP(MKNOD),
+				     CALLS_chroot, CALLS_take_ids, CALLS_narrow),
+		.second.capabilities = FILE_POWER | CAP(SETFCAP) | CAP(MKNOD) | CAP(DAC_READ_SEARCH),
 		.second.calls = CALLS(CALLS_read_files, CALLS_write_files, CALLS_own_files, CALLS_no_threads),
 		.limits = LIMITS(NO_CORE, NO_PROCESS, FILES(1024), MEMORY(256)),
 	},

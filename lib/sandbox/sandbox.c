@@ -81,17 +81,21 @@ int sandbox_proc_open(enum process_id id, struct err *e)
 
 /* ---- entering ---- */
 
-/* Lower only: raising a hard limit takes SYS_RESOURCE, which the engine may lack. */
-static int set_limits(const struct sandbox_limit *limits, struct err *e)
+/*
+ * Lower only: raising a hard limit takes SYS_RESOURCE, which the engine may lack. `hard`: for good; without, children
+ * can still have what the engine had.
+ */
+static int set_limits(const struct sandbox_limit *limits, bool hard, struct err *e)
 {
 	for (; limits && limits->resource >= 0; limits++) {
 		struct rlimit now;
 
 		if (prlimit(0, (__rlimit_resource_t)limits->resource, NULL, &now) < 0)
 			return err_sys(e, -errno, "sandbox: limit %d", limits->resource);
-		if (now.rlim_max > limits->most)
-			now.rlim_max = limits->most;
-		now.rlim_cur = now.rlim_max; /* our processes wait with epoll, never with select(2) */
+		/* Up to the hard limit: our processes wait with epoll, never with select(2). */
+		now.rlim_cur = now.rlim_max < limits->most ? now.rlim_max : limits->most;
+		if (hard)
+			now.rlim_max = now.rlim_cur;
 		if (prlimit(0, (__rlimit_resource_t)limits->resource, &now, NULL) < 0)
 			return err_sys(e, -errno, "sandbox: limit %d", limits->resource);
 	}
@@ -180,7 +184,7 @@ static int enter(enum process_id id, const struct sandbox_profile *profile, cons
 		return r;
 	if (profile->state && report->new_root && (r = replace_state(args->root, id, args->root_fd, e)) < 0)
 		return r;
-	if ((r = set_limits(profile->limits, e)) < 0 ||
+	if ((r = set_limits(profile->limits, true, e)) < 0 ||
 	    (r = power_drop(ids, ids, profile->first.capabilities, bounding, report, e)) < 0 ||
 	    (r = enter_landlock(profile, paths, args->proc_fd, report, e)) < 0 ||
 	    (r = power_verify(report, e)) < 0 || (r = power_prove(before, report, e)) < 0 ||
@@ -208,7 +212,7 @@ int sandbox_enter(enum process_id id, const struct sandbox_args *args, struct sa
 		return err_set(e, -EPERM, "the engine's processes have to be started as root");
 	if (profile->keeps) {
 		power_mdwe(false, report);
-		r = set_limits(profile->limits, e);
+		r = set_limits(profile->limits, false, e);
 	} else {
 		r = enter(id, profile, args, &paths, report, e);
 		paths_free(&paths);
