@@ -125,6 +125,10 @@ bool filters_prefix(const struct filters *f, const char *key, const char *value)
 static bool has_label(json_t *labels, const char *wanted)
 {
 	const char *equals = strchr(wanted, '=');
+
+	/* The volumes' routes also write name:value; a name that has a colon itself comes first. */
+	if (!equals && !json_object_get(labels, wanted))
+		equals = strchr(wanted, ':');
 	AUTO_FREE char *name = equals ? xstrndup(wanted, (size_t)(equals - wanted)) : xstrdup(wanted);
 	const char *value = json_string_value(json_object_get(labels, name));
 

@@ -30,7 +30,6 @@ struct volume {
 	char *mountpoint;	  /* a plugin's answer while mounted; NULL */
 	struct volume_hold *holds;
 	size_t nholds;
-	bool busy; /* a driver works on it: others wait for its next state */
 };
 
 struct volumes;

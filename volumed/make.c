@@ -1,0 +1,230 @@
+#include "volumed/make.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/log.h"
+#include "lib/util.h"
+#include "volumed/driver.h"
+
+/* Docker's mark of a volume that nobody named; `volume prune` goes by it. */
+#define ANONYMOUS_LABEL "com.docker.volume.anonymous"
+
+/* ---- events ---- */
+
+static void published(void *arg, void *reply, const struct err *e)
+{
+	(void)arg;
+	(void)reply;
+	if (e)
+		log_warn("an event was not published: %s", e->text);
+}
+
+void volume_event(struct volumed *d, const struct volume *v, const char *action, json_t *take_more)
+{
+	static const struct ipc_call_events events = {.done = published};
+	const struct ipc_call_options options = {.deadline_ms = 30000, .repeatable = true};
+	json_t *attributes = take_more ? take_more : json_object();
+	struct event_publish m = {.type = "volume", .action = action, .id = v ? v->name : "volumes",
+				  .attributes = {.json = attributes}};
+	struct err e = {0};
+
+	if (v)
+		json_object_set_new(attributes, "driver", json_string(v->driver));
+	if (!ipc_call(d->runtimed, IPC_event_publish, &m, &options, &events, d, &e))
+		log_warn("an event was not published: %s", e.text);
+	json_decref(attributes);
+}
+
+/* ---- make ---- */
+
+struct making {
+	struct volumed *d;
+	char *name, *driver, *owner;
+	json_t *options, *labels;
+	bool anonymous;
+	make_done done;
+	void *arg;
+};
+
+static void making_end(struct making *m, struct volume *v, const struct err *e)
+{
+	AUTO_FREE char *name = STEAL(m->name);
+	struct turns *turns = m->d->turns;
+
+	m->done(m->arg, v, e);
+	json_decref(m->options);
+	json_decref(m->labels);
+	free(m->driver);
+	free(m->owner);
+	free(m);
+	turn_end(turns, name);
+}
+
+static void undone(void *arg, const char *path, const struct err *e)
+{
+	(void)arg;
+	(void)path;
+	if (e)
+		log_error("a volume that could not be recorded could not be removed: %s", e->text);
+}
+
+static void driver_created(void *arg, const char *path, const struct err *failure)
+{
+	struct making *m = arg;
+	const struct volume_new new = {m->name, m->driver, m->owner, m->options, m->labels, m->anonymous};
+	struct volume *v = NULL;
+	struct err e = {0};
+
+	(void)path;
+	if (failure) {
+		making_end(m, NULL, failure);
+		return;
+	}
+	if (volume_add(m->d->volumes, &new, &v, &e) < 0) {
+		driver_remove(m->d, m->driver, m->name, undone, NULL);
+		making_end(m, NULL, &e);
+		return;
+	}
+	volume_event(m->d, v, "create", NULL);
+	making_end(m, v, NULL);
+}
+
+static void make_turn(void *arg)
+{
+	struct making *m = arg;
+	struct volume *v = volume_find(m->d->volumes, m->name);
+	const char *driver = m->driver ? m->driver : VOLUME_LOCAL;
+	struct err e = {0};
+
+	if (v) {
+		const bool same = (!m->driver || str_eq(v->driver, m->driver)) &&
+				  (!json_object_size(m->options) || json_equal(v->options, m->options));
+
+		err_http(&e, 409, "create %s: conflict: volume name must be unique: it exists with driver %s and other options",
+			 m->name, v->driver);
+		making_end(m, same ? v : NULL, same ? NULL : &e);
+		return;
+	}
+	if (driver_check(m->d, driver, m->options, &e) < 0) {
+		err_prefix(&e, "create %s", m->name);
+		making_end(m, NULL, &e);
+		return;
+	}
+	if (!m->driver)
+		m->driver = xstrdup(driver);
+	driver_create(m->d, m->driver, m->name, m->options, driver_created, m);
+}
+
+void volume_make(struct volumed *d, const struct volume_new *new, make_done done, void *arg)
+{
+	struct making *m = XNEW(struct making);
+
+	*m = (struct making){
+		.d = d,
+		.name = xstrdup(new->name),
+		.driver = new->driver && *new->driver ? xstrdup(new->driver) : NULL,
+		.owner = new->owner ? xstrdup(new->owner) : NULL,
+		.options = new->options ? json_deep_copy(new->options) : json_object(),
+		.labels = new->labels ? json_deep_copy(new->labels) : json_object(),
+		.anonymous = new->anonymous,
+		.done = done,
+		.arg = arg,
+	};
+	if (m->anonymous)
+		json_object_set_new(m->labels, ANONYMOUS_LABEL, json_string(""));
+	turn_take(d->turns, m->name, make_turn, m);
+}
+
+/* ---- unmake ---- */
+
+struct unmaking {
+	struct volumed *d;
+	char *name;
+	bool force;
+	unmake_done done;
+	void *arg;
+};
+
+static void unmaking_end(struct unmaking *u, const struct err *e)
+{
+	AUTO_FREE char *name = STEAL(u->name);
+	struct turns *turns = u->d->turns;
+
+	u->done(u->arg, e);
+	free(u);
+	turn_end(turns, name);
+}
+
+static int in_use(const struct volume *v, struct err *e)
+{
+	AUTO_FREE char *ids = xstrdup("");
+
+	for (size_t i = 0; i < v->nholds; i++) {
+		char *longer = xasprintf("%s%s%s", ids, i ? ", " : "", v->holds[i].container);
+		free(ids);
+		ids = longer;
+	}
+	return err_http(e, 409, "remove %s: volume is in use - [%s]", v->name, ids);
+}
+
+/* The record goes first for the local driver: files without a record are cleaned up, a record without files is not. */
+static void drop_record(struct unmaking *u, struct err *e)
+{
+	struct volume *v = volume_find(u->d->volumes, u->name);
+
+	volume_event(u->d, v, "destroy", NULL);
+	volume_drop(u->d->volumes, v, e);
+}
+
+static void files_removed(void *arg, const char *path, const struct err *e)
+{
+	(void)path;
+	unmaking_end(arg, e);
+}
+
+static void plugin_removed(void *arg, const char *path, const struct err *failure)
+{
+	struct unmaking *u = arg;
+	struct err e = {0};
+
+	(void)path;
+	if (failure && !u->force) {
+		unmaking_end(u, failure);
+		return;
+	}
+	drop_record(u, &e);
+	unmaking_end(u, e.code ? &e : NULL);
+}
+
+static void unmake_turn(void *arg)
+{
+	struct unmaking *u = arg;
+	struct volume *v = volume_find(u->d->volumes, u->name);
+	struct err e = {0};
+
+	if (!v)
+		err_http(&e, 404, "get %s: no such volume", u->name);
+	else if (v->nholds)
+		in_use(v, &e);
+	else if (!str_eq(v->driver, VOLUME_LOCAL)) {
+		driver_remove(u->d, v->driver, u->name, plugin_removed, u);
+		return;
+	} else if (local_mounted(u->d->local, u->name))
+		err_http(&e, 409, "remove %s: volume is mounted", u->name);
+	else
+		drop_record(u, &e);
+	if (e.code)
+		unmaking_end(u, &e);
+	else
+		driver_remove(u->d, VOLUME_LOCAL, u->name, files_removed, u);
+}
+
+void volume_unmake(struct volumed *d, const char *name, bool force, unmake_done done, void *arg)
+{
+	struct unmaking *u = XNEW(struct unmaking);
+
+	*u = (struct unmaking){d, xstrdup(name), force, done, arg};
+	turn_take(d->turns, u->name, unmake_turn, u);
+}

@@ -1,0 +1,23 @@
+/* make: how volumes come and go: record, driver and event together, one change of a volume at a time. */
+#ifndef POUCH_VOLUMED_MAKE_H
+#define POUCH_VOLUMED_MAKE_H
+
+#include "volumed/volumed.h"
+
+/* `v` is NULL when it failed. Valid until the callback returns. */
+typedef void (*make_done)(void *arg, struct volume *v, const struct err *e);
+typedef void (*unmake_done)(void *arg, const struct err *e);
+
+/*
+ * The volume of that name: the one that there is, when driver and options (if any are given) are the same, else 409; or a
+ * new one. `new` is copied.
+ */
+void volume_make(struct volumed *d, const struct volume_new *new, make_done done, void *arg);
+
+/*
+ * Remove it: 409 naming the containers that hold it. `force`: a record whose driver fails or is gone goes all the same.
+ * 404 when there is none.
+ */
+void volume_unmake(struct volumed *d, const char *name, bool force, unmake_done done, void *arg);
+
+#endif

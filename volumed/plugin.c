@@ -1,0 +1,149 @@
+#include "volumed/plugin.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "lib/json.h"
+#include "lib/util.h"
+
+struct call {
+	struct bufferevent *stream;
+	struct event *deadline;
+	char name[256];
+	plugin_done done;
+	void *arg;
+};
+
+static bool socket_address(const char *dir, const char *name, struct sockaddr_un *address)
+{
+	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
+	const int n = snprintf(address->sun_path, sizeof address->sun_path, "%s/%s.sock", dir, name);
+
+	return n > 0 && (size_t)n < sizeof address->sun_path;
+}
+
+bool plugin_exists(const char *dir, const char *name)
+{
+	struct sockaddr_un address;
+	struct stat st;
+
+	return *dir && socket_address(dir, name, &address) && stat(address.sun_path, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
+static void end(struct call *c, const json_t *answer, const struct err *e)
+{
+	bufferevent_free(c->stream);
+	event_free(c->deadline);
+	c->done(c->arg, answer, e);
+	free(c);
+}
+
+static void __attribute__((format(printf, 2, 3))) fail(struct call *c, const char *fmt, ...)
+{
+	struct err e = {0};
+	char text[ERR_TEXT_MAX / 2];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof text, fmt, ap);
+	va_end(ap);
+	err_http(&e, 500, "volume driver %s: %s", c->name, text);
+	end(c, NULL, &e);
+}
+
+/* The answer is whole: status line, head, JSON. It was asked for in HTTP/1.0, so it is not chunked. */
+static void dissect(struct call *c, char *text, size_t len)
+{
+	char *body = strstr(text, "\r\n\r\n");
+	AUTO_FREE char *copy = NULL;
+	int status = 0;
+	json_t *answer = NULL;
+	struct err e = {0};
+
+	if (!body || sscanf(text, "HTTP/1.%*1[01] %3d", &status) != 1) {
+		fail(c, "its answer is no HTTP");
+		return;
+	}
+	body += 4;
+	if (json_parse(body, len - (size_t)(body - text), &JSON_BOUNDS_DOCUMENT, &answer, &e) < 0) {
+		fail(c, "status %d, and its answer is no JSON: %s", status, e.text);
+		return;
+	}
+	const char *err = json_string_value(json_object_get(answer, "Err"));
+	copy = err && *err ? xstrdup(err) : NULL;
+	if (copy || status != 200) {
+		json_decref(answer);
+		fail(c, "%s", copy ? copy : "it answered with a failure without a text");
+		return;
+	}
+	end(c, answer, NULL);
+	json_decref(answer);
+}
+
+static void on_readable(struct bufferevent *stream, void *arg)
+{
+	if (evbuffer_get_length(bufferevent_get_input(stream)) > PLUGIN_ANSWER_MAX)
+		fail(arg, "its answer is larger than %u bytes", PLUGIN_ANSWER_MAX);
+}
+
+static void on_event(struct bufferevent *stream, short what, void *arg)
+{
+	struct call *c = arg;
+
+	if (what & BEV_EVENT_CONNECTED)
+		return;
+	if (what & BEV_EVENT_EOF) {
+		struct evbuffer *in = bufferevent_get_input(stream);
+		const size_t len = evbuffer_get_length(in);
+		AUTO_FREE char *text = xcalloc(1, len + 1);
+
+		evbuffer_remove(in, text, len);
+		dissect(c, text, len);
+		return;
+	}
+	fail(c, "%s", strerror(errno));
+}
+
+static void on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	fail(arg, "no answer within %d seconds", PLUGIN_TIMEOUT_S);
+}
+
+void plugin_call(struct event_base *base, const char *dir, const char *name, const char *method, json_t *take_body,
+		 plugin_done done, void *arg)
+{
+	struct call *c = XNEW(struct call);
+	AUTO_FREE char *body = json_dumps(take_body, JSON_COMPACT);
+	struct sockaddr_un address;
+	struct timeval timeout = {.tv_sec = PLUGIN_TIMEOUT_S};
+
+	json_decref(take_body);
+	snprintf(c->name, sizeof c->name, "%s", name);
+	c->done = done;
+	c->arg = arg;
+	c->stream = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
+	c->deadline = event_new(base, -1, 0, on_deadline, c);
+	event_add(c->deadline, &timeout);
+	if (!socket_address(dir, name, &address)) {
+		fail(c, "the path of its socket is too long");
+		return;
+	}
+	bufferevent_setcb(c->stream, on_readable, NULL, on_event, c);
+	bufferevent_enable(c->stream, EV_READ | EV_WRITE);
+	evbuffer_add_printf(bufferevent_get_output(c->stream),
+			    "POST /%s HTTP/1.0\r\nHost: plugin\r\nAccept: application/vnd.docker.plugins.v1.1+json\r\n"
+			    "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
+			    method, strlen(body), body);
+	if (bufferevent_socket_connect(c->stream, (struct sockaddr *)&address, sizeof address))
+		fail(c, "connect: %s", strerror(errno));
+}

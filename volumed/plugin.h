@@ -1,0 +1,31 @@
+/*
+ * plugin: one call to a volume plugin: POST /VolumeDriver.X with JSON over the UNIX socket <plugin-dir>/NAME.sock
+ * (https://docs.docker.com/engine/extend/plugins_volume/). A plugin that hangs, dies or answers garbage costs the one
+ * request that needed it.
+ */
+#ifndef POUCH_VOLUMED_PLUGIN_H
+#define POUCH_VOLUMED_PLUGIN_H
+
+#include <event2/event.h>
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "lib/err.h"
+
+#define PLUGIN_TIMEOUT_S  30
+#define PLUGIN_ANSWER_MAX (1u << 20)
+
+/* Exactly one of `answer` (borrowed) and `e` is set. */
+typedef void (*plugin_done)(void *arg, const json_t *answer, const struct err *e);
+
+/* Is there a socket of that name in the directory? */
+bool plugin_exists(const char *dir, const char *name);
+
+/*
+ * `method`: "VolumeDriver.Mount". `take_body`: the request, a reference that is consumed. An answer with a text in "Err" is
+ * a failure with that text.
+ */
+void plugin_call(struct event_base *base, const char *dir, const char *name, const char *method, json_t *take_body,
+		 plugin_done done, void *arg);
+
+#endif
