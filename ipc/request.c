@@ -64,7 +64,7 @@ static void finish(struct ipc_request *req, int status, enum ipc_kind kind, uint
 	const struct ipc_guard *guard = req->server->config.guard;
 	struct err e = {0};
 
-	if (req->message->op && guard && guard->after && req->has_caller)
+	if (req->message->op && guard && guard->after)
 		guard->after(guard->arg, req, status);
 	int r = send_to_peer(req, kind, number, msg, &e);
 	if (r < 0 && r != -ECANCELED) {

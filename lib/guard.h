@@ -1,5 +1,6 @@
 /*
- * guard: who may do what, and who remembers it: the engine's struct ipc_guard. Every daemon that owns operations makes
+ * guard: who may do what, and who remembers it: the engine's struct ipc_guard. Every daemon that owns operations
+ * makes
  * one and plugs it into its server:
  *
  *   daemon_init(…);
@@ -42,7 +43,8 @@ struct guard_hooks {
 };
 
 /*
- * Parse d->policy and prepare the connection to auditd. `hooks` may be NULL; it is copied. `d` must outlive the guard.
+ * Parse d->policy and prepare the connection to auditd. `hooks` may be NULL; it is copied. `d` must outlive the
+ * guard.
  * -EINVAL with file, line and key for a bad policy.
  */
 int guard_new(struct daemon *d, const struct guard_hooks *hooks, struct guard **out, struct err *e);
@@ -61,13 +63,15 @@ int guard_require(struct ipc_request *req, const char *permission, struct err *e
 /* What to store as the owner of an object that this request makes: "uid:1000", "cert:CN=ops", "container:ID". */
 const char *guard_owner(const struct ipc_request *req);
 /*
- * May the caller know of an object with this owner (NULL or "": nobody's)? False: answer exactly as if it did not exist,
+ * May the caller know of an object with this owner (NULL or "": nobody's)? False: answer exactly as if it did not
+ * exist,
  * and leave it out of lists and events.
  */
 bool guard_sees(const struct ipc_request *req, const char *owner);
 
 /*
- * What a caller asks for, against the rules of its roles; `doc` is the decoded, canonical document. 0, or -EPERM with status
+ * What a caller asks for, against the rules of its roles; `doc` is the decoded, canonical document, `facts` may be
+ * NULL. 0, or -EPERM with status
  * 403 naming field, value and rule. The denial is recorded.
  */
 int guard_admit(struct ipc_request *req, enum policy_document kind, const struct json_t *doc,
@@ -83,7 +87,8 @@ const struct policy_grant *guard_grant(const struct ipc_request *req);
 /* ---- for apid ---- */
 
 /*
- * The early decision, before a request is read to its end or forwarded. `mine`: apid answers it itself, nobody decides after it.
+ * The early decision, before a request is read to its end or forwarded. `mine`: apid answers it itself, nobody
+ * decides after it.
  * Otherwise a caller from inside a container is let through: its roles are known to the owner. A denial is recorded.
  */
 int guard_check(struct guard *g, const struct caller *caller, const struct ipc_message *message, const char *audit_id,

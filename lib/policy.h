@@ -1,6 +1,7 @@
 /*
  * policy: policy.json: roles (named sets of permissions, with rules for what a request may ask for), bindings of
- * callers to roles, the ceiling for callers that only apid vouches for, and rules for images. docs/policy.md describes
+ * callers to roles, the ceiling for callers that only apid vouches for, and rules for images. docs/policy.md
+ * describes
  * the file; policy.json(5) is its reference.
  */
 #ifndef POUCH_LIB_POLICY_H
@@ -75,14 +76,14 @@ struct policy_facts {
 	void *arg;
 	const char *image;	     /* full name of the image, "docker.io/library/busybox:latest"; NULL when it was given by id */
 	bool by_digest;
-	const char *default_runtime; /* config's runtime.default */
-	const char *default_address; /* config's network.default-address */
-	const char *name;	     /* CREATE: the name asked for */
+	const struct config *config; /* for the engine's defaults; guard_admit() fills it in */
 };
 
 /*
- * Is the document within the rules of some role that has `permission`, and of the ceiling? Every field that is set must have
- * a rule that lets it pass; a field without a rule is denied. 0, or -EPERM with status 403 naming field, value and rule.
+ * Is the document within the rules of some role that has `permission`, and of the ceiling? Every field that is set
+ * must have
+ * a rule that lets it pass; a field without a rule is denied. 0, or -EPERM with status 403 naming field, value and
+ * rule.
  */
 int policy_admit(const struct policy_grant *g, const char *permission, enum policy_document kind,
 		 const struct json_t *doc, const struct policy_facts *facts, struct err *e);

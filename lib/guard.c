@@ -1,0 +1,326 @@
+#include "lib/guard.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+
+#include "lib/config.h"
+#include "lib/guard_private.h"
+#include "lib/log.h"
+#include "lib/util.h"
+
+static int deny(struct err *e, const char *principal, const char *permission)
+{
+	err_set(e, -EPERM, "permission denied: %s has no permission %s", principal, permission);
+	e->status = 403;
+	return -EPERM;
+}
+
+/* ---- who is the caller, to the policy? ---- */
+
+static bool in_containers_ids(const struct config *c, const struct caller *caller)
+{
+	uint64_t end = (uint64_t)c->ids_containers_base + (uint64_t)c->ids_containers_count * c->ids_containers_size;
+
+	return caller->local && caller->uid >= c->ids_containers_base && caller->uid < end;
+}
+
+static bool some_listener_has_role(const struct config *c)
+{
+	for (size_t i = 0; i < c->listeners.n; i++)
+		if (c->listeners.v[i].role[0])
+			return true;
+	return false;
+}
+
+/* *out is the grant; -EPERM when the way in contradicts itself. */
+static int grant_for(struct guard *g, const struct caller *caller, struct policy_grant **out, struct err *e)
+{
+	const struct config *config = g->d->config;
+	const struct config_listener *l = guard_listener(config, caller);
+	struct guard_container container = {.id = "unknown"};
+	struct policy_who who = {.caller = caller};
+
+	/* A listener that is not known may be one whose role is less than what the client's ids would give. */
+	if (!l && (!caller->local || some_listener_has_role(config))) {
+		err_set(e, -EPERM, "permission denied: the client came in by no listener of the config");
+		e->status = 403;
+		return -EPERM;
+	}
+	if (l) {
+		who.listener = l->name[0] ? l->name : NULL;
+		who.listener_role = l->role;
+	}
+	if (in_containers_ids(config, caller)) {
+		if (g->hooks.container)
+			g->hooks.container(g->hooks.arg, caller->uid, &container);
+		who.container = container.id;
+		who.labels = container.labels;
+	}
+	*out = policy_grant_new(g->policy, &who);
+	json_decref(container.labels);
+	return 0;
+}
+
+/* ---- the plug ---- */
+
+static void note_free(void *p)
+{
+	struct guard_note *note = p;
+
+	policy_grant_free(note->grant);
+	free(note);
+}
+
+static const struct guard_note *note_of(const struct ipc_request *req)
+{
+	return ipc_request_note(req);
+}
+
+static const char *audit_id(const struct ipc_request *req)
+{
+	return ((const struct ipc_asker *)ipc_request_msg(req))->audit_id;
+}
+
+static struct guard_record record_of(const struct ipc_request *req, const char *stage)
+{
+	const struct guard_note *note = note_of(req);
+
+	return (struct guard_record){
+		.stage = stage,
+		.message = ipc_request_message(req),
+		.caller = ipc_request_caller(req),
+		.principal = note ? policy_grant_principal(note->grant) : "unknown",
+		.audit_id = audit_id(req),
+		.req = req,
+		.digest = note ? note->digest : NULL,
+	};
+}
+
+static void record_denial(struct guard *g, const struct ipc_request *req, const char *permission, const struct err *e)
+{
+	struct guard_record record = record_of(req, "denied");
+
+	record.permission = permission;
+	record.status = err_status(e);
+	record.reason = e->text;
+	guard_record(g, &record);
+}
+
+static int on_allow(void *arg, struct ipc_request *req, struct err *e)
+{
+	struct guard *g = arg;
+	const struct ipc_op *op = ipc_request_message(req)->op;
+	struct policy_grant *grant;
+
+	int r = grant_for(g, ipc_request_caller(req), &grant, e);
+	if (r < 0) {
+		record_denial(g, req, NULL, e);
+		return r;
+	}
+	struct guard_note *note = XNEW(struct guard_note);
+	*note = (struct guard_note){.guard = g, .grant = grant};
+	ipc_request_set_note(req, note, note_free);
+	bool allowed = policy_allows(grant, op->permission);
+	if (!allowed || op->effect != SAFE)
+		guard_digest(ipc_request_message(req), ipc_request_msg(req), note->digest);
+	if (!allowed) {
+		r = deny(e, policy_grant_principal(grant), op->permission);
+		record_denial(g, req, NULL, e);
+		return r;
+	}
+	if (op->effect == REVEAL) {
+		struct guard_record record = record_of(req, "revealed");
+		guard_record(g, &record);
+	}
+	return 0;
+}
+
+
+static void on_before(void *arg, struct ipc_request *req, void (*ready)(struct ipc_request *req, int result))
+{
+	struct guard_note *note = ipc_request_note(req);
+	struct guard_record record = record_of(req, "decided");
+
+	/* If the record fails, the request ends as 503, and on_after() takes that for its end. */
+	note->decided = true;
+	guard_record_first(arg, &record, req, ready);
+}
+
+static void on_after(void *arg, struct ipc_request *req, int status)
+{
+	const struct guard_note *note = note_of(req);
+
+	if (note && note->decided) {
+		struct guard_record record = record_of(req, "done");
+		record.status = status;
+		guard_record(arg, &record);
+	} else if (!ipc_request_caller(req) && status == 403) {
+		struct guard_record record = record_of(req, "denied");
+		record.status = status;
+		record.reason = "the client's identity was refused";
+		guard_record(arg, &record);
+	}
+}
+
+/* ---- life ---- */
+
+int guard_new(struct daemon *d, const struct guard_hooks *hooks, struct guard **out, struct err *e)
+{
+	struct policy *policy;
+	int r = policy_parse(d->config->policy_path, d->policy.text, d->policy.len, d->config, &policy, e);
+
+	if (r < 0)
+		return r;
+	struct guard *g = XNEW(struct guard);
+	g->d = d;
+	if (hooks)
+		g->hooks = *hooks;
+	g->policy = policy;
+	g->plug = (struct ipc_guard){.arg = g, .allow = on_allow, .before = on_before, .after = on_after};
+	struct ipc_client_config config = {
+		.self = d->id,
+		.peer = PROC_auditd,
+		.path = daemon_socket_path(d, PROC_auditd),
+		.ids_base = d->config->ids_base,
+		.max_calls = 4096,
+	};
+	g->audit = ipc_client_new(d->base, &config);
+	*out = g;
+	return 0;
+}
+
+void guard_free(struct guard *g)
+{
+	if (!g)
+		return;
+	ipc_client_free(g->audit);
+	policy_unref(g->policy);
+	free(g);
+}
+
+const struct ipc_guard *guard_plug(struct guard *g)
+{
+	return &g->plug;
+}
+
+int guard_reload(struct guard *g, struct err *e)
+{
+	struct policy *policy;
+	const struct daemon *d = g->d;
+	int r = policy_parse(d->config->policy_path, d->policy.text, d->policy.len, d->config, &policy, e);
+
+	if (r < 0)
+		return r;
+	policy_unref(g->policy);
+	g->policy = policy;
+	return 0;
+}
+
+/* ---- for handlers ---- */
+
+const struct policy_grant *guard_grant(const struct ipc_request *req)
+{
+	const struct guard_note *note = note_of(req);
+
+	return note ? note->grant : NULL;
+}
+
+bool guard_may(const struct ipc_request *req, const char *permission)
+{
+	const struct guard_note *note = note_of(req);
+
+	return note && policy_allows(note->grant, permission);
+}
+
+int guard_require(struct ipc_request *req, const char *permission, struct err *e)
+{
+	const struct guard_note *note = note_of(req);
+
+	if (note && policy_allows(note->grant, permission))
+		return 0;
+	deny(e, note ? policy_grant_principal(note->grant) : "unknown", permission);
+	if (note)
+		record_denial(note->guard, req, permission, e);
+	return -EPERM;
+}
+
+const char *guard_owner(const struct ipc_request *req)
+{
+	const struct guard_note *note = note_of(req);
+
+	return note ? policy_grant_principal(note->grant) : "";
+}
+
+bool guard_sees(const struct ipc_request *req, const char *owner)
+{
+	const struct guard_note *note = note_of(req);
+
+	return note && policy_sees(note->grant, ipc_request_message(req)->op->permission, owner);
+}
+
+static int admitted(struct ipc_request *req, int r, const struct err *e)
+{
+	const struct guard_note *note = note_of(req);
+
+	if (r < 0 && note)
+		record_denial(note->guard, req, NULL, e);
+	return r;
+}
+
+int guard_admit(struct ipc_request *req, enum policy_document kind, const struct json_t *doc,
+		const struct policy_facts *facts, struct err *e)
+{
+	const struct guard_note *note = note_of(req);
+	const char *permission = ipc_request_message(req)->op->permission;
+	struct policy_facts known = facts ? *facts : (struct policy_facts){0};
+
+	if (!note)
+		return deny(e, "unknown", permission);
+	known.config = note->guard->d->config;
+	return admitted(req, policy_admit(note->grant, permission, kind, doc, &known, e), e);
+}
+
+int guard_admit_bind(struct ipc_request *req, const char *real_path, bool writable, struct err *e)
+{
+	const struct guard_note *note = note_of(req);
+	const char *permission = ipc_request_message(req)->op->permission;
+
+	if (!note)
+		return deny(e, "unknown", permission);
+	return admitted(req, policy_admit_bind(note->grant, permission, real_path, writable, e), e);
+}
+
+int guard_admit_image(struct ipc_request *req, const char *name, bool by_digest, struct err *e)
+{
+	const struct guard_note *note = note_of(req);
+	const char *permission = ipc_request_message(req)->op->permission;
+
+	if (!note)
+		return deny(e, "unknown", permission);
+	return admitted(req, policy_admit_image(note->grant, permission, name, by_digest, e), e);
+}
+
+/* ---- for apid ---- */
+
+int guard_check(struct guard *g, const struct caller *caller, const struct ipc_message *message, const char *id,
+		bool mine, struct err *e)
+{
+	struct policy_grant *grant = NULL;
+	struct guard_record record = {
+		.stage = "denied", .message = message, .caller = caller, .principal = "unknown", .audit_id = id};
+
+	if (!mine && !g->hooks.container && in_containers_ids(g->d->config, caller))
+		return 0;
+	int r = grant_for(g, caller, &grant, e);
+	if (r == 0 && !policy_allows(grant, message->op->permission))
+		r = deny(e, policy_grant_principal(grant), message->op->permission);
+	if (r < 0) {
+		record.principal = grant ? policy_grant_principal(grant) : "unknown";
+		record.status = err_status(e);
+		record.reason = e->text;
+		guard_record(g, &record);
+	}
+	policy_grant_free(grant);
+	return r;
+}

@@ -1,0 +1,512 @@
+/* The checks of single fields of HostConfig, volumes and networks; policy_admit.def says which field has which. */
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+
+#include "lib/config.h"
+#include "lib/policy_admit.h"
+#include "lib/util.h"
+
+static const char *text_of(const json_t *value)
+{
+	return json_is_string(value) ? json_string_value(value) : "";
+}
+
+/* Each text of a list. */
+static int each_text(struct admit *a, const json_t *list, int (*check)(struct admit *a, const char *text))
+{
+	size_t i;
+	json_t *item;
+
+	json_array_foreach(list, i, item) {
+		int r = json_is_string(item) ? check(a, json_string_value(item))
+					     : admit_deny_json(a, item, "that what is not known is refused");
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Each name of an object, against patterns. */
+static int each_name(struct admit *a, const json_t *object, const struct policy_texts *patterns, const char *rule)
+{
+	const char *name;
+	json_t *value;
+
+	json_object_foreach((json_t *)object, name, value) {
+		int r = admit_match(a, patterns, name, rule);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* ---- power ---- */
+
+static int host_namespace(struct admit *a, const char *name, const char *value)
+{
+	if (policy_match_any(&a->rules->host_namespaces, name))
+		return 0;
+	AUTO_FREE char *rule = xasprintf("host-namespaces (%s)", name);
+	return admit_deny(a, value, rule);
+}
+
+/* Privileged, and the host's processes and IPC, come with the host's user ids. */
+static int with_host_ids(struct admit *a, const char *value)
+{
+	return host_namespace(a, "user", value);
+}
+
+int admit_privileged(struct admit *a, const json_t *value)
+{
+	int r = admit_flag(a, a->rules->privileged, value, "privileged");
+
+	return r < 0 || a->kind != POLICY_CREATE ? r : with_host_ids(a, "true");
+}
+
+static int capability(struct admit *a, const char *text)
+{
+	const struct config *c = a->facts->config;
+	char name[64];
+	size_t n = 0;
+
+	for (const char *p = strncasecmp(text, "CAP_", 4) == 0 ? text + 4 : text; *p && n < sizeof name - 1; p++)
+		name[n++] = (char)toupper((unsigned char)*p);
+	name[n] = 0;
+	for (size_t i = 0; c && i < c->containers_capabilities.n; i++)
+		if (strcmp(c->containers_capabilities.v[i], name) == 0)
+			return 0;
+	for (size_t i = 0; strcmp(name, "ALL") == 0 && i < a->rules->capabilities.n; i++)
+		if (strcmp(a->rules->capabilities.v[i], "*") == 0)
+			return 0;
+	if (strcmp(name, "ALL") == 0)
+		return admit_deny(a, text, "capabilities");
+	return policy_match_any(&a->rules->capabilities, name) ? 0 : admit_deny(a, text, "capabilities");
+}
+
+int admit_capabilities(struct admit *a, const json_t *value)
+{
+	return each_text(a, value, capability);
+}
+
+static int security_option(struct admit *a, const char *text)
+{
+	AUTO_FREE char *option = xstrdup(text);
+	char *sign = strpbrk(option, ":=");
+
+	if (sign)
+		*sign = '='; /* "name:value" is the old spelling */
+	if (strcmp(option, "no-new-privileges") == 0 || strcmp(option, "no-new-privileges=true") == 0)
+		return 0;
+	return admit_match(a, &a->rules->security_options, option, "security-options");
+}
+
+int admit_security_options(struct admit *a, const json_t *value)
+{
+	return each_text(a, value, security_option);
+}
+
+int admit_paths(struct admit *a, const json_t *value)
+{
+	return admit_flag(a, a->rules->paths, value, "masked-paths");
+}
+
+int admit_sysctls(struct admit *a, const json_t *value)
+{
+	return each_name(a, value, &a->rules->sysctls, "sysctls");
+}
+
+int admit_runtime(struct admit *a, const json_t *value)
+{
+	const char *name = text_of(value);
+
+	if (a->facts->config && strcmp(name, a->facts->config->runtime_default) == 0)
+		return 0;
+	return admit_match(a, &a->rules->runtimes, name, "runtimes");
+}
+
+int admit_annotations(struct admit *a, const json_t *value)
+{
+	return each_name(a, value, &a->rules->annotations, "annotations");
+}
+
+int admit_cgroup_parent(struct admit *a, const json_t *value)
+{
+	return admit_match(a, &a->rules->cgroup_parents, text_of(value), "cgroup-parents");
+}
+
+int admit_oom(struct admit *a, const json_t *value)
+{
+	return admit_flag(a, a->rules->oom, value, "oom");
+}
+
+int admit_oom_score(struct admit *a, const json_t *value)
+{
+	return json_is_integer(value) && json_integer_value(value) >= 0 ? 0 : admit_oom(a, value);
+}
+
+int admit_realtime(struct admit *a, const json_t *value)
+{
+	return admit_flag(a, a->rules->realtime, value, "realtime");
+}
+
+int admit_ulimits(struct admit *a, const json_t *value)
+{
+	size_t i;
+	json_t *limit;
+
+	json_array_foreach(value, i, limit)
+		if (strcmp(text_of(json_object_get(limit, "Name")), "rtprio") == 0 && !a->rules->realtime)
+			return admit_deny_json(a, limit, "realtime");
+	return 0;
+}
+
+/* ---- devices ---- */
+
+/* A path with .. or an empty step would be compared as one thing and opened as another. */
+static bool plain(const char *path)
+{
+	return path[0] == '/' && !strstr(path, "//") && !strstr(path, "/./") && !strstr(path, "/..");
+}
+
+int admit_devices(struct admit *a, const json_t *value)
+{
+	size_t i;
+	json_t *device;
+
+	json_array_foreach(value, i, device) {
+		const char *path = text_of(json_object_get(device, "PathOnHost"));
+		if (!plain(path) || !policy_match_any(&a->rules->devices, path))
+			return admit_deny(a, path, "devices");
+	}
+	return 0;
+}
+
+int admit_device_rules(struct admit *a, const json_t *value)
+{
+	return admit_flag(a, a->rules->device_rules, value, "device-cgroup-rules");
+}
+
+int admit_device_requests(struct admit *a, const json_t *value)
+{
+	return admit_flag(a, a->rules->device_requests, value, "device-requests");
+}
+
+/* ---- namespaces ---- */
+
+/*
+ * "host" by host-namespaces, "container:X" by join, the words in `plain_words` (separated by |) freely; anything else
+ * is not known here.
+ */
+static int namespace_mode(struct admit *a, const json_t *value, const char *name, const char *plain_words)
+{
+	const char *mode = text_of(value);
+	size_t len = strlen(mode);
+
+	if (strcmp(mode, "host") == 0)
+		return host_namespace(a, name, mode);
+	if (str_starts(mode, "container:"))
+		return admit_join(a, mode + strlen("container:"), mode);
+	for (const char *word = plain_words; word; word = strchr(word, '|') ? strchr(word, '|') + 1 : NULL)
+		if (strcspn(word, "|") == len && strncmp(word, mode, len) == 0)
+			return 0;
+	return admit_deny(a, mode, "that what is not known is refused");
+}
+
+int admit_pid_mode(struct admit *a, const json_t *value)
+{
+	int r = namespace_mode(a, value, "pid", "private");
+
+	return r == 0 && strcmp(text_of(value), "host") == 0 ? with_host_ids(a, "host") : r;
+}
+
+int admit_ipc_mode(struct admit *a, const json_t *value)
+{
+	int r = namespace_mode(a, value, "ipc", "private|shareable|none");
+
+	return r == 0 && strcmp(text_of(value), "host") == 0 ? with_host_ids(a, "host") : r;
+}
+
+int admit_uts_mode(struct admit *a, const json_t *value)
+{
+	return namespace_mode(a, value, "uts", "private");
+}
+
+int admit_userns_mode(struct admit *a, const json_t *value)
+{
+	return namespace_mode(a, value, "user", "private");
+}
+
+int admit_cgroupns_mode(struct admit *a, const json_t *value)
+{
+	return namespace_mode(a, value, "cgroup", "private");
+}
+
+int admit_network_mode(struct admit *a, const json_t *value)
+{
+	const char *mode = text_of(value);
+
+	if (strcmp(mode, "host") == 0 || str_starts(mode, "container:"))
+		return namespace_mode(a, value, "net", NULL);
+	if (strcmp(mode, "none") == 0)
+		return 0;
+	return admit_match(a, &a->rules->networks, strcmp(mode, "default") == 0 ? "bridge" : mode, "networks");
+}
+
+static int joined(struct admit *a, const char *text)
+{
+	AUTO_FREE char *ref = xstrndup(text, strcspn(text, ":"));
+
+	return admit_join(a, ref, text);
+}
+
+int admit_links(struct admit *a, const json_t *value)
+{
+	return each_text(a, value, joined);
+}
+
+int admit_volumes_from(struct admit *a, const json_t *value)
+{
+	return each_text(a, value, joined);
+}
+
+/* ---- mounts: the real path is looked at when it has been opened (policy_admit_bind) ---- */
+
+static int host_path(struct admit *a, const char *path)
+{
+	return a->rules->binds.n ? 0 : admit_deny(a, path, "binds");
+}
+
+static int propagation(struct admit *a, const char *mode)
+{
+	return a->rules->propagation || !*mode || strcmp(mode, "private") == 0 || strcmp(mode, "rprivate") == 0
+		       ? 0
+		       : admit_deny(a, mode, "propagation");
+}
+
+static int bind(struct admit *a, const char *text)
+{
+	static const char *const modes[] = {"shared", "rshared", "slave", "rslave"};
+	AUTO_FREE char *copy = xstrdup(text);
+	char *save = NULL, *options = NULL;
+	int r = text[0] == '/' ? host_path(a, text) : 0;
+
+	/* source:target[:options] */
+	char *colon = strchr(copy, ':');
+	options = colon ? strchr(colon + 1, ':') : NULL;
+	for (char *o = options ? strtok_r(options + 1, ",", &save) : NULL; o && r == 0; o = strtok_r(NULL, ",", &save))
+		for (size_t i = 0; i < ARRAY_LEN(modes) && r == 0; i++)
+			if (strcmp(o, modes[i]) == 0)
+				r = propagation(a, o);
+	return r;
+}
+
+int admit_binds(struct admit *a, const json_t *value)
+{
+	return each_text(a, value, bind);
+}
+
+int admit_mounts(struct admit *a, const json_t *value)
+{
+	size_t i;
+	json_t *mount;
+
+	json_array_foreach(value, i, mount) {
+		char prefix[64];
+		snprintf(prefix, sizeof prefix, "HostConfig.Mounts[%zu].", i);
+		int r = admit_object(a, ADMIT_MOUNT, prefix, mount);
+		if (r < 0)
+			return r;
+		snprintf(a->field, sizeof a->field, "HostConfig.Mounts[%zu].Source", i);
+		if (strcmp(text_of(json_object_get(mount, "Type")), "bind") == 0)
+			r = host_path(a, text_of(json_object_get(mount, "Source")));
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int admit_mount_type(struct admit *a, const json_t *value)
+{
+	const char *type = text_of(value);
+
+	if (strcmp(type, "bind") == 0 || strcmp(type, "volume") == 0 || strcmp(type, "tmpfs") == 0)
+		return 0;
+	return admit_deny(a, type, "that what is not known is refused");
+}
+
+int admit_bind_options(struct admit *a, const json_t *value)
+{
+	return propagation(a, text_of(json_object_get(value, "Propagation")));
+}
+
+int admit_volume_driver(struct admit *a, const json_t *value)
+{
+	return admit_match(a, &a->rules->volume_drivers, text_of(value), "volume-drivers");
+}
+
+int admit_volume_driver_options(struct admit *a, const json_t *value)
+{
+	return admit_flag(a, a->rules->volume_options, value, "volume-options");
+}
+
+int admit_volume_options(struct admit *a, const json_t *value)
+{
+	const json_t *driver = json_object_get(value, "DriverConfig");
+	const json_t *name = json_object_get(driver, "Name"), *options = json_object_get(driver, "Options");
+	int r = name && admit_is_set(name) ? admit_volume_driver(a, name) : 0;
+
+	return r == 0 && options && admit_is_set(options) ? admit_volume_driver_options(a, options) : r;
+}
+
+/* ---- networks and ports ---- */
+
+int admit_network_name(struct admit *a, const json_t *value)
+{
+	return admit_match(a, &a->rules->networks, text_of(value), "networks");
+}
+
+int admit_network_driver(struct admit *a, const json_t *value)
+{
+	return admit_match(a, &a->rules->network_drivers, text_of(value), "network-drivers");
+}
+
+int admit_network_options(struct admit *a, const json_t *value)
+{
+	return each_name(a, value, &a->rules->network_options, "network-options");
+}
+
+static bool port_in(const struct policy_ports *ports, unsigned first, unsigned last)
+{
+	for (size_t i = 0; i < ports->n; i++)
+		if (ports->v[i].first <= first && last <= ports->v[i].last)
+			return true;
+	return false;
+}
+
+static int published(struct admit *a, const char *address, const char *port)
+{
+	unsigned first = 0, last = 0;
+	const char *host = *address ? address : a->facts->config ? a->facts->config->network_default_address : "0.0.0.0";
+
+	if (!policy_match_any(&a->rules->publish, host))
+		return admit_deny(a, host, "publish");
+	int n = *port ? sscanf(port, "%u-%u", &first, &last) : 1;
+	if (n == 1)
+		last = first;
+	if (n < 1 || !port_in(&a->rules->ports, first, last))
+		return admit_deny(a, port, "ports");
+	return 0;
+}
+
+int admit_port_bindings(struct admit *a, const json_t *value)
+{
+	const char *port;
+	json_t *list, *binding;
+	size_t i;
+
+	json_object_foreach((json_t *)value, port, list) {
+		json_array_foreach(list, i, binding) {
+			snprintf(a->field, sizeof a->field, "HostConfig.PortBindings.%.32s", port);
+			int r = published(a, text_of(json_object_get(binding, "HostIp")),
+					  text_of(json_object_get(binding, "HostPort")));
+			if (r < 0)
+				return r;
+		}
+	}
+	return 0;
+}
+
+int admit_publish_all(struct admit *a, const json_t *value)
+{
+	(void)value;
+	return published(a, "", "");
+}
+
+int admit_log_config(struct admit *a, const json_t *value)
+{
+	const char *type = text_of(json_object_get(value, "Type"));
+
+	if (!*type || (a->facts->config && strcmp(type, a->facts->config->log_driver) == 0))
+		return 0;
+	return admit_match(a, &a->rules->log_drivers, type, "log-drivers");
+}
+
+/* ---- ceilings ---- */
+
+static int within(struct admit *a, const char *field, int64_t value, int64_t max, const char *rule)
+{
+	char text[64], name[64];
+
+	if (value > 0 && value <= max)
+		return 0;
+	snprintf(a->field, sizeof a->field, "%s%s", a->kind == POLICY_CREATE ? "HostConfig." : "", field);
+	snprintf(text, sizeof text, value > 0 ? "%lld" : "%lld (no limit)", (long long)value);
+	snprintf(name, sizeof name, "%s (%lld)", rule, (long long)max);
+	return admit_deny(a, text, name);
+}
+
+static int64_t number(const json_t *host, const char *field)
+{
+	return json_integer_value(json_object_get(host, field));
+}
+
+int admit_memory(struct admit *a, const json_t *value)
+{
+	return a->rules->memory < 0 ? 0 : within(a, "Memory", json_integer_value(value), a->rules->memory, "max-memory");
+}
+
+/* Memory and swap together, as Docker counts; twice the memory is what a container gets that does not ask. */
+int admit_memory_swap(struct admit *a, const json_t *value)
+{
+	int64_t max;
+
+	if (a->rules->memory < 0)
+		return 0;
+	if (__builtin_mul_overflow(a->rules->memory, 2, &max))
+		max = INT64_MAX;
+	return within(a, "MemorySwap", json_integer_value(value), max, "max-memory, twice");
+}
+
+int admit_shm(struct admit *a, const json_t *value)
+{
+	return a->rules->shm < 0 ? 0 : within(a, "ShmSize", json_integer_value(value), a->rules->shm, "max-shm");
+}
+
+/* NanoCpus, or what CpuQuota in CpuPeriod comes to; 0 when neither is set. */
+static int64_t nano_cpus(const json_t *host)
+{
+	int64_t quota = number(host, "CpuQuota"), period = number(host, "CpuPeriod"), nano;
+
+	if (number(host, "NanoCpus") || quota <= 0)
+		return number(host, "NanoCpus");
+	if (__builtin_mul_overflow(quota, 1000000000, &nano))
+		return INT64_MAX;
+	return nano / (period > 0 ? period : 100000);
+}
+
+static int pids(struct admit *a, const json_t *host)
+{
+	int64_t asked = number(host, "PidsLimit");
+	int64_t given = a->facts->config ? a->facts->config->containers_pids_limit : 0;
+
+	if (asked == 0 && a->kind == POLICY_UPDATE)
+		return 0;
+	return within(a, "PidsLimit", asked ? asked : given, a->rules->pids, "max-pids");
+}
+
+int admit_limits(struct admit *a, const json_t *host)
+{
+	const struct policy_rules *rules = a->rules;
+	bool update = a->kind == POLICY_UPDATE; /* what it leaves out stays as it is */
+	int r = 0;
+
+	if (rules->memory >= 0 && !(update && !number(host, "Memory")))
+		r = within(a, "Memory", number(host, "Memory"), rules->memory, "max-memory");
+	bool cpus_asked = number(host, "NanoCpus") || number(host, "CpuQuota") || number(host, "CpuPeriod");
+	if (r == 0 && rules->nano_cpus >= 0 && !(update && !cpus_asked))
+		r = within(a, "NanoCpus", nano_cpus(host), rules->nano_cpus, "max-nano-cpus");
+	if (r == 0 && rules->pids >= 0)
+		r = pids(a, host);
+	return r;
+}
