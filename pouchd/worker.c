@@ -80,7 +80,7 @@ static void on_connect(evutil_socket_t listen_fd, short what, void *arg)
 		if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &n) == 0 && may_call(k->sup, k->id, cred.uid))
 			start(k, fd);
 		else
-			log_warn("uid %u (pid %d) may not have a %s", (unsigned)cred.uid, (int)cred.pid,
+			log_warn("uid %u (pid %d) may not connect to %s", (unsigned)cred.uid, (int)cred.pid,
 				 process_name(k->id));
 	}
 	event_del(k->acceptable); /* until one ends */
