@@ -193,7 +193,8 @@ int root_enter(struct paths *p, struct err *e)
 	if (move_mount(root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
 		return err_sys(e, -errno, "sandbox: attach the root");
 	/* Longer paths after shorter ones: a bind hides what is below it. */
-	qsort(p->v, p->n, sizeof *p->v, by_length);
+	if (p->n > 1)
+		qsort(p->v, p->n, sizeof *p->v, by_length);
 	mode_t mask = umask(022); /* who has given up root must be able to pass */
 	int r = 0;
 	for (size_t i = 0; r == 0 && i < p->n; i++)
