@@ -173,6 +173,20 @@ static int understand(struct exchange *x, const char *head, size_t len, char *al
 	return choose_sink(x, e);
 }
 
+/* A JSON body, or a body sent to an operation that has none (ignored, as Docker does). */
+static void use_json(struct exchange *x)
+{
+	size_t len = x->json ? evbuffer_get_length(x->json) : 0;
+	const char *text = len ? (const char *)evbuffer_pullup(x->json, -1) : "";
+	struct err e = {0};
+
+	int r = fill_from_body(x->route->message, &x->target, &x->head, text, len, x->msg, &x->fill, &e);
+	if (r < 0)
+		answer_error(x, &e);
+	else
+		forward(x);
+}
+
 /* The body may come now; whoever takes an upload starts at once. */
 static void begin_body(struct exchange *x)
 {
@@ -215,7 +229,7 @@ void exchange_new(struct connection *c, const char *head, size_t len)
 			c->state = CONN_BODY;
 		answer_text(x, x->route->status, NULL, NULL, x->route->text, strlen(x->route->text));
 	} else if (x->body_done) {
-		forward(x);
+		use_json(x);
 	} else {
 		begin_body(x);
 	}
@@ -234,20 +248,6 @@ static void take_piece(struct exchange *x, const char *piece, size_t len)
 			x->json = evbuffer_new();
 		evbuffer_add(x->json, piece, len);
 	}
-}
-
-/* A JSON body, or a body sent to an operation that has none (ignored, as Docker does). */
-static void use_json(struct exchange *x)
-{
-	size_t len = x->json ? evbuffer_get_length(x->json) : 0;
-	const char *text = len ? (const char *)evbuffer_pullup(x->json, -1) : "";
-	struct err e = {0};
-
-	int r = fill_from_body(x->route->message, &x->target, &x->head, text, len, x->msg, &x->fill, &e);
-	if (r < 0)
-		answer_error(x, &e);
-	else
-		forward(x);
 }
 
 static void body_ended(struct exchange *x)
