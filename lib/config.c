@@ -131,7 +131,8 @@ static int check_keys(const struct config_reader *r, const struct config_object 
 	const char *key;
 	json_t *inner;
 
-	json_object_foreach(value, key, inner) {
+	json_object_foreach(value, key, inner)
+	{
 		AUTO_FREE char *path = xasprintf("%s%s%s", prefix, *prefix ? "." : "", key);
 		const struct config_at at = {.up = up, .key = path, .dotted = true};
 		if (!strchr(key, '.') && row_of(o, path))
@@ -287,17 +288,24 @@ int config_text(const struct config_source *source, char **out, size_t *len, str
 static bool differs(const struct config_row *row, const void *a, const void *b)
 {
 	switch (row->type) {
-	case CONFIG_FLAG: return *(const bool *)a != *(const bool *)b;
+	case CONFIG_FLAG:
+		return *(const bool *)a != *(const bool *)b;
 	case CONFIG_NUMBER:
-	case CONFIG_TIME: return *(const uint32_t *)a != *(const uint32_t *)b;
-	case CONFIG_SIZE: return *(const uint64_t *)a != *(const uint64_t *)b;
-	case CONFIG_MODE: return *(const mode_t *)a != *(const mode_t *)b;
-	case CONFIG_CHOICE: return *(const unsigned *)a != *(const unsigned *)b;
+	case CONFIG_TIME:
+		return *(const uint32_t *)a != *(const uint32_t *)b;
+	case CONFIG_SIZE:
+		return *(const uint64_t *)a != *(const uint64_t *)b;
+	case CONFIG_MODE:
+		return *(const mode_t *)a != *(const mode_t *)b;
+	case CONFIG_CHOICE:
+		return *(const unsigned *)a != *(const unsigned *)b;
 	case CONFIG_TEXT:
-	case CONFIG_PATH: return strcmp(*(const char *const *)a, *(const char *const *)b) != 0;
+	case CONFIG_PATH:
+		return strcmp(*(const char *const *)a, *(const char *const *)b) != 0;
 	case CONFIG_TEXTS:
 	case CONFIG_LIST:
-	case CONFIG_MAP: break; /* none of these is fixed at the start: test_config.c holds the table to it */
+	case CONFIG_MAP:
+		break; /* none of these is fixed at the start: test_config.c holds the table to it */
 	}
 	return false;
 }

@@ -23,7 +23,7 @@ struct config_texts {
 	size_t n;
 };
 
-/* struct config_listener, config_registry, config_runtime, …; the outermost object is `struct config` to everybody. */
+/* struct config_listener, config_registry, …; the outermost object is `struct config` to everybody. */
 #define config_engine config
 #define OBJECT(name, doc)                                                                                              \
 	struct config_##name {                                                                                         \
@@ -38,7 +38,7 @@ struct config_texts {
 #define CONFIG_MEMBER_MODE(member, rule)   mode_t member;
 #define CONFIG_MEMBER_CHOICE(member, rule) unsigned member; /* the enum that belongs to the words */
 #define CONFIG_MEMBER_TEXTS(member, rule)  struct config_texts member;
-#define CONFIG_MEMBER_LIST(member, rule)                                                                                    \
+#define CONFIG_MEMBER_LIST(member, rule)                                                                               \
 	struct {                                                                                                       \
 		struct config_##rule *v;                                                                               \
 		size_t n;                                                                                              \

@@ -12,8 +12,7 @@
 
 #define PROCESS_IDS_COUNT 16u
 
-#define AT(name, of, at_key)                                                                                           \
-	const struct config_at name = {.up = (of), .key = (at_key), .dotted = true}
+#define AT(name, of, at_key) const struct config_at name = {.up = (of), .key = (at_key), .dotted = true}
 
 static bool is_loopback(const char *address)
 {
@@ -53,10 +52,11 @@ static int check_tcp(const struct config_reader *r, const struct config_listener
 	AT(address, at, "address");
 
 	if (!l->plain_text)
-		return config_complain(r, &plain, "must be true for type tcp: anyone who can connect is served in plain text");
+		return config_complain(r, &plain,
+				       "must be true for type tcp: anyone who can connect is served in plain text");
 	if (!is_loopback(l->address))
-		return config_complain(r, &address, "%s is not a loopback address, which type tcp demands; use type tls",
-				       l->address);
+		return config_complain(
+			r, &address, "%s is not a loopback address, which type tcp demands; use type tls", l->address);
 	return 0;
 }
 
@@ -121,7 +121,8 @@ static int check_gateway(const struct config_reader *r, const struct config *c)
 	uint32_t mask = bits ? ~0u << (32 - bits) : 0;
 	if (inet_pton(AF_INET, c->network_gateway, &gateway) != 1 ||
 	    (ntohl(gateway.s_addr) & mask) != ntohl(subnet.s_addr) || gateway.s_addr == subnet.s_addr)
-		return config_complain(r, &at, "%s is no address of a host in %s", c->network_gateway, c->network_subnet);
+		return config_complain(r, &at, "%s is no address of a host in %s", c->network_gateway,
+				       c->network_subnet);
 	return 0;
 }
 

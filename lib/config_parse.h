@@ -33,7 +33,7 @@ struct config_reader {
 int config_complain(const struct config_reader *r, const struct config_at *at, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* The line, from 1, on which the key (or element) stands in the valid JSON `text`; of what encloses it when it is missing. */
+/* The line, from 1, on which the key (or element) stands in the valid JSON `text`; of what encloses a missing one. */
 size_t config_line(const char *text, const struct config_at *at);
 
 /* "listeners[0].port". Cut when `size` is too small. */
@@ -42,7 +42,7 @@ void config_at_text(const struct config_at *at, char *buf, size_t size);
 /* The value behind `--set key=`, or of a default, as JSON of the row's type; a new reference, NULL when it is none. */
 json_t *config_json_of_text(const struct config_row *row, const char *text);
 
-/* Check `value` (borrowed; must live as long as the config) against its row and store it in `object`, a struct of the row's. */
+/* Check `value` (borrowed; lives as long as the config) against its row and store it in `object`, a struct of the row. */
 int config_store(const struct config_reader *r, const struct config_row *row, json_t *value,
 		 const struct config_at *at, void *object);
 

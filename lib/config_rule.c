@@ -136,13 +136,15 @@ static bool is_label(const char *s)
 }
 
 const struct config_rule config_rule_any = {"text without control characters", is_any};
-const struct config_rule config_rule_name = {"letters, digits, '_', '.', '-', beginning with a letter or digit", is_name};
+const struct config_rule config_rule_name = {
+	"letters, digits, '_', '.', '-', beginning with a letter or digit", is_name};
 const struct config_rule config_rule_user = {"the name or number of a user or group", is_user};
 const struct config_rule config_rule_ip = {"an IPv4 or IPv6 address", is_ip};
 const struct config_rule config_rule_url = {"a URL with http, https, socks5 or socks5h", is_url};
 const struct config_rule config_rule_host = {"a host name, with or without a port", is_host};
 const struct config_rule config_rule_cgroup = {"a path such as /pouch, of plain names", is_cgroup};
-const struct config_rule config_rule_capability = {"a capability's name without CAP_, such as NET_ADMIN", is_capability};
+const struct config_rule config_rule_capability = {
+	"a capability's name without CAP_, such as NET_ADMIN", is_capability};
 const struct config_rule config_rule_ifname = {"the name of a network interface", is_ifname};
 const struct config_rule config_rule_subnet4 = {"an IPv4 subnet such as 10.1.0.0/16", is_subnet4};
 const struct config_rule config_rule_subnet6 = {"an IPv6 subnet such as fd00:1::/64", is_subnet6};

@@ -42,8 +42,8 @@ static bool parse_unit(const char *text, const struct unit *units, uint64_t *out
 	return false;
 }
 
-static const struct unit size_units[] = {{"", 1},	     {"k", 1u << 10},	  {"m", 1u << 20},
-					 {"g", 1u << 30},     {"t", 1ull << 40},  {NULL, 0}};
+static const struct unit size_units[] = {{"", 1},	  {"k", 1u << 10},   {"m", 1u << 20},
+					 {"g", 1u << 30}, {"t", 1ull << 40}, {NULL, 0}};
 static const struct unit time_units[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {NULL, 0}};
 
 static int in_bounds(const struct store *s, uint64_t v, const char *unit)
@@ -233,7 +233,8 @@ static int store_MAP(const struct store *s, json_t *v)
 				       s->row->min, s->row->max);
 	out->n = json_object_size(v);
 	out->v = config_block(s->r->memory, out->n, o->size);
-	json_object_foreach(v, key, value) {
+	json_object_foreach(v, key, value)
+	{
 		const struct config_at at = {.up = s->at, .key = key};
 		char *element = (char *)out->v + i++ * o->size;
 		if (!config_rule_host.ok(key) || !*key)
@@ -246,14 +247,14 @@ static int store_MAP(const struct store *s, json_t *v)
 	return 0;
 }
 
-int config_store(const struct config_reader *r, const struct config_row *row, json_t *value,
-		 const struct config_at *at, void *object)
+int config_store(const struct config_reader *r, const struct config_row *row, json_t *value, const struct config_at *at,
+		 void *object)
 {
 	static int (*const stores[])(const struct store *s, json_t *v) = {
-		[CONFIG_FLAG] = store_FLAG,   [CONFIG_NUMBER] = store_NUMBER, [CONFIG_SIZE] = store_SIZE,
-		[CONFIG_TIME] = store_TIME,   [CONFIG_TEXT] = store_TEXT,     [CONFIG_PATH] = store_PATH,
-		[CONFIG_MODE] = store_MODE,   [CONFIG_CHOICE] = store_CHOICE, [CONFIG_TEXTS] = store_TEXTS,
-		[CONFIG_LIST] = store_LIST,   [CONFIG_MAP] = store_MAP,
+		[CONFIG_FLAG] = store_FLAG, [CONFIG_NUMBER] = store_NUMBER, [CONFIG_SIZE] = store_SIZE,
+		[CONFIG_TIME] = store_TIME, [CONFIG_TEXT] = store_TEXT,	    [CONFIG_PATH] = store_PATH,
+		[CONFIG_MODE] = store_MODE, [CONFIG_CHOICE] = store_CHOICE, [CONFIG_TEXTS] = store_TEXTS,
+		[CONFIG_LIST] = store_LIST, [CONFIG_MAP] = store_MAP,
 	};
 	const struct store s = {.r = r, .row = row, .at = at, .member = (char *)object + row->offset};
 

@@ -126,7 +126,8 @@ static int same_at_start(const struct config *old, const struct config *new, str
 {
 	const char *key = config_fixed_difference(old, new);
 
-	return key ? err_set(e, -EINVAL, "%s takes effect when the engine starts, and cannot be changed by a reload", key)
+	return key ? err_set(e, -EINVAL, "%s takes effect when the engine starts, and cannot be changed by a reload",
+			     key)
 		   : 0;
 }
 
@@ -235,8 +236,8 @@ static void on_stop_signal(evutil_socket_t sig, short what, void *arg)
 static void on_hangup(evutil_socket_t sig, short what, void *arg)
 {
 	struct daemon *d = arg;
-	const struct config_source source = {.file = d->config_path, .root = d->root, .run = d->run,
-					     .sets = d->sets, .nsets = d->nsets};
+	const struct config_source source = {
+		.file = d->config_path, .root = d->root, .run = d->run, .sets = d->sets, .nsets = d->nsets};
 	struct config *config = NULL;
 	struct daemon_text policy = {0};
 	struct err e = {0};
@@ -295,10 +296,11 @@ int daemon_state_dir(const char *root, enum process_id id, uid_t ids_base, struc
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return err_sys(e, -errno, "%s/%s", root, name);
 	if (st.st_uid != uid || st.st_gid != uid) {
-		/* One just made, now or by a start that was cut off here, is root's and empty: rmdir-able is the proof. */
+		/* One just made, now or by a start that was cut off here, is root's and empty: rmdir-able is the proof.
+		 */
 		if (!made && (st.st_uid != 0 || unlinkat(top, name, AT_REMOVEDIR) < 0 || mkdirat(top, name, 0700) < 0))
-			return err_set(e, -EPERM, "%s/%s belongs to uid %u, not to %u; has ids.base been changed?", root, name,
-				       (unsigned)st.st_uid, (unsigned)uid);
+			return err_set(e, -EPERM, "%s/%s belongs to uid %u, not to %u; has ids.base been changed?",
+				       root, name, (unsigned)st.st_uid, (unsigned)uid);
 		fd_close(&fd);
 		fd = openat(top, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (fd < 0 || fchown(fd, uid, uid) < 0)

@@ -54,7 +54,7 @@ struct daemon {
 	enum process_id id;
 	struct event_base *base;
 	struct config *config;	/* lib/config.h; replaced on reload */
-	struct daemon_text policy; /* policy.json, not looked into here; NULL text: the built-in policy; replaced on reload */
+	struct daemon_text policy; /* policy.json; NULL text: the built-in policy; replaced on reload */
 	const char *root;	/* --root: state of this process is below <root>/<name> */
 	const char *run;	/* --run: sockets below <run>/ipc */
 	const char *config_path; /* --config, NULL without */

@@ -28,10 +28,10 @@ static const char usage_text[] =
 enum { OPT_ROOT = 256, OPT_RUN, OPT_CONFIG, OPT_LEVEL, OPT_SET, OPT_VERSION, OPT_HELP };
 
 static const struct option options[] = {
-	{"root", required_argument, NULL, OPT_ROOT},	   {"run", required_argument, NULL, OPT_RUN},
-	{"config", required_argument, NULL, OPT_CONFIG},   {"log-level", required_argument, NULL, OPT_LEVEL},
-	{"set", required_argument, NULL, OPT_SET},	   {"version", no_argument, NULL, OPT_VERSION},
-	{"help", no_argument, NULL, OPT_HELP},		   {NULL, 0, NULL, 0},
+	{"root", required_argument, NULL, OPT_ROOT},	 {"run", required_argument, NULL, OPT_RUN},
+	{"config", required_argument, NULL, OPT_CONFIG}, {"log-level", required_argument, NULL, OPT_LEVEL},
+	{"set", required_argument, NULL, OPT_SET},	 {"version", no_argument, NULL, OPT_VERSION},
+	{"help", no_argument, NULL, OPT_HELP},		 {NULL, 0, NULL, 0},
 };
 
 static void wrong_usage(const char *program, const char *why)
@@ -61,11 +61,21 @@ void daemon_parse_args(struct daemon_args *a, const char *name, const char *owns
 	opterr = 1;
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		switch (c) {
-		case OPT_ROOT: a->root = absolute(argv[0], optarg); break;
-		case OPT_RUN: a->run = absolute(argv[0], optarg); break;
-		case OPT_CONFIG: a->config = absolute(argv[0], optarg); break;
-		case OPT_LEVEL: add_set(a, xasprintf("log.level=%s", optarg)); break;
-		case OPT_SET: add_set(a, optarg); break;
+		case OPT_ROOT:
+			a->root = absolute(argv[0], optarg);
+			break;
+		case OPT_RUN:
+			a->run = absolute(argv[0], optarg);
+			break;
+		case OPT_CONFIG:
+			a->config = absolute(argv[0], optarg);
+			break;
+		case OPT_LEVEL:
+			add_set(a, xasprintf("log.level=%s", optarg));
+			break;
+		case OPT_SET:
+			add_set(a, optarg);
+			break;
 		case OPT_VERSION:
 			printf("%s %s (commit %s)\n", name, pouch_version, pouch_commit);
 			exit(0);
@@ -73,7 +83,8 @@ void daemon_parse_args(struct daemon_args *a, const char *name, const char *owns
 		case OPT_HELP:
 			printf(usage_text, argv[0], name, owns);
 			exit(0);
-		default: exit(2);
+		default:
+			exit(2);
 		}
 	}
 	if (optind < argc)

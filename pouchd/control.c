@@ -41,8 +41,8 @@ static json_t *service_json(const struct service *v, bool memory)
 	json_int_t up = v->state == SERVICE_READY ? now_ms() - v->ready_ms : 0;
 	json_t *report = v->report ? json_loads(v->report, 0, NULL) : NULL;
 	json_t *o = json_pack("{s:s, s:s, s:s, s:i, s:I, s:I, s:o}", "Name", process_name(v->id), "Owns",
-			      process_owns(v->id), "State", service_state_name(v->state), "Pid", (int)v->pid, "UptimeMs",
-			      up, "Restarts", (json_int_t)v->restarts, "LastExit", last_exit(v));
+			      process_owns(v->id), "State", service_state_name(v->state), "Pid", (int)v->pid,
+			      "UptimeMs", up, "Restarts", (json_int_t)v->restarts, "LastExit", last_exit(v));
 
 	if (memory && v->pid)
 		json_object_set_new(o, "Pss", json_integer(pss(v->pid)));
@@ -59,8 +59,8 @@ static json_t *kind_json(const struct supervisor *s, const struct worker_kind *k
 	for (size_t i = 0; memory && i < s->nworkers; i++)
 		if (s->workers[i].kind == k)
 			bytes += pss(s->workers[i].pid);
-	json_t *o = json_pack("{s:s, s:s, s:b, s:I, s:I, s:I}", "Name", process_name(k->id), "Owns", process_owns(k->id),
-			      "Present", k->present, "Running", (json_int_t)k->running, "Started",
+	json_t *o = json_pack("{s:s, s:s, s:b, s:I, s:I, s:I}", "Name", process_name(k->id), "Owns",
+			      process_owns(k->id), "Present", k->present, "Running", (json_int_t)k->running, "Started",
 			      (json_int_t)k->spawned, "Failed", (json_int_t)k->failed);
 	if (memory)
 		json_object_set_new(o, "Pss", json_integer(bytes));

@@ -16,7 +16,10 @@
 #define ANSWER_MS 60000
 
 static const struct ctl_command *const commands[] = {
-	&ctl_status, &ctl_restart, &ctl_reload, &ctl_info,
+	&ctl_status,
+	&ctl_restart,
+	&ctl_reload,
+	&ctl_info,
 };
 
 int ctl_call(const struct ctl *c, enum process_id peer, uint16_t number, void *msg, void **reply, struct err *e)
@@ -46,7 +49,8 @@ static void usage(FILE *to)
 	fputs("usage: pouchd ctl [--run DIR] [--root DIR] [--config FILE] COMMAND\n\n", to);
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		fprintf(to, "  %-14s %-36s %s\n", commands[i]->name, commands[i]->usage, commands[i]->about);
-	fputs("\nDIR is what the engine was started with (default " DAEMON_DEFAULT_RUN ", " DAEMON_DEFAULT_ROOT ").\n", to);
+	fputs("\nDIR is what the engine was started with (default " DAEMON_DEFAULT_RUN ", " DAEMON_DEFAULT_ROOT ").\n",
+	      to);
 }
 
 int ctl_main(int argc, char **argv)
@@ -61,11 +65,20 @@ int ctl_main(int argc, char **argv)
 
 	while ((o = getopt_long(argc, argv, "+h", options, NULL)) != -1) {
 		switch (o) {
-		case 'r': c.run = optarg; break;
-		case 'R': c.root = optarg; break;
-		case 'c': c.config = optarg; break;
-		case 'h': usage(stdout); return 0;
-		default: return 2;
+		case 'r':
+			c.run = optarg;
+			break;
+		case 'R':
+			c.root = optarg;
+			break;
+		case 'c':
+			c.config = optarg;
+			break;
+		case 'h':
+			usage(stdout);
+			return 0;
+		default:
+			return 2;
 		}
 	}
 	for (size_t i = 0; optind < argc && i < ARRAY_LEN(commands); i++)

@@ -25,7 +25,7 @@ struct ctl_command {
 
 extern const struct ctl_command ctl_status, ctl_restart, ctl_reload, ctl_info;
 
-/* One request to a process of the running engine. *reply: free with channel_msg_free() of the request's reply message. */
+/* One request to a process of the running engine. *reply: free with channel_msg_free() of its reply message. */
 int ctl_call(const struct ctl *c, enum process_id peer, uint16_t number, void *msg, void **reply, struct err *e);
 /* Say why, on stderr; returns 1. */
 int ctl_fail(const struct err *e);

@@ -1,6 +1,6 @@
 /*
- * pouchd: the supervisor. Holds the listening sockets, starts the engine's processes, starts them again. It never reads a
- * byte that a client has sent.
+ * pouchd: the supervisor. Holds the listening sockets, starts the engine's processes, starts them again. It never reads
+ * a byte that a client has sent.
  */
 #include <errno.h>
 #include <jansson.h>
@@ -115,7 +115,8 @@ static void open_sockets(struct supervisor *s)
 	struct err e;
 
 	if (daemon_passed(passed, ARRAY_LEN(passed), &n, &e) < 0 || notify_init(s, &e) < 0 || control_init(s, &e) < 0 ||
-	    services_init(s, &e) < 0 || workers_init(s, &e) < 0 || sockets_http(s, s->config, passed, n, s->http, &e) < 0)
+	    services_init(s, &e) < 0 || workers_init(s, &e) < 0 ||
+	    sockets_http(s, s->config, passed, n, s->http, &e) < 0)
 		die(&e);
 	s->nhttp = s->config->listeners.n;
 }
@@ -155,7 +156,8 @@ static void remove_sockets(struct supervisor *s)
 		if (s->http[i].path)
 			unlink(s->http[i].path);
 	for (enum process_id id = 1; id < PROC_LIMIT; id++) {
-		AUTO_FREE char *path = process_name(id) ? xasprintf("%s/ipc/%s.sock", s->args.run, process_name(id)) : NULL;
+		AUTO_FREE char *path =
+			process_name(id) ? xasprintf("%s/ipc/%s.sock", s->args.run, process_name(id)) : NULL;
 		if (path)
 			unlink(path);
 	}
@@ -188,7 +190,8 @@ static void begin(struct supervisor *s, int argc, char **argv)
 	if (!s->args.config && access(DAEMON_DEFAULT_CONFIG, F_OK) == 0)
 		s->args.config = DAEMON_DEFAULT_CONFIG;
 	if (geteuid() != 0)
-		die(&(struct err){.text = "pouchd must be started as root: it makes its children's users, and drops them"});
+		die(&(struct err){
+			.text = "pouchd must be started as root: it makes its children's users, and drops them"});
 	if (settings_read(s, &s->config, &s->config_fd, &s->policy_fd, &e) < 0)
 		die(&e);
 	if (log_open("pouchd", s->config->log_level, s->config->log_sink, &e) < 0)

@@ -43,10 +43,8 @@ static void on_notify(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	for (;;) {
 		struct iovec iov = {.iov_base = text, .iov_len = sizeof text - 1};
-		struct msghdr mh = {.msg_iov = &iov,
-				    .msg_iovlen = 1,
-				    .msg_control = &control,
-				    .msg_controllen = sizeof control};
+		struct msghdr mh = {
+			.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
 		ssize_t n = recvmsg(fd, &mh, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 		if (n < 0 && errno == EINTR)
 			continue;

@@ -13,8 +13,6 @@
 #include "lib/util.h"
 #include "pouchd/supervisor.h"
 
-#pragma weak policy_text
-
 struct reload {
 	struct ipc_request *req; /* NULL: by SIGHUP */
 	unsigned waiting;	 /* answers that have not come */
@@ -64,11 +62,8 @@ static int read_policy(const struct config *config, int *fd, struct err *e)
 
 	if (r < 0)
 		return r;
-	if (policy_text)
-		r = policy_text(config->policy_path, file.text, file.len, config, &checked, &len, e);
-	else if (file.text)
-		checked = xstrndup(file.text, len = file.len);
-	if (r == 0 && checked)
+	r = policy_text(config->policy_path, file.text, file.len, config, &checked, &len, e);
+	if (r == 0)
 		r = *fd = fd_memfd("policy", checked, len, e);
 	free(checked);
 	free(file.text);
@@ -184,7 +179,8 @@ static int read_again(struct supervisor *s, bool *sockets_changed, struct err *e
 		return r;
 	const char *key = config_fixed_difference(s->config, config);
 	if (key)
-		r = err_set(e, -EINVAL, "%s takes effect when the engine starts, and cannot be changed by a reload", key);
+		r = err_set(e, -EINVAL, "%s takes effect when the engine starts, and cannot be changed by a reload",
+			    key);
 	if (r == 0)
 		r = sockets_http(s, config, NULL, 0, fresh, e);
 	if (r < 0) {

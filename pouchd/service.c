@@ -14,12 +14,12 @@
 #include "lib/util.h"
 #include "pouchd/supervisor.h"
 
-#define STEADY_MS    5000 /* one that has been ready for so long did not fail at its start */
-#define BACKOFF_MS   50
-#define START_TRIES  5	  /* of a service, before the engine's own start is given up */
+#define STEADY_MS   5000 /* one that has been ready for so long did not fail at its start */
+#define BACKOFF_MS  50
+#define START_TRIES 5 /* of a service, before the engine's own start is given up */
 
 /* Helpers first, in no order among each other; the HTTP front when all of them are ready. */
-static const enum process_id ids[SERVICES] = {PROC_auditd, PROC_imaged,	 PROC_volumed,
+static const enum process_id ids[SERVICES] = {PROC_auditd, PROC_imaged,	  PROC_volumed,
 					      PROC_netd,   PROC_runtimed, PROC_apid};
 
 static void start(struct service *v);

@@ -168,10 +168,9 @@ static int take_kept(struct supervisor *s, const struct config_listener *l)
 	for (size_t i = 0; s->config && i < s->nhttp; i++) {
 		const struct config_listener *old = &s->config->listeners.v[i];
 		bool same = (l->type == LISTENER_UNIX) == (old->type == LISTENER_UNIX) &&
-			    (l->type == LISTENER_UNIX
-				     ? str_eq(l->path, old->path) && str_eq(l->owner, old->owner) &&
-					       str_eq(l->group, old->group) && l->mode == old->mode
-				     : str_eq(l->address, old->address) && l->port == old->port);
+			    (l->type == LISTENER_UNIX ? str_eq(l->path, old->path) && str_eq(l->owner, old->owner) &&
+								str_eq(l->group, old->group) && l->mode == old->mode
+						      : str_eq(l->address, old->address) && l->port == old->port);
 		if (same)
 			return fcntl(s->http[i].fd, F_DUPFD_CLOEXEC, 3);
 	}

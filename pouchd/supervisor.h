@@ -103,8 +103,9 @@ int64_t now_ms(void);
 /* ---- lock.c ---- */
 
 /*
- * Lock the root, or the run directory, for this engine. The root's descriptor goes to every child, so that it is free only
- * when the last one has ended. -EBUSY: another engine runs there. Waits for processes that a killed supervisor has left.
+ * Lock the root, or the run directory, for this engine. The root's descriptor goes to every child, so that it is free
+ * only when the last one has ended. -EBUSY: another engine runs there. Waits for processes that a killed supervisor
+ * has left.
  */
 int lock_directory(const char *dir, struct err *e);
 
@@ -112,7 +113,7 @@ int lock_directory(const char *dir, struct err *e);
 
 /* A directory with its parents. The last one gets `mode`. */
 int make_directory(const char *path, mode_t mode, struct err *e);
-/* <run>/ipc/<name>.sock, SEQPACKET, bound; listening only when `present`, so that callers of a missing program are refused. */
+/* <run>/ipc/<name>.sock, SEQPACKET, bound; listening only when `present`: callers of a missing program are refused. */
 int socket_ipc(const char *run, enum process_id id, bool present, struct err *e);
 /* <run>/ipc/notify.sock */
 int socket_notify(const char *run, struct err *e);

@@ -1,6 +1,7 @@
 /*
- * Workers: processes that live for one connection. Whoever may send one of a worker's messages may connect to its socket;
- * pouchd accepts, looks at the kernel's word of who it is, and starts the program with the connection as descriptor 3.
+ * Workers: processes that live for one connection. Whoever may send one of a worker's messages may connect to its
+ * socket; pouchd accepts, looks at the kernel's word of who it is, and starts the program with the connection as
+ * descriptor 3.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,8 +21,8 @@ static const struct {
 	enum process_id id;
 	unsigned max;
 } kinds[] = {
-	{PROC_image_fetch, 64}, {PROC_image_unpack, 16}, {PROC_rootfs, 64},  {PROC_volume_mount, 8},
-	{PROC_dns, 4},		{PROC_log, 1024},
+	{PROC_image_fetch, 64}, {PROC_image_unpack, 16}, {PROC_rootfs, 64},
+	{PROC_volume_mount, 8}, {PROC_dns, 4},		 {PROC_log, 1024},
 };
 _Static_assert(ARRAY_LEN(kinds) <= WORKER_KINDS, "WORKER_KINDS is too small");
 

@@ -67,10 +67,11 @@ static void test_every_default_is_good(void **state)
 
 static void test_values(void **state)
 {
-	struct config *c = good("{\"limits\": {\"json-body\": \"1m\", \"head-timeout\": 2.5, \"idle-timeout\": \"1500ms\"},\n"
-				"\"images\": {\"registries\": {\"localhost:5000\": {\"insecure\": true,"
-				"\"mirrors\": [\"https://a\", \"http://b:80/x\"]}}}, \"log\": {\"level\": \"debug\"},"
-				"\"listeners\": [{\"mode\": \"0600\"}, {\"type\": \"tcp\", \"plain-text\": true}]}");
+	struct config *c =
+		good("{\"limits\": {\"json-body\": \"1m\", \"head-timeout\": 2.5, \"idle-timeout\": \"1500ms\"},\n"
+		     "\"images\": {\"registries\": {\"localhost:5000\": {\"insecure\": true,"
+		     "\"mirrors\": [\"https://a\", \"http://b:80/x\"]}}}, \"log\": {\"level\": \"debug\"},"
+		     "\"listeners\": [{\"mode\": \"0600\"}, {\"type\": \"tcp\", \"plain-text\": true}]}");
 
 	(void)state;
 	assert_int_equal(c->limits_json_body, 1 << 20);
@@ -99,9 +100,10 @@ static void test_complaints(void **state)
 	refused("{\"limits\": {\n\"requests\": \"16\"}}", "t.json:2: limits.requests: a whole number is expected");
 	refused("{\"limits\": {\"requests\": 15}}", "t.json:1: limits.requests: 15 is not between 16 and 65536");
 	refused("{\"limits\": {\"json-body\": \"1x\"}}", "t.json:1: limits.json-body: a size: bytes, or a text such as "
-							"\"64k\", \"10m\", \"2g\", \"1t\" is expected");
+							 "\"64k\", \"10m\", \"2g\", \"1t\" is expected");
 	refused("{\"limits\": {\"json-body\": \"99999999999999999999t\"}}",
-		"t.json:1: limits.json-body: a size: bytes, or a text such as \"64k\", \"10m\", \"2g\", \"1t\" is expected");
+		"t.json:1: limits.json-body: a size: bytes, or a text such as \"64k\", \"10m\", \"2g\", \"1t\" is "
+		"expected");
 	refused("{\"userns\": {\"enabled\": 1}}", "t.json:1: userns.enabled: true or false is expected");
 	refused("{\"log\": {\"level\": \"loud\"}}",
 		"t.json:1: log.level: one of \"error\", \"warn\", \"info\", \"debug\" is expected");
@@ -121,10 +123,11 @@ static void test_settings_that_must_fit(void **state)
 	(void)state;
 	refused("{\"listeners\": [{}, {}]}", "t.json:1: listeners[1]: is the same socket as listeners[0]");
 	refused("{\"listeners\": []}", "t.json:1: listeners: has 0 elements, not 1 to 64");
-	refused("{\"listeners\": [{\"type\": \"tcp\"}]}",
-		"t.json:1: listeners[0].plain-text: must be true for type tcp: anyone who can connect is served in plain text");
+	refused("{\"listeners\": [{\"type\": \"tcp\"}]}", "t.json:1: listeners[0].plain-text: must be true for type "
+							  "tcp: anyone who can connect is served in plain text");
 	refused("{\"listeners\": [\n{\"type\": \"tcp\",\n\"plain-text\": true,\n\"address\": \"0.0.0.0\"}]}",
-		"t.json:4: listeners[0].address: 0.0.0.0 is not a loopback address, which type tcp demands; use type tls");
+		"t.json:4: listeners[0].address: 0.0.0.0 is not a loopback address, which type tcp demands; use type "
+		"tls");
 	refused("{\"listeners\": [{\"type\": \"tls\", \"tls-cert\": \"/c\"}]}",
 		"t.json:1: listeners[0].tls-key: must be given for type tls");
 	refused("{\"ids\": {\"base\": 200000, \"containers\": {\"base\": 131072, \"count\": 2}}}",
@@ -248,8 +251,9 @@ static void test_engines_differ(void **state)
 /* Every truncation of a file is refused, and none crashes. */
 static void test_truncations(void **state)
 {
-	static const char text[] = "{\"images\": {\"registries\": {\"a\\\"b\": {}, \"r.io\": {\"mirrors\": [\"https://m\", 3]}}},"
-				   " \"limits\": {\"requests\": 17, \"nope\": [{\"x\": \"}\"}]}}";
+	static const char text[] =
+		"{\"images\": {\"registries\": {\"a\\\"b\": {}, \"r.io\": {\"mirrors\": [\"https://m\", 3]}}},"
+		" \"limits\": {\"requests\": 17, \"nope\": [{\"x\": \"}\"}]}}";
 
 	(void)state;
 	for (size_t n = 0; n < sizeof text; n++) {
