@@ -1,0 +1,79 @@
+#include "auditd/copy.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <time.h>
+
+#include "lib/log.h"
+#include "lib/util.h"
+
+#define IDENTIFIER "pouch-audit"
+/* RFC 3164: facility authpriv (10), severity notice (5). */
+#define PRIORITY (10 * 8 + 5)
+
+struct copy {
+	enum config_audit_copy to;
+	int fd;
+	bool failed; /* said once */
+};
+
+static int connect_to(const char *path)
+{
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	snprintf(sun.sun_path, sizeof sun.sun_path, "%s", path);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&sun, sizeof sun) < 0)
+		return -errno;
+	return STEAL_FD(fd);
+}
+
+struct copy *copy_new(enum config_audit_copy to)
+{
+	const char *path = to == AUDIT_COPY_SYSLOG ? "/dev/log" : "/run/systemd/journal/socket";
+
+	if (to == AUDIT_COPY_NONE)
+		return NULL;
+	int fd = connect_to(path);
+	if (fd < 0) {
+		log_warn("no copies of audit records: %s: %s", path, strerror(-fd));
+		return NULL;
+	}
+	struct copy *c = XNEW(struct copy);
+	*c = (struct copy){.to = to, .fd = fd};
+	return c;
+}
+
+void copy_free(struct copy *c)
+{
+	if (!c)
+		return;
+	fd_close(&c->fd);
+	free(c);
+}
+
+static char *datagram(const struct copy *c, const char *line)
+{
+	char date[32];
+	time_t now = time(NULL);
+	struct tm tm;
+
+	if (c->to == AUDIT_COPY_JOURNALD)
+		return xasprintf("PRIORITY=5\nSYSLOG_FACILITY=10\nSYSLOG_IDENTIFIER=" IDENTIFIER "\nMESSAGE=%s\n", line);
+	gmtime_r(&now, &tm); /* local time needs files that the sandbox does not have */
+	strftime(date, sizeof date, "%b %e %H:%M:%S", &tm);
+	return xasprintf("<%d>%s " IDENTIFIER ": %s", PRIORITY, date, line);
+}
+
+void copy_send(struct copy *c, const char *line)
+{
+	if (!c)
+		return;
+	AUTO_FREE char *text = datagram(c, line);
+	bool failed = send(c->fd, text, strlen(text), MSG_NOSIGNAL) < 0;
+	if (failed && !c->failed)
+		log_warn("copy of an audit record not sent: %s", strerror(errno));
+	c->failed = failed;
+}
