@@ -328,12 +328,13 @@ static int set_file(struct parse *p, json_t *file, struct err *e)
 		enter(p, "roles", 0);
 		r = set_roles(p, NULL, roles, e);
 		if (r < 0)
-			return r;
+			return located(p, e);
 		leave(p);
 	}
 	json_auto_t *rest = json_copy(file);
 	json_object_del(rest, "roles");
-	return each_key(p, file_keys, ARRAY_LEN(file_keys), p->policy, rest, e);
+	r = each_key(p, file_keys, ARRAY_LEN(file_keys), p->policy, rest, e);
+	return r < 0 ? located(p, e) : 0; /* here: the steps name keys of `rest` */
 }
 
 static int check_listeners(const struct policy *policy, const struct config *config, struct err *e)
@@ -362,7 +363,7 @@ static int build(struct parse *p, json_t *file, const struct config *config, str
 	if (!json_object_get(file, "apid_attested_ceiling"))
 		json_object_set_new(file, "apid_attested_ceiling", json_string("operator"));
 	r = set_file(p, file, e);
-	return r < 0 ? located(p, e) : check_listeners(p->policy, config, e);
+	return r < 0 ? r : check_listeners(p->policy, config, e);
 }
 
 static int parse(const char *file, const char *text, size_t len, const struct config *config, struct policy **out,
