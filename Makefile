@@ -15,6 +15,8 @@ CC      := $(if $(filter default,$(origin CC)),gcc,$(CC))
 include mk/llhttp.mk
 include mk/build.mk
 include mk/check.mk
+include mk/docs.mk
+include mk/fuzz.mk
 include mk/install.mk
 
 .DEFAULT_GOAL := all
