@@ -36,11 +36,23 @@ static pid_t owner(int fd)
 	return pread(fd, text, sizeof text - 1, 0) > 0 ? (pid_t)atoi(text) : 0;
 }
 
+/* By a descriptor of its own: the one that children get cannot write. */
+static int write_pid(const char *path, struct err *e)
+{
+	char text[16];
+	int n = snprintf(text, sizeof text, "%d\n", (int)getpid());
+	AUTO_CLOSE int fd = open(path, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0 || write(fd, text, (size_t)n) != n)
+		return err_sys(e, -errno, "write %s", path);
+	return 0;
+}
+
 int lock_directory(const char *dir, struct err *e)
 {
 	static const struct timespec pause = {.tv_nsec = 2000000};
 	AUTO_FREE char *path = xasprintf("%s/pouchd.pid", dir);
-	AUTO_CLOSE int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	int64_t until = now_ms() + LEFTOVERS_MS;
 
 	if (fd < 0)
@@ -55,9 +67,6 @@ int lock_directory(const char *dir, struct err *e)
 			return err_set(e, -EBUSY, "processes of an earlier engine with %s do not end", dir);
 		nanosleep(&pause, NULL);
 	}
-	char text[16];
-	int n = snprintf(text, sizeof text, "%d\n", (int)getpid());
-	if (ftruncate(fd, 0) < 0 || pwrite(fd, text, (size_t)n, 0) != n)
-		return err_sys(e, -errno, "write %s", path);
-	return STEAL_FD(fd);
+	int r = write_pid(path, e);
+	return r < 0 ? r : STEAL_FD(fd);
 }
