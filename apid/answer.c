@@ -181,7 +181,7 @@ void answer_begin_stream(struct exchange *x, const char *content_type)
 	x->chunked = x->head.minor == 1;
 	x->keep &= x->chunked;
 	begin_head(out, x->apid, 200, !x->keep, false);
-	add_header(out, "Content-Type", content_type ? content_type : JSON_TYPE);
+	add_header(out, "Content-Type", content_type ? dialect_stream_type(x, content_type) : JSON_TYPE);
 	if (x->chunked)
 		add_header(out, "Transfer-Encoding", "chunked");
 	add_text(out, "\r\n");

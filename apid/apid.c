@@ -1,5 +1,6 @@
 #include "apid/apid.h"
 
+#include <jansson.h>
 #include <stdio.h>
 #include <sys/random.h>
 
@@ -74,6 +75,7 @@ void apid_free(struct apid *a)
 	listener_free_all(a);
 	event_free(a->collect);
 	stats_free(a->stats);
+	json_decref(a->host);
 	free(a->counts);
 	free(a->common_headers);
 	free(a);

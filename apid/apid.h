@@ -15,6 +15,8 @@
 struct connection;
 struct exchange;
 struct listener;
+struct guard;
+struct json_t;
 struct stats;
 
 /* Memory that callbacks further up the stack may still look at; freed at the loop's next turn. */
@@ -44,6 +46,8 @@ struct apid {
 	SLIST_HEAD(, garbage) garbage;
 	struct event *collect;
 	struct stats *stats;
+	struct guard *guard;	/* NULL: nothing is decided early (tests) */
+	struct json_t *host;	/* the host's share of /info, read before the sandbox; NULL without */
 	uint32_t boot; /* random: tells this run's requests from another's */
 	uint64_t next_request;
 	bool stopping;

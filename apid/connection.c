@@ -98,6 +98,10 @@ static void finish(struct connection *c)
 	evbuffer_free(c->in);
 	evbuffer_free(c->out);
 	c->in = c->out = NULL;
+	if (c->caller)
+		caller_clean(c->caller);
+	free(c->caller);
+	c->caller = NULL;
 	free(c->attested);
 	c->attested = NULL;
 	TAILQ_REMOVE(&c->apid->connections, c, next);

@@ -12,6 +12,7 @@
 #include "apid/apid.h"
 #include "apid/guard.h"
 #include "apid/transport.h"
+#include "ipc/caller.h"
 
 /* Bytes that may wait before more is read: of a client whose request is being answered, and of an answer. */
 #define CONN_INPUT_MAX	(48u << 10)
@@ -32,6 +33,7 @@ struct connection {
 	struct apid *apid;
 	const struct listener *listener;
 	uint64_t counted; /* key of its client_count */
+	struct caller *caller; /* who the client is; NULL before its first request */
 	char *attested;	  /* who the client is by certificate; NULL for a local client */
 	struct transport transport;
 	enum conn_state state;

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+struct err;
 struct exchange;
 
 /*
@@ -12,6 +13,12 @@ struct exchange;
  * (the caller's to free; NULL: no body). False: it goes through untouched.
  */
 bool dialect_rewrite(const struct exchange *x, int *status, const char *text, size_t len, char **out);
+
+/*
+ * What older versions meant by the same request, before it goes to its owner. -EINVAL with status 400 for what they
+ * could say and the newest cannot.
+ */
+int dialect_request(struct exchange *x, struct err *e);
 
 /* The content type of a hijacked stream: before 1.42 there was only one. */
 const char *dialect_stream_type(const struct exchange *x, const char *content_type);

@@ -4,13 +4,17 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "apid/dialect.h"
+#include "apid/gather.h"
 #include "apid/listener.h"
 #include "apid/pump.h"
 #include "apid/stats.h"
 #include "ipc/codec.h"
+#include "lib/guard.h"
 #include "lib/log.h"
 #include "lib/util.h"
 
+#define IGNORED_MAX (64u << 10)  /* of a body sent to an operation that has none: some clients repeat the query there */
 #define DRAIN_MAX (256u << 10) /* of a body that nobody wants, so that the connection can stay */
 
 /* ---- life ---- */
@@ -25,6 +29,7 @@ static uint64_t us_since(const struct timespec *t)
 
 static void exchange_free(struct exchange *x)
 {
+	gather_cancel(x);
 	forward_cancel(x);
 	stream_clean(x);
 	upload_clean(x);
@@ -119,9 +124,10 @@ static int choose_sink(struct exchange *x, struct err *e)
 	const struct config *config = x->apid->config;
 	const struct ipc_message *m = x->route->message;
 	bool upload = fill_row(m, W_UPLOAD) && x->head.framing != FRAMED_NONE;
-	uint64_t max = upload ? config->limits_upload : config->limits_json_body;
+	bool json = fill_row(m, W_BODY);
+	uint64_t max = upload ? config->limits_upload : json ? config->limits_json_body : IGNORED_MAX;
 
-	x->sink = upload ? SINK_UPLOAD : SINK_JSON;
+	x->sink = upload ? SINK_UPLOAD : json ? SINK_JSON : SINK_DISCARD;
 	http_body_init(&x->body, x->head.framing, x->head.length, max);
 	if (x->head.framing == FRAMED_LENGTH && x->head.length > max)
 		return err_http(e, 413, "the body is larger than %llu bytes", (unsigned long long)max);
@@ -142,6 +148,26 @@ static void fill_asker(struct exchange *x)
 	asker->attested = x->conn->attested;
 	asker->listener = x->conn->listener->index;
 	asker->audit_id = x->audit_id;
+}
+
+/* The client's permission, as far as it can be told here; the owner decides again, and finally. */
+static int decide(struct exchange *x, struct err *e)
+{
+	struct connection *c = x->conn;
+	const struct ipc_message *m = x->route->message;
+
+	if (!x->apid->guard)
+		return 0;
+	if (!c->caller) {
+		struct caller *caller = XNEW(struct caller);
+		int r = caller_read(x->msg, -1, x->apid->config->ids_base, caller, e);
+		if (r < 0) {
+			free(caller);
+			return r;
+		}
+		c->caller = caller;
+	}
+	return guard_check(x->apid->guard, c->caller, m, x->audit_id, MSG_OWNER(m->number) == PROC_apid, e);
 }
 
 /* Everything that can be said before the body. */
@@ -168,19 +194,23 @@ static int understand(struct exchange *x, const char *head, size_t len, char *al
 	x->msg = xcalloc(1, x->route->message->size);
 	ipc_init(x->route->message->number, x->msg);
 	fill_asker(x);
+	if ((r = decide(x, e)) < 0)
+		return r;
 	if ((r = fill_from_head(x->route, &x->target, &x->head, x->msg, &x->fill, e)) < 0)
 		return r;
 	return choose_sink(x, e);
 }
 
-/* A JSON body, or a body sent to an operation that has none (ignored, as Docker does). */
-static void use_json(struct exchange *x)
+/* The request is complete, but for an upload. */
+static void use_body(struct exchange *x)
 {
 	size_t len = x->json ? evbuffer_get_length(x->json) : 0;
 	const char *text = len ? (const char *)evbuffer_pullup(x->json, -1) : "";
 	struct err e = {0};
 
 	int r = fill_from_body(x->route->message, &x->target, &x->head, text, len, x->msg, &x->fill, &e);
+	if (r == 0)
+		r = dialect_request(x, &e);
 	if (r < 0)
 		answer_error(x, &e);
 	else
@@ -229,7 +259,7 @@ void exchange_new(struct connection *c, const char *head, size_t len)
 			c->state = CONN_BODY;
 		answer_text(x, x->route->status, NULL, NULL, x->route->text, strlen(x->route->text));
 	} else if (x->body_done) {
-		use_json(x);
+		use_body(x);
 	} else {
 		begin_body(x);
 	}
@@ -260,8 +290,8 @@ static void body_ended(struct exchange *x)
 	connection_body_done(x->conn);
 	if (x->sink == SINK_UPLOAD)
 		upload_end(x);
-	else if (x->sink == SINK_JSON)
-		use_json(x);
+	else
+		use_body(x);
 }
 
 /* The rest of the stream cannot be told from the next request: nothing more is read from it. */

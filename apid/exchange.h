@@ -40,6 +40,9 @@ struct exchange {
 	struct ipc_call *call;
 	struct ipc_call *alive; /* the question whether the owner still lives */
 	struct event *deadline;
+	bool unconnected; /* when the deadline was set, the owner was not there */
+
+	struct gather *gather; /* what it waits for, when apid answers itself */
 
 	int status; /* of the answer's head, 0 before it */
 	bool chunked;

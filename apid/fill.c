@@ -25,7 +25,7 @@ static char *keep_text(struct fill *fill, char *take_text)
 	return fill->texts[fill->ntexts++] = take_text;
 }
 
-static json_t *keep_doc(struct fill *fill, json_t *take_doc)
+struct json_t *fill_keep(struct fill *fill, struct json_t *take_doc)
 {
 	if (fill->ndocs == ARRAY_LEN(fill->docs))
 		abort();
@@ -184,7 +184,7 @@ static int set_doc(const struct ipc_field *f, const struct target *t, const char
 		return r;
 	}
 	if (json)
-		out->json = keep_doc(fill, json);
+		out->json = fill_keep(fill, json);
 	else
 		out->raw = (struct ipc_bytes){.data = v, .len = len}; /* a document without a schema */
 	return 0;

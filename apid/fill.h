@@ -28,6 +28,8 @@ const struct ipc_field *fill_row(const struct ipc_message *m, enum ipc_where whe
 int fill_from_body(const struct ipc_message *m, const struct target *t, const struct http_head *h, const char *text,
 		   size_t len, void *msg, struct fill *fill, struct err *e);
 
+/* Keep a document (takes the reference) as long as the message. Returns it. */
+struct json_t *fill_keep(struct fill *fill, struct json_t *take_doc);
 void fill_clean(struct fill *fill);
 
 /* Docker's reading of a boolean parameter that is there (httputils.BoolValue). */

@@ -8,6 +8,7 @@
 #include "lib/log.h"
 #include "lib/util.h"
 
+#define CONNECT_MS   15000 /* that a service may take to start again */
 #define ALIVE_MS_MIN 1000
 #define ALIVE_MS_MAX 10000
 #define STOP_SECONDS 10 /* Docker's time between SIGTERM and SIGKILL where the request names none */
@@ -113,6 +114,10 @@ static uint32_t time_for(const struct exchange *x)
 static void arm(struct exchange *x)
 {
 	uint32_t ms = time_for(x);
+
+	x->unconnected = !ipc_client_connected(x->apid->clients[MSG_OWNER(x->route->message->number)]);
+	if (x->unconnected && ms > CONNECT_MS)
+		ms = CONNECT_MS;
 	struct timeval after = {.tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000};
 
 	event_add(x->deadline, &after);
@@ -121,9 +126,12 @@ static void arm(struct exchange *x)
 static void give_up(struct exchange *x)
 {
 	struct connection *c = x->conn;
+	enum process_id owner = MSG_OWNER(x->route->message->number);
 	struct err e;
 
 	err_set(&e, -ETIMEDOUT, "no answer");
+	if (!ipc_client_connected(x->apid->clients[owner]))
+		err_http(&e, 503, "%s is not running", process_name(owner));
 	ipc_call_cancel(STEAL(x->call));
 	no_deadline(x);
 	answer_failure(x, &e);
@@ -156,6 +164,15 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	bool connected = ipc_client_connected(x->apid->clients[MSG_OWNER(m->number)]);
+	if (connected && x->unconnected) {
+		arm(x);
+		return;
+	}
+	if (!connected) {
+		give_up(x);
+		return;
+	}
 	if (m->op->effect == CHANGE || m->op->answer != REPLY)
 		x->alive = ipc_call(x->apid->clients[MSG_OWNER(m->number)], IPC_service_status, &ask, &options,
 				    &alive_events, x, NULL);

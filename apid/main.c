@@ -2,8 +2,10 @@
 #include <stdio.h>
 
 #include "apid/apid.h"
+#include "apid/host.h"
 #include "apid/listener.h"
 #include "lib/daemon.h"
+#include "lib/guard.h"
 #include "lib/log.h"
 #include "lib/util.h"
 
@@ -39,7 +41,11 @@ static void on_reload(struct daemon *d, void *arg)
 {
 	struct apid *a = arg;
 
+	struct err e;
+
 	a->config = d->config;
+	if (guard_reload(a->guard, &e) < 0)
+		log_error("the old policy stays: %s", e.text);
 }
 
 int main(int argc, char **argv)
@@ -51,7 +57,8 @@ int main(int argc, char **argv)
 	struct apid *a = apid_new(d.base, d.config);
 	for (size_t i = 0; i < ARRAY_LEN(peers); i++)
 		apid_add_peer(a, peers[i], daemon_socket_path(&d, peers[i]));
-	if (add_listeners(&d, a, &e) < 0) {
+	a->host = host_facts(d.root);
+	if (guard_new(&d, NULL, &a->guard, &e) < 0 || add_listeners(&d, a, &e) < 0) {
 		log_error("%s", e.text);
 		return 1;
 	}
@@ -61,6 +68,8 @@ int main(int argc, char **argv)
 	daemon_confine(&d);
 	listener_start_all(a);
 	int code = daemon_run(&d);
+	struct guard *guard = a->guard;
 	apid_free(a);
+	guard_free(guard);
 	return code;
 }

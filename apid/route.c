@@ -133,10 +133,9 @@ const struct route *route_find(const char *method, const struct target *t, char 
 		if (!score)
 			continue;
 		add_method(allow, size, r->method);
-		if (!serves(r, method) || score < best_score)
-			continue;
-		/* HEAD's own route goes before GET's. */
-		if (score == best_score && !str_eq(r->method, method))
+		/* Among equals the first, but for HEAD's own route, which goes before GET's. */
+		if (!serves(r, method) || score < best_score ||
+		    (score == best_score && (str_eq(best->method, method) || !str_eq(r->method, method))))
 			continue;
 		best = r;
 		best_score = score;

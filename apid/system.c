@@ -5,21 +5,10 @@
 #include <time.h>
 
 #include "apid/exchange.h"
-#include "apid/stats.h"
+#include "apid/gather.h"
+#include "apid/host.h"
 #include "lib/util.h"
 #include "lib/version.h"
-
-static const char *architecture(const struct utsname *u)
-{
-	static const struct {
-		const char *kernel, *go;
-	} names[] = {{"x86_64", "amd64"}, {"aarch64", "arm64"}, {"armv7l", "arm"}, {"i686", "386"}};
-
-	for (size_t i = 0; i < ARRAY_LEN(names); i++)
-		if (str_eq(u->machine, names[i].kernel))
-			return names[i].go;
-	return u->machine;
-}
 
 /* GET|HEAD /_ping */
 static void ping(struct exchange *x)
@@ -41,13 +30,13 @@ static char *version_text(void)
 	strftime(built, sizeof built, "%Y-%m-%dT%H:%M:%S.000000000+00:00", gmtime_r(&t, &tm));
 	snprintf(api, sizeof api, "1.%d", API_VERSION_LAST);
 	snprintf(min, sizeof min, "1.%d", API_VERSION_FIRST);
-	json_t *details = json_pack("{s:s s:s s:s s:s s:s s:s s:s s:s}", "ApiVersion", api, "Arch", architecture(&u),
+	json_t *details = json_pack("{s:s s:s s:s s:s s:s s:s s:s s:s}", "ApiVersion", api, "Arch", host_architecture(u.machine),
 				    "BuildTime", built, "Experimental", "false", "GitCommit", pouch_commit, "KernelVersion",
 				    u.release, "MinAPIVersion", min, "Os", "linux");
 	json_t *o = json_pack("{s:{s:s} s:[{s:s s:s s:o}] s:s s:s s:s s:s s:s s:s s:s s:s s:b s:s}", "Platform", "Name",
 			      "Pouch", "Components", "Name", "Engine", "Version", pouch_version, "Details", details,
 			      "Version", pouch_version, "ApiVersion", api, "MinAPIVersion", min, "GitCommit", pouch_commit,
-			      "GoVersion", "", "Os", "linux", "Arch", architecture(&u), "KernelVersion", u.release,
+			      "GoVersion", "", "Os", "linux", "Arch", host_architecture(u.machine), "KernelVersion", u.release,
 			      "Experimental", 0, "BuildTime", built);
 	char *text = json_dumps(o, JSON_COMPACT);
 	json_decref(o);
@@ -70,6 +59,9 @@ static const struct {
 } rows[] = {
 	{IPC_system_ping, ping},
 	{IPC_system_version, version},
+	{IPC_system_info, gather_info},
+	{IPC_system_df, gather_df},
+	{IPC_system_metrics, gather_metrics},
 };
 
 void system_answer(struct exchange *x)

@@ -1,0 +1,20 @@
+/* info: the documents of /info and /metrics, from what the processes have said. */
+#ifndef POUCH_APID_INFO_H
+#define POUCH_APID_INFO_H
+
+struct apid;
+struct evbuffer;
+struct json_t;
+
+/*
+ * SystemInfo of both specifications and Services. The parts are borrowed, each NULL when that process did not answer;
+ * takes `warnings`. A new reference.
+ */
+struct json_t *info_document(const struct apid *a, const struct json_t *supervisor, const struct json_t *containers,
+			     const struct json_t *images, struct json_t *take_warnings);
+
+/* The same as Prometheus text, appended. */
+void info_metrics(const struct apid *a, const struct json_t *supervisor, const struct json_t *containers,
+		  const struct json_t *images, struct evbuffer *out);
+
+#endif
