@@ -99,12 +99,13 @@ int main(int argc, char **argv)
 
 	daemon_init(&w.daemon, PROC_volume_mount, argc, argv);
 	path = xasprintf("%s/volumed/volumes", w.daemon.root);
-	daemon_confine(&w.daemon);
+	/* The sandbox lets it open nothing but volumes beneath this. */
 	w.volumes = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (w.volumes < 0) {
 		log_error("open %s: %m", path);
 		return 1;
 	}
+	daemon_confine(&w.daemon);
 	struct ipc_server_config config = {
 		.self = PROC_volume_mount, .listen_fd = -1, .ids_base = w.daemon.config->ids_base,
 		.handlers = handlers, .nhandlers = ARRAY_LEN(handlers), .daemon = &w, .proc_fd = -1,
