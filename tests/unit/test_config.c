@@ -266,6 +266,20 @@ static void test_truncations(void **state)
 	}
 }
 
+/* The file that an installation begins with. */
+static void test_example(void **state)
+{
+	const struct config_source s = {.file = "dist/pouch.json", .root = DAEMON_DEFAULT_ROOT, .run = DAEMON_DEFAULT_RUN};
+	struct config *c = NULL;
+	struct err e = {0};
+
+	(void)state;
+	if (config_load(&s, &c, &e) < 0)
+		fail_msg("%s", e.text);
+	assert_string_equal(config_api_socket(c), "/run/pouch/pouchd.sock");
+	config_free(c);
+}
+
 static void test_line_of_a_way(void **state)
 {
 	static const char text[] = "{\n\"a\": \"}{\\\"\",\n\"b\": [1,\n[2,\n3], {\"c\":\n {\"d\": 1}}]}";
@@ -297,6 +311,7 @@ int main(void)
 		cmocka_unit_test(test_fixed_rows_can_be_compared),
 		cmocka_unit_test(test_engines_differ),
 		cmocka_unit_test(test_truncations),
+		cmocka_unit_test(test_example),
 		cmocka_unit_test(test_line_of_a_way),
 	};
 

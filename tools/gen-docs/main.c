@@ -8,7 +8,7 @@
 static const struct {
 	const char *name;
 	void (*print)(void);
-} pages[] = {{"protocol", gen_protocol}, {"api", gen_api}, {"schema", gen_schema}, {"config", gen_config}};
+} pages[] = {{"protocol", gen_protocol}, {"api", gen_api}, {"schema", gen_schema}, {"config", gen_config}, {"sysusers", gen_sysusers}};
 
 void gen_cell(const char *text)
 {
@@ -83,6 +83,6 @@ int main(int argc, char **argv)
 			pages[i].print();
 			return fflush(stdout) == 0 ? 0 : 1;
 		}
-	fprintf(stderr, "usage: gen-docs protocol|api|schema|config\n");
+	fprintf(stderr, "usage: gen-docs protocol|api|schema|config|sysusers\n");
 	return 2;
 }
