@@ -301,6 +301,19 @@ int guard_admit_image(struct ipc_request *req, const char *name, bool by_digest,
 	return admitted(req, policy_admit_image(note->grant, permission, name, by_digest, e), e);
 }
 
+json_t *guard_redact_env(const json_t *env)
+{
+	json_t *out = json_array();
+	size_t i;
+	json_t *text;
+
+	json_array_foreach(env, i, text) {
+		const char *s = json_is_string(text) ? json_string_value(text) : "";
+		json_array_append_new(out, json_sprintf("%.*s=***", (int)strcspn(s, "="), s));
+	}
+	return out;
+}
+
 /* ---- for apid ---- */
 
 int guard_check(struct guard *g, const struct caller *caller, const struct ipc_message *message, const char *id,

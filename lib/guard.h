@@ -81,6 +81,12 @@ int guard_admit_bind(struct ipc_request *req, const char *real_path, bool writab
 /* An image's full name ("docker.io/library/busybox:latest"); `by_digest`: the reference names its content. */
 int guard_admit_image(struct ipc_request *req, const char *name, bool by_digest, struct err *e);
 
+/*
+ * "NAME=value" texts with the values struck out, for callers without "container.inspect.env" (images:
+ * "image.inspect.env"). A new list.
+ */
+struct json_t *guard_redact_env(const struct json_t *env);
+
 /* The grant itself, for policy_…() calls; lives as long as the request. */
 const struct policy_grant *guard_grant(const struct ipc_request *req);
 

@@ -20,6 +20,8 @@ static const struct ctl_command *const commands[] = {
 	&ctl_restart,
 	&ctl_reload,
 	&ctl_info,
+	&ctl_audit,
+	&ctl_policy,
 };
 
 int ctl_call(const struct ctl *c, enum process_id peer, uint16_t number, void *msg, void **reply, struct err *e)

@@ -23,7 +23,7 @@ struct ctl_command {
 	int (*run)(const struct ctl *c, int argc, char **argv);
 };
 
-extern const struct ctl_command ctl_status, ctl_restart, ctl_reload, ctl_info;
+extern const struct ctl_command ctl_status, ctl_restart, ctl_reload, ctl_info, ctl_audit, ctl_policy;
 
 /* One request to a process of the running engine. *reply: free with channel_msg_free() of its reply message. */
 int ctl_call(const struct ctl *c, enum process_id peer, uint16_t number, void *msg, void **reply, struct err *e);
