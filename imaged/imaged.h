@@ -1,0 +1,31 @@
+/* imaged: the owner of images, layers and blobs. What its parts share. */
+#ifndef POUCH_IMAGED_H
+#define POUCH_IMAGED_H
+
+#include <jansson.h>
+
+#include "ipc/client.h"
+#include "ipc/server.h"
+#include "lib/config.h"
+#include "lib/daemon.h"
+#include "lib/guard.h"
+#include "lib/store.h"
+
+struct imaged {
+	struct daemon daemon;
+	struct guard *guard;
+	struct ipc_server *server;
+	struct ipc_client *runtimed; /* events */
+	struct store *store;
+	/* Below <root>/imaged. `layers` also holds what is staged: a directory moves there without its owner's power. */
+	int blobs, layers, staging;
+	uint64_t staged; /* number of the last staged thing */
+	json_t *held;	 /* layer or blob → how many drafts need it */
+};
+
+static inline const char *default_registry(const struct imaged *d)
+{
+	return d->daemon.config->images_default_registry;
+}
+
+#endif

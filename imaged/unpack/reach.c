@@ -1,0 +1,99 @@
+#include "imaged/unpack/reach.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "lib/util.h"
+
+int reach_split(char *path, char **parent, char **name, struct err *e)
+{
+	char *to = path, *last = path;
+	const char *from = path;
+
+	while (*from) {
+		size_t n = strcspn(from, "/");
+		bool dots = n == 2 && from[0] == '.' && from[1] == '.';
+		if (dots)
+			return err_set(e, -EBADMSG, "a name with \"..\" in it");
+		if (n && !(n == 1 && from[0] == '.')) {
+			if (to != path)
+				*to++ = '/';
+			last = to;
+			memmove(to, from, n);
+			to += n;
+		}
+		from += n;
+		from += *from == '/';
+	}
+	*to = '\0';
+	*name = last;
+	*parent = path;
+	if (last == path)
+		*parent = last + strlen(last); /* the empty text */
+	else
+		last[-1] = '\0';
+	return 0;
+}
+
+const char *reach_shown(const char *name)
+{
+	static char bufs[2][256];
+	static unsigned turn;
+	char *buf = bufs[turn++ % 2];
+	size_t n = 0;
+
+	for (; name[n] && n < sizeof bufs[0] - 1; n++)
+		buf[n] = (unsigned char)name[n] < 0x20 || (unsigned char)name[n] >= 0x7f ? '?' : name[n];
+	buf[n] = '\0';
+	return buf;
+}
+
+int reach_open(int dir, const char *path, int flags)
+{
+	struct open_how how = {
+		.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC | O_NOFOLLOW),
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
+	};
+	long fd;
+
+	do
+		fd = syscall(SYS_openat2, dir, *path ? path : ".", &how, sizeof how);
+	while (fd < 0 && (errno == EAGAIN || errno == EINTR));
+	return fd < 0 ? -errno : (int)fd;
+}
+
+int reach_make(int dir, const char *path, struct err *e)
+{
+	AUTO_FREE char *copy = xstrdup(path);
+
+	for (char *slash = copy; slash; slash = strchr(slash + 1, '/')) {
+		if (slash == copy && *slash != '/')
+			slash = strchr(copy, '/');
+		if (slash)
+			*slash = '\0';
+		const char *base = strrchr(copy, '/');
+		AUTO_CLOSE int above = -1;
+		if (base) {
+			AUTO_FREE char *up = xstrndup(copy, (size_t)(base - copy));
+			above = reach_open(dir, up, O_PATH | O_DIRECTORY);
+		} else {
+			above = reach_open(dir, "", O_PATH | O_DIRECTORY);
+		}
+		if (above < 0)
+			return err_sys(e, above == -ENOSPC ? above : -EBADMSG, "%s", reach_shown(path));
+		const char *name = base ? base + 1 : copy;
+		if (mkdirat(above, name, 0755) == 0) {
+			if (fchownat(above, name, 0, 0, AT_SYMLINK_NOFOLLOW) < 0 || fchmodat(above, name, 0755, 0) < 0)
+				return err_sys(e, -errno, "%s", reach_shown(path));
+		} else if (errno != EEXIST) {
+			return err_sys(e, -errno, "%s", reach_shown(path));
+		}
+		if (!slash)
+			break;
+		*slash = '/';
+	}
+	return 0;
+}
