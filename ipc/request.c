@@ -280,22 +280,36 @@ static void run_handler(struct ipc_request *req, int result)
 	req->handler->fn(req, req->msg, req->server->config.daemon);
 }
 
-/* Who asks, may they, and is it on record: only then the handler. */
-static void authorise(struct ipc_request *req)
+/* May the caller, and is it on record: only then the handler. */
+static void authorise(struct ipc_request *req, const struct err *refusal)
+{
+	const struct ipc_guard *guard = req->server->config.guard;
+	struct err e = {0};
+
+	if (!refusal && guard->allow(guard->arg, req, &e) < 0)
+		refusal = &e;
+	if (refusal)
+		ipc_reply_error(req, refusal);
+	else if (req->message->op->effect == CHANGE && guard->before)
+		guard->before(guard->arg, req, run_handler);
+	else
+		run_handler(req, 0);
+}
+
+/* Who asks. */
+static void identify(struct ipc_request *req)
 {
 	const struct ipc_server_config *c = &req->server->config;
 	struct err e = {0};
 
 	int r = caller_read(req->msg, c->proc_fd, c->ids_base, &req->caller, &e);
 	req->has_caller = r == 0;
-	if (r == 0)
-		r = c->guard->allow(c->guard->arg, req, &e);
 	if (r < 0)
 		ipc_reply_error(req, &e);
-	else if (req->message->op->effect == CHANGE && c->guard->before)
-		c->guard->before(c->guard->arg, req, run_handler);
+	else if (c->guard->identify)
+		c->guard->identify(c->guard->arg, req, authorise);
 	else
-		run_handler(req, 0);
+		authorise(req, NULL);
 }
 
 static const struct ipc_handler *find_handler(const struct ipc_server_config *c, uint16_t number)
@@ -336,7 +350,7 @@ void request_start(struct ipc_peer *peer, const struct ipc_head *head, void *tak
 	if (!req->message->op)
 		run_handler(req, 0);
 	else if (s->config.guard)
-		authorise(req);
+		identify(req);
 	else
 		refuse(req, -EPERM, 403, "this process answers no API operation");
 }

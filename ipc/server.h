@@ -35,12 +35,15 @@ struct ipc_handler {
 
 /*
  * Who decides and who remembers, plugged in by the daemon (lib/guard.h has the engine's own).
+ * identify: what has to be asked of another process before allow; goes on when `ready` is called (at once or later), with
+ * the error that refuses the request, or NULL. May be NULL.
  * allow: 0, or -EPERM with the text and status for the client. It runs before the handler.
  * before: for CHANGE: record what is about to be done; the handler runs when `ready` is called with 0.
  * after: what was answered.
  */
 struct ipc_guard {
 	void *arg;
+	void (*identify)(void *arg, struct ipc_request *req, void (*ready)(struct ipc_request *req, const struct err *e));
 	int (*allow)(void *arg, struct ipc_request *req, struct err *e);
 	void (*before)(void *arg, struct ipc_request *req, void (*ready)(struct ipc_request *req, int result));
 	void (*after)(void *arg, struct ipc_request *req, int status);

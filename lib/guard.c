@@ -4,16 +4,18 @@
 #include <jansson.h>
 #include <stdio.h>
 
+#include "ipc/codec.h"
 #include "lib/config.h"
 #include "lib/guard_private.h"
 #include "lib/log.h"
 #include "lib/util.h"
 
+/* How long runtimed may take to say whose id range a uid is in. */
+#define IDENTIFY_TIMEOUT_MS 5000
+
 static int deny(struct err *e, const char *principal, const char *permission)
 {
-	err_set(e, -EPERM, "permission denied: %s has no permission %s", principal, permission);
-	e->status = 403;
-	return -EPERM;
+	return err_http(e, 403, "permission denied: %s has no permission %s", principal, permission);
 }
 
 /* ---- who is the caller, to the policy? ---- */
@@ -33,32 +35,26 @@ static bool some_listener_has_role(const struct config *c)
 	return false;
 }
 
-/* *out is the grant; -EPERM when the way in contradicts itself. */
-static int grant_for(struct guard *g, const struct caller *caller, struct policy_grant **out, struct err *e)
+/* *out is the grant; -EPERM when the way in contradicts itself. `container`: that the caller is in, NULL for none. */
+static int grant_for(struct guard *g, const struct caller *caller, const struct guard_container *container,
+		     struct policy_grant **out, struct err *e)
 {
 	const struct config *config = g->d->config;
 	const struct config_listener *l = guard_listener(config, caller);
-	struct guard_container container = {.id = "unknown"};
 	struct policy_who who = {.caller = caller};
 
 	/* A listener that is not known may be one whose role is less than what the client's ids would give. */
-	if (!l && (!caller->local || some_listener_has_role(config))) {
-		err_set(e, -EPERM, "permission denied: the client came in by no listener of the config");
-		e->status = 403;
-		return -EPERM;
-	}
+	if (!l && (!caller->local || some_listener_has_role(config)))
+		return err_http(e, 403, "permission denied: the client came in by no listener of the config");
 	if (l) {
 		who.listener = l->name[0] ? l->name : NULL;
 		who.listener_role = l->role;
 	}
-	if (in_containers_ids(config, caller)) {
-		if (g->hooks.container)
-			g->hooks.container(g->hooks.arg, caller->uid, &container);
-		who.container = container.id;
-		who.labels = container.labels;
+	if (container) {
+		who.container = container->id;
+		who.labels = container->labels;
 	}
 	*out = policy_grant_new(g->policy, &who);
-	json_decref(container.labels);
 	return 0;
 }
 
@@ -69,7 +65,76 @@ static void note_free(void *p)
 	struct guard_note *note = p;
 
 	policy_grant_free(note->grant);
+	json_decref(note->container.labels);
 	free(note);
+}
+
+/* An id in a container's range that no container has: it gets what its listener gives, and nothing else. */
+static const struct guard_container unknown_container = {.id = "unknown"};
+
+struct identifying {
+	struct guard *guard;
+	struct ipc_request *req;
+	void (*ready)(struct ipc_request *req, const struct err *e);
+};
+
+static void on_identified(void *arg, void *reply, const struct err *e)
+{
+	struct identifying i = *(struct identifying *)arg;
+	const struct container_of_uid_is *is = reply;
+	struct guard_note *note = ipc_request_note(i.req);
+	struct err failed;
+
+	free(arg);
+	if (!is) {
+		err_http(&failed, 503, "the caller's container could not be found out: %s", e->text);
+		i.ready(i.req, &failed);
+		return;
+	}
+	if (is->id) {
+		snprintf(note->container.id, sizeof note->container.id, "%s", is->id);
+		note->container.labels = json_incref(is->labels.json);
+	}
+	i.ready(i.req, NULL);
+}
+
+static void ask_runtimed(struct guard *g, struct ipc_request *req,
+			 void (*ready)(struct ipc_request *req, const struct err *e))
+{
+	static const struct ipc_call_events events = {.done = on_identified};
+	static const struct ipc_call_options options = {.deadline_ms = IDENTIFY_TIMEOUT_MS, .repeatable = true};
+	struct identifying *i = XNEW(struct identifying);
+	struct container_of_uid m;
+	struct err e = {0};
+
+	*i = (struct identifying){g, req, ready};
+	ipc_init(IPC_container_of_uid, &m);
+	m.uid = ipc_request_caller(req)->uid;
+	if (!ipc_call(g->runtimed, IPC_container_of_uid, &m, &options, &events, i, &e))
+		on_identified(i, NULL, &e);
+}
+
+static void on_identify(void *arg, struct ipc_request *req,
+			void (*ready)(struct ipc_request *req, const struct err *e))
+{
+	struct guard *g = arg;
+	const struct caller *caller = ipc_request_caller(req);
+	struct guard_note *note = XNEW(struct guard_note);
+
+	note->guard = g;
+	ipc_request_set_note(req, note, note_free);
+	if (!in_containers_ids(g->d->config, caller)) {
+		ready(req, NULL);
+		return;
+	}
+	note->container = unknown_container;
+	if (g->runtimed) {
+		ask_runtimed(g, req, ready);
+		return;
+	}
+	if (g->hooks.container && g->hooks.container(g->hooks.arg, caller->uid, &note->container) < 0)
+		note->container = unknown_container;
+	ready(req, NULL);
 }
 
 static const struct guard_note *note_of(const struct ipc_request *req)
@@ -90,7 +155,7 @@ static struct guard_record record_of(const struct ipc_request *req, const char *
 		.stage = stage,
 		.message = ipc_request_message(req),
 		.caller = ipc_request_caller(req),
-		.principal = note ? policy_grant_principal(note->grant) : "unknown",
+		.principal = note && note->grant ? policy_grant_principal(note->grant) : "unknown",
 		.audit_id = audit_id(req),
 		.req = req,
 		.digest = note ? note->digest : NULL,
@@ -111,16 +176,15 @@ static int on_allow(void *arg, struct ipc_request *req, struct err *e)
 {
 	struct guard *g = arg;
 	const struct ipc_op *op = ipc_request_message(req)->op;
-	struct policy_grant *grant;
+	struct guard_note *note = ipc_request_note(req);
+	struct policy_grant *grant = NULL;
 
-	int r = grant_for(g, ipc_request_caller(req), &grant, e);
+	int r = grant_for(g, ipc_request_caller(req), note->container.id[0] ? &note->container : NULL, &grant, e);
 	if (r < 0) {
 		record_denial(g, req, NULL, e);
 		return r;
 	}
-	struct guard_note *note = XNEW(struct guard_note);
-	*note = (struct guard_note){.guard = g, .grant = grant};
-	ipc_request_set_note(req, note, note_free);
+	note->grant = grant;
 	bool allowed = policy_allows(grant, op->permission);
 	if (!allowed || op->effect != SAFE)
 		guard_digest(ipc_request_message(req), ipc_request_msg(req), note->digest);
@@ -177,7 +241,13 @@ int guard_new(struct daemon *d, const struct guard_hooks *hooks, struct guard **
 	if (hooks)
 		g->hooks = *hooks;
 	g->policy = policy;
-	g->plug = (struct ipc_guard){.arg = g, .allow = on_allow, .before = on_before, .after = on_after};
+	g->plug = (struct ipc_guard){
+		.arg = g,
+		.identify = on_identify,
+		.allow = on_allow,
+		.before = on_before,
+		.after = on_after,
+	};
 	struct ipc_client_config config = {
 		.self = d->id,
 		.peer = PROC_auditd,
@@ -186,6 +256,10 @@ int guard_new(struct daemon *d, const struct guard_hooks *hooks, struct guard **
 		.max_calls = 4096,
 	};
 	g->audit = ipc_client_new(d->base, &config);
+	config.peer = PROC_runtimed;
+	config.path = daemon_socket_path(d, PROC_runtimed);
+	if (d->id != PROC_runtimed)
+		g->runtimed = ipc_client_new(d->base, &config);
 	*out = g;
 	return 0;
 }
@@ -194,6 +268,7 @@ void guard_free(struct guard *g)
 {
 	if (!g)
 		return;
+	ipc_client_free(g->runtimed); /* before audit: what it was asked for ends as a refusal, and that is recorded */
 	ipc_client_free(g->audit);
 	policy_unref(g->policy);
 	free(g);
@@ -323,9 +398,12 @@ int guard_check(struct guard *g, const struct caller *caller, const struct ipc_m
 	struct guard_record record = {
 		.stage = "denied", .message = message, .caller = caller, .principal = "unknown", .audit_id = id};
 
-	if (!mine && !g->hooks.container && in_containers_ids(g->d->config, caller))
+	bool in_container = in_containers_ids(g->d->config, caller);
+
+	/* Which container it is, the owner finds out. Whoever may connect may know what answers. */
+	if (in_container && (!mine || strcmp(message->op->permission, "system.version") == 0))
 		return 0;
-	int r = grant_for(g, caller, &grant, e);
+	int r = grant_for(g, caller, in_container ? &unknown_container : NULL, &grant, e);
 	if (r == 0 && !policy_allows(grant, message->op->permission))
 		r = deny(e, policy_grant_principal(grant), message->op->permission);
 	if (r < 0) {

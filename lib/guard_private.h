@@ -10,13 +10,15 @@ struct guard {
 	struct guard_hooks hooks;
 	struct policy *policy;
 	struct ipc_client *audit;
+	struct ipc_client *runtimed; /* knows whose id range a uid is in; NULL in runtimed itself */
 	struct ipc_guard plug;
 };
 
 /* What the guard keeps with a request. */
 struct guard_note {
 	struct guard *guard;
-	struct policy_grant *grant;
+	struct policy_grant *grant;	  /* NULL until it has been identified */
+	struct guard_container container; /* that the caller is in; "" for none */
 	bool decided; /* "decided" is on record, so "done" has to follow */
 	char digest[65];
 };
