@@ -216,6 +216,41 @@ static void test_not_json(void **state)
 	}
 }
 
+static enum schema_id id_by_name(const char *name)
+{
+	unsigned id = 0;
+
+	while (id < SCH_COUNT && strcmp(schema_name((enum schema_id)id), name) != 0)
+		id++;
+	return (enum schema_id)id;
+}
+
+/* What real clients wrote passes, and is canonical for the owner then. Run from the top of the checkout. */
+static void test_clients(void **state)
+{
+	FILE *in = fopen("tests/unit/data/clients.txt", "re");
+	AUTO_FREE char *line = NULL;
+	size_t room = 0, count = 0;
+
+	(void)state;
+	assert_non_null(in);
+	while (getline(&line, &room, in) > 0) {
+		char name[64];
+		unsigned version;
+		int at = 0;
+		line[strcspn(line, "\n")] = '\0';
+		if (sscanf(line, "%63s %u %n", name, &version, &at) < 2)
+			continue;
+		AUTO_FREE char *got = canonical(id_by_name(name), version, line + at);
+		if (got[0] == '!')
+			fail_msg("%s: %s", name, got);
+		expect_same(id_by_name(name), got);
+		count++;
+	}
+	fclose(in);
+	assert_in_range(count, 50, 1000);
+}
+
 /* covers S-6: what only asks for memory gets none. */
 static void test_bounds(void **state)
 {
@@ -357,8 +392,8 @@ int main(void)
 		cmocka_unit_test(test_canonical_form), cmocka_unit_test(test_docker_cli),
 		cmocka_unit_test(test_refusals),       cmocka_unit_test(test_not_json),
 		cmocka_unit_test(test_bounds),	       cmocka_unit_test(test_places),
-		cmocka_unit_test(test_lengths),	       cmocka_unit_test(test_grammars),
-		cmocka_unit_test(test_tables),
+		cmocka_unit_test(test_clients),	       cmocka_unit_test(test_lengths),
+		cmocka_unit_test(test_grammars),       cmocka_unit_test(test_tables),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
