@@ -6,6 +6,7 @@
 #include "apid/exchange.h"
 #include "apid/listener.h"
 #include "apid/pump.h"
+#include "apid/tls.h"
 #include "lib/log.h"
 #include "lib/util.h"
 
@@ -75,13 +76,16 @@ struct connection *connection_new(struct apid *a, const struct listener *l, int 
 	c->counted = counted;
 	c->transport.fd = take_fd;
 	c->local = l->local;
+	if (l->tls)
+		c->transport.ssl = tls_accept(l->tls, take_fd);
 	c->in = evbuffer_new();
 	c->out = evbuffer_new();
 	event_assign(&c->readable, a->base, take_fd, EV_READ | EV_PERSIST, on_readable, c);
 	event_assign(&c->writable, a->base, take_fd, EV_WRITE, on_writable, c);
 	event_assign(&c->timer, a->base, -1, 0, on_timer, c);
 	event_add(&c->readable, NULL);
-	arm(c, a->config->limits_idle_timeout);
+	/* A handshake is part of the first head. */
+	arm(c, l->tls ? a->config->limits_head_timeout : a->config->limits_idle_timeout);
 	TAILQ_INSERT_TAIL(&a->connections, c, next);
 	a->nconnections++;
 	return c;
@@ -359,8 +363,11 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 		room = CONN_INPUT_MAX > evbuffer_get_length(c->in) ? CONN_INPUT_MAX - evbuffer_get_length(c->in) : 1;
 	do {
 		ssize_t n = transport_read(&c->transport, c->apid->buffer, room);
-		if (n == -EAGAIN)
+		if (n == -EAGAIN) {
+			if (c->transport.want_write)
+				event_add(&c->writable, NULL);
 			return;
+		}
 		if (n < 0)
 			connection_close(c);
 		else if (n == 0)

@@ -9,6 +9,7 @@
 #include "apid/listener.h"
 #include "apid/pump.h"
 #include "apid/stats.h"
+#include "apid/tls.h"
 #include "ipc/codec.h"
 #include "lib/guard.h"
 #include "lib/log.h"
@@ -140,14 +141,21 @@ static void name_request(struct exchange *x)
 		 (unsigned long long)++x->apid->next_request);
 }
 
-static void fill_asker(struct exchange *x)
+static int fill_asker(struct exchange *x, struct err *e)
 {
 	struct ipc_asker *asker = x->msg;
+	struct connection *c = x->conn;
+
+	if (!c->local && !c->attested)
+		c->attested = c->transport.ssl ? tls_names(c->transport.ssl) : xstrdup("");
+	if (!c->local && !c->attested)
+		return err_http(e, 403, "the names in the client's certificate cannot be used");
 
 	asker->caller = x->conn->local ? x->conn->transport.fd : -1;
 	asker->attested = x->conn->attested;
 	asker->listener = x->conn->listener->index;
 	asker->audit_id = x->audit_id;
+	return 0;
 }
 
 /* The client's permission, as far as it can be told here; the owner decides again, and finally. */
@@ -193,8 +201,7 @@ static int understand(struct exchange *x, const char *head, size_t len, char *al
 		return x->route->status >= 400 ? err_http(e, x->route->status, "%s", x->route->text) : 0;
 	x->msg = xcalloc(1, x->route->message->size);
 	ipc_init(x->route->message->number, x->msg);
-	fill_asker(x);
-	if ((r = decide(x, e)) < 0)
+	if ((r = fill_asker(x, e)) < 0 || (r = decide(x, e)) < 0)
 		return r;
 	if ((r = fill_from_head(x->route, &x->target, &x->head, x->msg, &x->fill, e)) < 0)
 		return r;

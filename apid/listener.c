@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include "apid/connection.h"
+#include "apid/tls.h"
 #include "lib/log.h"
 #include "lib/util.h"
 
@@ -85,7 +86,8 @@ static void welcome(struct listener *l, int take_fd, const struct sockaddr_stora
 	uint64_t key = key_of(fd, from);
 
 	if (!count(l->apid, key)) {
-		send(fd, busy, sizeof busy - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (!l->tls)
+			send(fd, busy, sizeof busy - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 		return;
 	}
 	if (!l->local)
@@ -137,8 +139,14 @@ int listener_add(struct apid *a, int fd, uint32_t index, struct err *e)
 	int r = fd_set_nonblock(fd, e);
 	if (r < 0)
 		return r;
+	const struct config_listener *config = &a->config->listeners.v[index];
+	struct ssl_ctx_st *tls = NULL;
+	if (config->type == LISTENER_TLS)
+		r = tls_context_new(config->tls_cert, config->tls_key, config->tls_ca, &tls, e);
+	if (r < 0)
+		return r;
 	a->listeners = xrealloc(a->listeners, a->nlisteners + 1, sizeof *a->listeners);
-	a->listeners[a->nlisteners] = (struct listener){.apid = a, .fd = fd, .index = index, .local = domain == AF_UNIX};
+	a->listeners[a->nlisteners] = (struct listener){.apid = a, .fd = fd, .index = index, .local = domain == AF_UNIX, .tls = tls};
 	a->nlisteners++;
 	return 0;
 }
@@ -167,6 +175,8 @@ void listener_stop_all(struct apid *a)
 void listener_free_all(struct apid *a)
 {
 	listener_stop_all(a);
+	for (size_t i = 0; i < a->nlisteners; i++)
+		tls_context_free(a->listeners[i].tls);
 	free(STEAL(a->listeners));
 	a->nlisteners = 0;
 }

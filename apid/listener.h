@@ -9,10 +9,14 @@ struct listener {
 	int fd; /* borrowed */
 	uint32_t index; /* in the config's listeners */
 	bool local;	/* a UNIX socket */
+	struct ssl_ctx_st *tls; /* NULL: plain */
 	struct event *acceptable, *again;
 };
 
-/* The listening socket `fd` (borrowed) is the config's listener `index`. All are added before any is started. */
+/*
+ * The listening socket `fd` (borrowed) is the config's listener `index`; keys of a TLS listener are read. All are added before
+ * any is started.
+ */
 int listener_add(struct apid *a, int fd, uint32_t index, struct err *e);
 /* Accept clients. */
 void listener_start_all(struct apid *a);

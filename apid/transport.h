@@ -12,7 +12,8 @@ struct ssl_st;
 struct transport {
 	int fd;
 	struct ssl_st *ssl; /* NULL: plain */
-	bool want_write;    /* TLS: reading can go on when the socket is writable */
+	bool want_write;    /* TLS: what was begun goes on when the socket is writable */
+	bool broken;	    /* TLS: nothing more can be said */
 };
 
 /* Bytes read, 0 at the end of what the client sends, -EAGAIN, or -errno. */

@@ -23,7 +23,7 @@ EXTRA_OBJS_shim := $(B)/obj/runtimed/launch/wire.o
 
 EVENT := -levent_core -ljansson
 LIBS_pouchd       := $(EVENT) -lseccomp
-LIBS_apid         := $(EVENT) -levent_openssl -lssl -lcrypto -lseccomp
+LIBS_apid         := $(EVENT) -lssl -lcrypto -lseccomp
 LIBS_runtimed     := $(EVENT) -lseccomp -lsqlite3 -lcrypto
 LIBS_shim         :=
 LIBS_rootfs       := $(EVENT) -lseccomp

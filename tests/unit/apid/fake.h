@@ -6,6 +6,7 @@
 #define TESTS_APID_FAKE_H
 
 #include <errno.h>
+#include <arpa/inet.h>
 #include <jansson.h>
 #include <poll.h>
 #include <signal.h>
@@ -24,6 +25,7 @@
 
 static char fake_dir[64];
 static pid_t fake_pid;
+static struct sockaddr_in fake_tcp; /* the front's other address */
 
 struct fake {
 	struct event_base *base;
@@ -176,6 +178,22 @@ static void on_container_archive_put(struct ipc_request *req, struct container_a
 	ipc_reply_json(req, 200, json_pack("{s:I}", "bytes", (json_int_t)total));
 }
 
+/* The socket does not block. */
+static void fake_write(int fd, const char *data, size_t len)
+{
+	struct pollfd p = {.fd = fd, .events = POLLOUT};
+
+	while (len) {
+		ssize_t n = send(fd, data, len, MSG_NOSIGNAL);
+		if (n < 0 && errno != EAGAIN)
+			return;
+		if (n < 0)
+			poll(&p, 1, -1);
+		data += n < 0 ? 0 : n;
+		len -= n < 0 ? 0 : (size_t)n;
+	}
+}
+
 /* Greets, then sends back what comes, in capitals, in a process of its own. */
 static void fake_echo(struct ipc_request *req, const void *early, size_t len, void *arg)
 {
@@ -183,9 +201,13 @@ static void fake_echo(struct ipc_request *req, const void *early, size_t len, vo
 	char buf[4096];
 
 	if (fork() == 0) {
+		/* Not the owner's channel, whose end others wait for. */
+		dup2(fd, 3);
+		fd = 3;
+		close_range(4, ~0u, 0);
 		struct pollfd p = {.fd = fd, .events = POLLIN};
-		fd_write_all(fd, "hello ", 6, NULL);
-		fd_write_all(fd, early, len, NULL);
+		fake_write(fd, "hello ", 6);
+		fake_write(fd, early, len);
 		for (;;) {
 			poll(&p, 1, -1);
 			ssize_t n = recv(fd, buf, sizeof buf, MSG_DONTWAIT);
@@ -194,9 +216,9 @@ static void fake_echo(struct ipc_request *req, const void *early, size_t len, vo
 			for (ssize_t i = 0; i < n; i++)
 				if (buf[i] >= 'a' && buf[i] <= 'z')
 					buf[i] = (char)(buf[i] - 32);
-			fd_write_all(fd, buf, (size_t)n, NULL);
+			fake_write(fd, buf, (size_t)n);
 		}
-		fd_write_all(fd, " bye", 4, NULL);
+		fake_write(fd, " bye", 4);
 		_exit(0);
 	}
 	close(fd);
@@ -227,6 +249,18 @@ static int fake_listen(const char *name, int type)
 
 	snprintf(sun.sun_path, sizeof sun.sun_path, "%s/%s", fake_dir, name);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&sun, sizeof sun) < 0 || listen(fd, 1024) < 0)
+		abort();
+	return fd;
+}
+
+static int fake_listen_tcp(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	socklen_t n = sizeof fake_tcp;
+
+	fake_tcp = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	if (fd < 0 || bind(fd, (struct sockaddr *)&fake_tcp, sizeof fake_tcp) < 0 || listen(fd, 16) < 0 ||
+	    getsockname(fd, (struct sockaddr *)&fake_tcp, &n) < 0)
 		abort();
 	return fd;
 }
@@ -269,7 +303,7 @@ static void fake_keep_owner(int listen_fd, uid_t ids_base)
 	}
 }
 
-static void fake_run_front(int http_fd, uid_t ids_base, const char *const *sets, size_t nsets)
+static void fake_run_front(int http_fd, int tcp_fd, uid_t ids_base, const char *const *sets, size_t nsets)
 {
 	struct event_base *base = event_base_new();
 	const struct config_source source = {.root = fake_dir, .run = fake_dir, .sets = sets, .nsets = nsets};
@@ -286,7 +320,7 @@ static void fake_run_front(int http_fd, uid_t ids_base, const char *const *sets,
 	struct apid *a = apid_new(base, config);
 	snprintf(path, sizeof path, "%s/runtimed", fake_dir);
 	apid_add_peer(a, PROC_runtimed, path);
-	if (listener_add(a, http_fd, 0, &e) < 0)
+	if (listener_add(a, http_fd, 0, &e) < 0 || listener_add(a, tcp_fd, 0, &e) < 0)
 		abort();
 	listener_start_all(a);
 	event_base_dispatch(base);
@@ -312,13 +346,16 @@ static void fake_start(const char *const *sets, size_t nsets)
 	if (!mkdtemp(fake_dir))
 		abort();
 	int http_fd = fake_listen("http", SOCK_STREAM), owner_fd = fake_listen("runtimed", SOCK_SEQPACKET);
+	int tcp_fd = fake_listen_tcp();
+
 	fake_pid = fake_child();
 	if (fake_pid == 0) {
 		if (fake_child() == 0)
 			fake_keep_owner(owner_fd, ids_base);
-		fake_run_front(http_fd, ids_base, sets, nsets);
+		fake_run_front(http_fd, tcp_fd, ids_base, sets, nsets);
 	}
 	close(http_fd);
+	close(tcp_fd);
 	close(owner_fd);
 }
 
@@ -345,6 +382,17 @@ static int client_connect(void)
 
 	snprintf(sun.sun_path, sizeof sun.sun_path, "%s/http", fake_dir);
 	if (connect(fd, (struct sockaddr *)&sun, sizeof sun) < 0)
+		abort();
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+	return fd;
+}
+
+static int client_connect_tcp(void)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct timeval limit = {.tv_sec = 20};
+
+	if (connect(fd, (struct sockaddr *)&fake_tcp, sizeof fake_tcp) < 0)
 		abort();
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
 	return fd;

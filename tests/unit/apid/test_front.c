@@ -199,16 +199,14 @@ static void test_upload(void **state)
 	close(fd);
 }
 
-static void hijack(const char *request, const char *head, const char *type)
+static void hijack(int fd, const char *request, const char *head, const char *type, const char *early_answer)
 {
-	int fd = client_connect();
-
 	client_send(fd, request);
 	AUTO_FREE char *answer = client_read(fd, "\r\n\r\n");
 	assert_true(strstr(answer, head) == answer);
 	assert_non_null(strstr(answer, type));
-	AUTO_FREE char *early = client_read(fd, "early ");
-	assert_string_equal(early, "hello early ");
+	AUTO_FREE char *early = client_read(fd, early_answer);
+	assert_true(str_starts(early, "hello ") && str_eq(early + 6, early_answer));
 	client_send(fd, "later");
 	AUTO_FREE char *later = client_read(fd, "LATER");
 	assert_string_equal(later, "LATER");
@@ -222,10 +220,46 @@ static void hijack(const char *request, const char *head, const char *type)
 static void test_hijack(void **state)
 {
 	(void)state;
-	hijack("POST /containers/a/attach?stream=1 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nearly ",
-	       "HTTP/1.1 101 UPGRADED\r\n", "Content-Type: application/vnd.docker.multiplexed-stream\r\n");
-	hijack("POST /v1.41/containers/a/attach?stream=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}early ",
-	       "HTTP/1.1 200 OK\r\n", "Content-Type: application/vnd.docker.raw-stream\r\n");
+	hijack(client_connect(),
+	       "POST /containers/a/attach?stream=1 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nearly ",
+	       "HTTP/1.1 101 UPGRADED\r\n", "Content-Type: application/vnd.docker.multiplexed-stream\r\n", "early ");
+	hijack(client_connect(),
+	       "POST /v1.41/containers/a/attach?stream=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}early ",
+	       "HTTP/1.1 200 OK\r\n", "Content-Type: application/vnd.docker.raw-stream\r\n", "early ");
+}
+
+/* A client whose socket cannot be passed on: bytes go through the front, many of them too. */
+static void test_pump(void **state)
+{
+	static const char request[] = "POST /containers/a/attach HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
+	char piece[1000];
+	size_t got = 0;
+
+	(void)state;
+	hijack(client_connect_tcp(),
+	       "POST /containers/a/attach?stream=1 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nearly ",
+	       "HTTP/1.1 101 UPGRADED\r\n", "Content-Type: application/vnd.docker.multiplexed-stream\r\n", "EARLY ");
+	int fd = client_connect_tcp();
+	client_send(fd, request);
+	AUTO_FREE char *head = client_read(fd, "hello ");
+	assert_non_null(strstr(head, "101"));
+	memset(piece, 'z', sizeof piece);
+	if (fork() == 0) {
+		for (int i = 0; i < 3000; i++)
+			fd_write_all(fd, piece, sizeof piece, NULL);
+		shutdown(fd, SHUT_WR);
+		_exit(0);
+	}
+	for (;;) {
+		ssize_t n = read(fd, piece, sizeof piece);
+		if (n <= 0)
+			break;
+		for (ssize_t i = 0; i < n; i++)
+			got += piece[i] == 'Z';
+	}
+	wait(NULL);
+	close(fd);
+	assert_int_equal(got, 3000000);
 }
 
 static bool followed(void)
@@ -309,7 +343,8 @@ int main(void)
 		cmocka_unit_test(test_smuggling),  cmocka_unit_test(test_head_limits),
 		cmocka_unit_test(test_pipelining), cmocka_unit_test(test_slow_bytes),
 		cmocka_unit_test(test_stream),	   cmocka_unit_test(test_upload),
-		cmocka_unit_test(test_hijack),	   cmocka_unit_test(test_client_leaves),
+		cmocka_unit_test(test_hijack),	   cmocka_unit_test(test_pump),
+		cmocka_unit_test(test_client_leaves),
 		cmocka_unit_test(test_lost_owner), cmocka_unit_test(test_times),
 	};
 
