@@ -45,7 +45,7 @@ static void on_child(evutil_socket_t sig, short what, void *arg)
 	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
 		struct service *v = service_by_pid(s, pid);
 		if (v)
-			service_exited(v, status);
+			service_exited(v, pid, status);
 		else if (worker_exited(s, pid, status) && s->state == ENGINE_STOPPING)
 			services_stop(s);
 	}

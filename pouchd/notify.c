@@ -54,6 +54,8 @@ static void on_notify(evutil_socket_t fd, short what, void *arg)
 		struct service *v = service_by_pid(s, sender(&mh));
 		if (v && has_line(text, "READY=1"))
 			service_ready(v);
+		if (v && has_line(text, "STOPPING=1"))
+			service_leaves(v);
 	}
 }
 

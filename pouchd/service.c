@@ -224,6 +224,16 @@ void service_restart(struct service *v)
 	}
 }
 
+/* There is no process any more, or it is no longer the service's. */
+static void forget_process(struct service *v)
+{
+	channel_free(v->control);
+	v->control = NULL;
+	v->pid = 0;
+	v->state = SERVICE_DOWN;
+	reload_answered(v, &(struct err){.code = -ECONNRESET, .text = "the process ended meanwhile"});
+}
+
 static void describe(int status, char *buf, size_t size)
 {
 	if (WIFSIGNALED(status))
@@ -234,22 +244,62 @@ static void describe(int status, char *buf, size_t size)
 		snprintf(buf, size, "ended with status %d", WEXITSTATUS(status));
 }
 
-void service_exited(struct service *v, int status)
+/*
+ * A restart of apid that was asked for: the old process has said that it accepts no more connections, and answers what
+ * it has begun (followed logs may take long). The new one need not wait for that.
+ */
+void service_leaves(struct service *v)
+{
+	const struct timeval tv = {.tv_sec = v->sup->config->supervisor_stop_timeout / 1000,
+				   .tv_usec = (suseconds_t)(v->sup->config->supervisor_stop_timeout % 1000) * 1000};
+
+	if (v->id != PROC_apid || v->state != SERVICE_STOPPING || v->sup->state != ENGINE_READY || v->leaving)
+		return;
+	event_del(v->timer);
+	event_add(v->leaving_timer, &tv);
+	v->leaving = v->pid;
+	forget_process(v);
+	v->restarts++;
+	log_info("%s is restarted; pid %d ends what it has begun", process_name(v->id), (int)v->leaving);
+	start(v);
+}
+
+static void on_leaving_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct service *v = arg;
+
+	(void)fd;
+	(void)what;
+	log_warn("%s: pid %d has not ended what it had begun; it is killed", process_name(v->id), (int)v->leaving);
+	kill(v->leaving, SIGKILL);
+}
+
+static void left(struct service *v, int status)
+{
+	event_del(v->leaving_timer);
+	v->leaving = 0;
+	v->last_exit = status;
+	v->exited = true;
+	if (v->sup->state == ENGINE_STOPPING)
+		services_stop(v->sup);
+}
+
+void service_exited(struct service *v, pid_t pid, int status)
 {
 	struct supervisor *s = v->sup;
 	bool wanted = v->state == SERVICE_STOPPING;
 	bool steady = v->state == SERVICE_READY && now_ms() - v->ready_ms >= STEADY_MS;
 	char text[128];
 
+	if (pid == v->leaving) {
+		left(v, status);
+		return;
+	}
 	describe(status, text, sizeof text);
 	event_del(v->timer);
-	channel_free(v->control);
-	v->control = NULL;
-	v->pid = 0;
 	v->last_exit = status;
 	v->exited = true;
-	v->state = SERVICE_DOWN;
-	reload_answered(v, &(struct err){.code = -ECONNRESET, .text = "the process ended meanwhile"});
+	forget_process(v);
 	if (s->state == ENGINE_STOPPING) {
 		services_stop(s);
 		return;
@@ -298,7 +348,7 @@ static bool stop_some(struct supervisor *s, uint32_t set)
 
 	for (size_t i = 0; i < SERVICES; i++) {
 		struct service *v = &s->services[i];
-		if (!(set & (1u << v->id)) || v->pid == 0)
+		if (!(set & (1u << v->id)) || (v->pid == 0 && v->leaving == 0))
 			continue;
 		terminate(v);
 		some = true;
@@ -332,7 +382,7 @@ void services_stop(struct supervisor *s)
 struct service *service_by_pid(struct supervisor *s, pid_t pid)
 {
 	for (size_t i = 0; i < SERVICES; i++)
-		if (pid > 0 && s->services[i].pid == pid)
+		if (pid > 0 && (s->services[i].pid == pid || s->services[i].leaving == pid))
 			return &s->services[i];
 	return NULL;
 }
@@ -353,6 +403,7 @@ int services_init(struct supervisor *s, struct err *e)
 		*v = (struct service){.sup = s, .id = ids[i], .listen_fd = -1};
 		v->state = present ? SERVICE_DOWN : SERVICE_ABSENT;
 		v->timer = evtimer_new(s->base, on_timer, v);
+		v->leaving_timer = evtimer_new(s->base, on_leaving_timer, v);
 		if (ids[i] != PROC_apid && (v->listen_fd = socket_ipc(s->args.run, ids[i], present, e)) < 0)
 			return v->listen_fd;
 		if (!present)

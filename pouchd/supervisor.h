@@ -50,6 +50,8 @@ struct service {
 	struct channel *control;
 	uint64_t next_id;	/* of requests on it */
 	char *report;		/* service_state of the last process that was ready; JSON text */
+	pid_t leaving;		/* apid: its predecessor, which still ends what it has begun; 0: none */
+	struct event *leaving_timer; /* gives it up */
 	struct event *timer;	/* by state: DOWN: start; STARTING, STOPPING: give up and kill */
 	struct ipc_request *restart_request; /* `ctl restart` waits for READY */
 };
@@ -143,7 +145,10 @@ void services_stop(struct supervisor *s);
 struct service *service_by_pid(struct supervisor *s, pid_t pid);
 struct service *service_by_name(struct supervisor *s, const char *name);
 void service_ready(struct service *v);
-void service_exited(struct service *v, int status);
+/* STOPPING=1: it takes no further work. */
+void service_leaves(struct service *v);
+/* `pid` is its process, or its leaving one. */
+void service_exited(struct service *v, pid_t pid, int status);
 /* End it and start it anew; its listening socket stays. */
 void service_restart(struct service *v);
 const char *service_state_name(enum service_phase state);
