@@ -1,4 +1,4 @@
-#include "runtimed/times.h"
+#include "lib/times.h"
 
 #include <ctype.h>
 #include <errno.h>
