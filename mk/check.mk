@@ -15,11 +15,17 @@ $(UNIT_BINS): $(B)/tests/unit/%: $(B)/obj/tests/unit/%.o $$(call unit_objects,te
 unit: $(UNIT_BINS)	## build and run the unit tests
 	tests/run-unit $(UNIT_BINS)
 
+# A program that enters the sandbox of any process of the engine and tries what must not work there.
+PROBE := $(B)/tests/privilege/probe
+$(PROBE): $$(call objects,tests/privilege) $(B)/obj/tests/fuzz/sample.o $$(LIBRARY)
+	@mkdir -p $(@D)
+	$(call QUIET,LINK)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(EVENT) -lseccomp -lsqlite3 -lcrypto
+
 # T=tests/integration/test_x.py runs one file; PYTEST_ARGS go to pytest.
 T ?= tests/integration tests/privilege
 
 .PHONY: integration
-integration: all	## run the integration tests on a real engine
+integration: all $(PROBE)	## run the integration tests on a real engine
 	POUCH_BUILD=$(abspath $(B)) python3 -m pytest -q -p no:cacheprovider $(PYTEST_ARGS) $(wildcard $(T))
 
 .PHONY: packages

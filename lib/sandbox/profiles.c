@@ -163,8 +163,8 @@ static const struct sandbox_profile profiles[PROC_LIMIT] = {
 		.ids = IDS_ROOT,
 		/* The host's mounts: what it mounts is for runtimed and volumed to see. */
 		.namespaces = CLONE_NEWIPC | CLONE_NEWUTS,
-		.first.capabilities = CAP(SYS_ADMIN) | CAP(DAC_OVERRIDE),
-		.first.calls = CALLS(CALLS_read_files, CALLS_write_files, CALLS_no_threads, CALLS_mounts),
+		.first.capabilities = CAP(SYS_ADMIN) | CAP(DAC_READ_SEARCH),
+		.first.calls = CALLS(CALLS_mounts, CALLS_no_files, CALLS_no_threads),
 		.limits = LIMITS(NO_CORE, NO_PROCESS, FILES(1024), MEMORY(64)),
 	},
 	[PROC_dns] = {
