@@ -14,8 +14,8 @@
  * Callbacks come from the event loop, never from inside the function that asked.
  *
  * State of a container:
- *   <state>/ID/      upper, work, files/{hostname,hosts,resolv.conf}, json.log…   durable
- *   <run>/c/ID/      shim.sock, exit, config.json of the present run              gone after a reboot
+ *   <state>/ID/      upper, work, files/{hostname,hosts,resolv.conf}, log/ID-json.log…   durable
+ *   <run>/c/ID/      shim.sock, exit and the like of the present run                     gone after a reboot
  */
 #ifndef POUCH_RUNTIMED_LAUNCH_H
 #define POUCH_RUNTIMED_LAUNCH_H
@@ -36,6 +36,8 @@ struct launch_run; /* a container between launch_start() or launch_reattach() an
 struct launch_runtime {
 	const char *name; /* as in HostConfig.Runtime: "crun" */
 	const char *path; /* "/usr/bin/crun" */
+	const char *const *args; /* go before the command; NULL-ended, or NULL */
+	bool bpf_annotation;	 /* takes filters as the annotation run.oci.seccomp_bpf_data, as crun does */
 };
 
 struct launch_config {
@@ -54,6 +56,12 @@ struct launch_config {
 	const char *seccomp_profile; /* default profile; NULL: /usr/share/containers/seccomp.json */
 	const char *apparmor;	     /* default AppArmor profile's name, NULL for none */
 	int64_t pids_limit;	     /* for containers without PidsLimit; 0: none */
+	const char *const *capabilities; /* of a container before CapAdd and CapDrop, without CAP_ */
+	size_t ncapabilities;
+	bool no_new_privileges;	     /* unless the container says no-new-privileges=false */
+	uint64_t shm_size;	     /* where ShmSize is not given; 0: 64 MiB */
+	uint64_t log_max_size;	     /* of log files without max-size, max-file; 0: 10 MiB, 3 */
+	unsigned log_max_file;
 };
 
 /* Everything pointed to must outlive the room. */
@@ -102,7 +110,7 @@ struct launch_spec {
 	 */
 	int join_net, join_ipc, join_pid, join_uts;
 	int userns;
-	const char *log_path_name; /* file name of the json-file or local log in <state>/ID; NULL: "ID-json.log" */
+	const char *log_path_name; /* file name of the json-file or local log in <state>/ID/log; NULL: "ID-json.log" */
 };
 
 /* Make <state>/ID with upper and work, durable when it returns; part of create. -EEXIST. */

@@ -1,0 +1,270 @@
+/* check: what this host cannot do for a container, told at create with the field's name. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "lib/fd.h"
+#include "lib/util.h"
+#include "runtimed/launch/room.h"
+
+static void warn(json_t *warnings, const char *text)
+{
+	if (warnings)
+		json_array_append_new(warnings, json_string(text));
+}
+
+/* ---- sysctls ---- */
+
+static const char *const ipc_sysctls[] = {
+	"kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni",
+	"kernel.shm_rmid_forced",
+};
+
+static int check_sysctls(const struct launch_spec *spec, struct err *e)
+{
+	bool host_net = str_eq(doc_text(spec->host, "NetworkMode"), "host") && spec->join_net < 0;
+	bool host_ipc = str_eq(doc_text(spec->host, "IpcMode"), "host");
+	const char *key;
+	json_t *v;
+
+	json_object_foreach((json_t *)(uintptr_t)json_object_get(spec->host, "Sysctls"), key, v)
+	{
+		bool ipc = str_starts(key, "fs.mqueue.");
+		for (size_t i = 0; i < ARRAY_LEN(ipc_sysctls); i++)
+			ipc = ipc || str_eq(key, ipc_sysctls[i]);
+		if (strchr(key, '/') || strstr(key, ".."))
+			return err_http(e, 400, "Sysctls: invalid name '%s'", key);
+		if (ipc && host_ipc)
+			return err_http(e, 400, "sysctl '%s' not allowed in host ipc namespace", key);
+		if (str_starts(key, "net.") && host_net)
+			return err_http(e, 400, "sysctl '%s' not allowed in host network namespace", key);
+		if (!ipc && !str_starts(key, "net."))
+			return err_http(e, 400, "sysctl '%s' is not whitelisted", key);
+	}
+	return 0;
+}
+
+static int check_annotations(const json_t *host, struct err *e)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach((json_t *)(uintptr_t)json_object_get(host, "Annotations"), key, v)
+		if (str_starts(key, "run.oci.") || str_starts(key, "org.systemd.property.") || str_starts(key, "org.criu."))
+			return err_http(e, 400, "Annotations: \"%s\" would steer the runtime and is refused", key);
+	return 0;
+}
+
+/* ---- limits ---- */
+
+static void check_clamps(const json_t *host, json_t *warnings)
+{
+	static const char *const names[] = {"nofile", "memlock", "core", "nproc", "rtprio", "nice", "stack", "msgqueue"};
+	static const int resources[] = {RLIMIT_NOFILE, RLIMIT_MEMLOCK, RLIMIT_CORE, RLIMIT_NPROC,
+					RLIMIT_RTPRIO, RLIMIT_NICE, RLIMIT_STACK, RLIMIT_MSGQUEUE};
+	bool may_raise = cap_own() & 1ull << 24; /* SYS_RESOURCE */
+	char text[160];
+	json_t *item;
+	size_t at;
+
+	if (may_raise)
+		return;
+	json_array_foreach(json_object_get(host, "Ulimits"), at, item)
+		for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+			struct rlimit own;
+			int64_t hard = doc_int(item, "Hard", 0);
+			if (!str_eq(names[i], doc_text(item, "Name")) ||
+			    getrlimit((__rlimit_resource_t)resources[i], &own) < 0 || own.rlim_max == RLIM_INFINITY)
+				continue;
+			if (hard >= 0 && (uint64_t)hard <= own.rlim_max)
+				continue;
+			snprintf(text, sizeof text, "Ulimits: %s is limited to %llu: the engine may not raise it further",
+				 names[i], (unsigned long long)own.rlim_max);
+			warn(warnings, text);
+		}
+	if (doc_int(host, "OomScoreAdj", 0) < oom_score_least())
+		warn(warnings, "OomScoreAdj: raised to the engine's own: it may not set a lower one");
+}
+
+static int check_limits(const json_t *host, json_t *warnings, struct err *e)
+{
+	int64_t memory = doc_int(host, "Memory", 0), swap = doc_int(host, "MemorySwap", 0);
+
+	if (memory > 0 && memory < 6 << 20)
+		return err_http(e, 400, "Minimum memory limit allowed is 6MB");
+	if (swap > 0 && memory == 0)
+		return err_http(e, 400, "You should always set the Memory limit when using Memoryswap limit, see usage");
+	if (memory > 0 && swap > 0 && swap < memory)
+		return err_http(e, 400, "Minimum memoryswap limit should be larger than memory limit, see usage");
+	if (memory > 0 && doc_int(host, "MemoryReservation", 0) > memory)
+		return err_http(e, 400, "Minimum memory limit can not be less than memory reservation limit, see usage");
+	if (doc_int(host, "NanoCpus", 0) > 0 && (doc_int(host, "CpuQuota", 0) || doc_int(host, "CpuPeriod", 0)))
+		return err_http(e, 400, "Conflicting options: Nano CPUs and CPU Period/Quota cannot both be set");
+	if (doc_int(host, "NanoCpus", 0) > sysconf(_SC_NPROCESSORS_ONLN) * 1000000000ll)
+		return err_http(e, 400, "Range of CPUs is from 0.01 to %ld.00, as there are only %ld CPUs available",
+				sysconf(_SC_NPROCESSORS_ONLN), sysconf(_SC_NPROCESSORS_ONLN));
+	if (doc_int(host, "CpuRealtimeRuntime", 0) && access("/sys/fs/cgroup/cpu/cpu.rt_runtime_us", F_OK) < 0)
+		return err_http(e, 400, "CpuRealtimeRuntime: the kernel has no realtime scheduling of groups");
+	if (doc_int(host, "BlkioWeight", 0) && !cgroup_is_v2() &&
+	    access("/sys/fs/cgroup/blkio/blkio.weight", F_OK) < 0 && access("/sys/fs/cgroup/blkio/blkio.bfq.weight", F_OK) < 0)
+		return err_http(e, 400, "BlkioWeight: the kernel's block layer has no weights");
+	if (doc_int(host, "KernelMemory", 0))
+		return err_http(e, 400, "KernelMemory: the kernel has no such limit any more");
+	if (cgroup_is_v2() && doc_int(host, "MemorySwappiness", -1) >= 0)
+		warn(warnings, "MemorySwappiness: cgroup v2 has no such setting; it is not used");
+	if (cgroup_is_v2() && doc_true(host, "OomKillDisable"))
+		warn(warnings, "OomKillDisable: cgroup v2 has no such setting; it is not used");
+	check_clamps(host, warnings);
+	return 0;
+}
+
+/* ---- the rest ---- */
+
+static int check_log(const json_t *host, struct err *e)
+{
+	static const char *const remote[] = {"syslog", "journald", "gelf", "fluentd", "splunk"};
+	const json_t *log = json_object_get(host, "LogConfig");
+	const char *type = doc_text(log, "Type"), *key;
+	json_t *v;
+
+	if (str_eq(type, "awslogs") || str_eq(type, "etwlogs") || str_eq(type, "gcplogs"))
+		return err_http(e, 400, "LogConfig: the log driver %s is not part of this engine", type);
+	for (size_t i = 0; i < ARRAY_LEN(remote); i++)
+		if (str_eq(type, remote[i]))
+			return err_http(e, 501, "not implemented: log driver %s", type);
+	if (*type && !str_eq(type, "json-file") && !str_eq(type, "local") && !str_eq(type, "none"))
+		return err_http(e, 400, "logger: no log driver named '%s' is registered", type);
+	if (str_eq(type, "none"))
+		return 0;
+	json_object_foreach(json_object_get(log, "Config"), key, v)
+	{
+		static const char *const known[] = {"max-size", "max-file", "labels", "labels-regex", "env", "env-regex",
+						    "tag", "compress", "mode", "max-buffer-size"};
+		bool ok = false;
+		for (size_t i = 0; i < ARRAY_LEN(known); i++)
+			ok = ok || str_eq(known[i], key);
+		if (!ok)
+			return err_http(e, 400, "unknown log opt '%s' for %s log driver", key, *type ? type : "json-file");
+		if (str_eq(key, "compress") && str_eq(json_string_value(v), "true"))
+			return err_http(e, 400, "LogConfig: compress=true is not supported: rotated logs stay plain");
+		if (str_eq(key, "mode") && !str_eq(json_string_value(v), "blocking"))
+			return err_http(e, 400, "LogConfig: mode=%s is not supported by %s: it never waits for a network",
+					json_string_value(v), *type ? type : "json-file");
+	}
+	return 0;
+}
+
+static int check_ids(const struct launch *l, const struct launch_spec *spec, struct err *e)
+{
+	if (spec->ids.size && !l->idmap)
+		return err_http(e, 400, "the kernel or its file systems cannot map ids: only UsernsMode=host is possible here");
+	for (size_t i = 0; i < spec->nmounts; i++) {
+		const struct launch_mount *m = &spec->mounts[i];
+		if (spec->ids.size && (m->propagation == LAUNCH_RSHARED || m->propagation == LAUNCH_SHARED))
+			return err_http(e, 400, "mount %s: shared propagation needs UsernsMode=host", m->destination);
+		if (m->destination[0] != '/' || str_eq(m->destination, "/"))
+			return err_http(e, 400, "invalid specification: destination can't be '%s'", m->destination);
+		if (str_eq(m->destination, "/proc") || str_starts(m->destination, "/proc/"))
+			return err_http(e, 400, "a mount at %s would hide the container's own /proc", m->destination);
+		if (str_eq(m->destination, "/sys"))
+			return err_http(e, 400, "a mount at /sys would hide the container's own");
+	}
+	return 0;
+}
+
+/* Can what is to be bound be idmapped? Found out by doing it. */
+static int check_sources(const struct launch *l, const struct launch_spec *spec, struct err *e)
+{
+	AUTO_CLOSE int user = -1;
+	AUTO_CLOSE int net = -1;
+
+	if (!spec->ids.size || !spec->nmounts)
+		return 0;
+	int r = namespaces_make(&spec->ids, false, -1, &user, &net, e);
+	for (size_t i = 0; r == 0 && i < spec->nmounts; i++) {
+		const struct launch_mount *m = &spec->mounts[i];
+		if (m->plain || m->source < 0)
+			continue;
+		AUTO_CLOSE int fd = clone_mount(m->source, m->recursive, false, MS_PRIVATE, user, e);
+		if (fd < 0) {
+			err_prefix(e, "mount %s at %s", m->name, m->destination);
+			r = fd;
+		}
+	}
+	(void)l;
+	return r;
+}
+
+static int check_modes(const struct launch *l, const struct launch_spec *spec, struct err *e)
+{
+	const json_t *host = spec->host;
+
+	if (doc_true(host, "Init") && (!l->c.init || access(l->c.init, X_OK) < 0))
+		return err_http(e, 400, "Init: there is no init program at %s", l->c.init ? l->c.init : "(none configured)");
+	if (json_array_size(json_object_get(host, "DeviceRequests")))
+		return err_http(e, 400, "could not select device driver: DeviceRequests need CDI, which this engine has not");
+	if (json_object_size(json_object_get(host, "StorageOpt")))
+		return err_http(e, 400, "StorageOpt: sizes need project quotas, which the engine's file system has not (%s)",
+				filesystem_name(l->c.state_dir));
+	if (*doc_text(host, "Isolation") && !str_eq(doc_text(host, "Isolation"), "default"))
+		return err_http(e, 400, "Isolation: only \"default\" exists on Linux");
+	if (spec->ids.size && str_eq(doc_text(host, "PidMode"), "host"))
+		return err_http(e, 400, "PidMode=host needs UsernsMode=host");
+	if (spec->ids.size && str_eq(doc_text(host, "IpcMode"), "host"))
+		return err_http(e, 400, "IpcMode=host needs UsernsMode=host");
+	if (spec->ids.size && doc_true(host, "Privileged"))
+		return err_http(e, 400, "Privileged needs UsernsMode=host");
+	return 0;
+}
+
+static int check_documents(struct launch *l, const struct launch_spec *spec, struct err *e)
+{
+	struct bundle b = {.launch = l, .id = spec->id, .config = spec->config, .host = spec->host, .ids = spec->ids,
+			   .stage = "/", .user_fd = -1, .net_fd = -1, .ipc_fd = spec->join_ipc, .pid_fd = spec->join_pid,
+			   .uts_fd = spec->join_uts, .cgroup = "/"};
+	json_t *document = NULL;
+
+	/* What a start would find wrong is found now: devices, options, capabilities, the seccomp profile, the command. */
+	int r = bundle_make(&b, &document, e);
+	json_decref(document);
+	return r;
+}
+
+int launch_check(struct launch *l, const struct launch_spec *spec, json_t *warnings, struct err *e)
+{
+	int r = runtime_of(l, spec->host, e) ? 0 : -EINVAL;
+
+	if (r == 0)
+		r = check_modes(l, spec, e);
+	if (r == 0)
+		r = check_ids(l, spec, e);
+	if (r == 0)
+		r = check_sysctls(spec, e);
+	if (r == 0)
+		r = check_annotations(spec->host, e);
+	if (r == 0)
+		r = check_log(spec->host, e);
+	if (r == 0)
+		r = check_limits(spec->host, warnings, e);
+	if (r == 0)
+		r = check_sources(l, spec, e);
+	return r == 0 ? check_documents(l, spec, e) : r;
+}
+
+int64_t oom_score_least(void)
+{
+	AUTO_CLOSE int fd = open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC);
+	char text[32] = "";
+
+	if (cap_own() & 1ull << 24)
+		return -1000;
+	if (fd < 0 || read(fd, text, sizeof text - 1) < 0)
+		return 0;
+	return strtol(text, NULL, 10);
+}

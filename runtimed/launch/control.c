@@ -1,0 +1,148 @@
+/* control: what can be asked of a running container. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "lib/util.h"
+#include "runtimed/launch/room.h"
+
+static int must_run(const struct launch_run *run, struct err *e)
+{
+	return run->state == RUN_RUNNING && run->pidfd >= 0 ? 0 :
+							      err_set(e, -ESRCH, "container %.12s is not running", run->id);
+}
+
+int launch_signal(struct launch_run *run, int sig, struct err *e)
+{
+	int r = must_run(run, e);
+
+	if (r == 0 && syscall(SYS_pidfd_send_signal, run->pidfd, sig, NULL, 0) < 0)
+		r = err_sys(e, -errno, "send signal %d to container %.12s", sig, run->id);
+	return r;
+}
+
+int launch_kill_all(struct launch_run *run, struct err *e)
+{
+	int r = must_run(run, e);
+
+	if (r < 0)
+		return r;
+	r = cgroup_kill(run->cgroup);
+	return r < 0 ? err_sys(e, r, "kill the processes of container %.12s", run->id) : 0;
+}
+
+int launch_pause(struct launch_run *run, struct err *e)
+{
+	int r = must_run(run, e);
+
+	return r < 0 ? r : cgroup_freeze(run->cgroup, true, e);
+}
+
+int launch_unpause(struct launch_run *run, struct err *e)
+{
+	int r = must_run(run, e);
+
+	return r < 0 ? r : cgroup_freeze(run->cgroup, false, e);
+}
+
+bool launch_paused(const struct launch_run *run)
+{
+	return run->state == RUN_RUNNING && cgroup_frozen(run->cgroup);
+}
+
+int launch_resize(struct launch_run *run, unsigned rows, unsigned columns, struct err *e)
+{
+	struct wire_head head = {.type = WIRE_RESIZE, .rows = rows, .columns = columns};
+
+	return shim_send(&run->shim, &head, NULL, 0, -1, e);
+}
+
+int launch_namespace(const struct launch_run *run, const char *name, struct err *e)
+{
+	char path[64];
+
+	int r = must_run(run, e);
+	if (r < 0)
+		return r;
+	snprintf(path, sizeof path, "/proc/%d/ns/%s", run->pid, name);
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(e, -errno, "open the %s namespace of container %.12s", name, run->id);
+	/* The pid is still the container's: else this is a stranger's namespace. */
+	if (syscall(SYS_pidfd_send_signal, run->pidfd, 0, NULL, 0) < 0)
+		return err_set(e, -ESRCH, "container %.12s is not running", run->id);
+	return STEAL_FD(fd);
+}
+
+ssize_t launch_pids(const struct launch_run *run, pid_t **pids, struct err *e)
+{
+	int r = must_run(run, e);
+
+	return r < 0 ? r : cgroup_pids(run->cgroup, pids, e);
+}
+
+/* ---- streams ---- */
+
+/* "ctrl-a", "ctrl-[", or one character, separated by commas. Returns the number of keys or -EINVAL. */
+static int keys_parse(const char *text, unsigned char keys[32], struct err *e)
+{
+	int n = 0;
+
+	if (!text)
+		text = "ctrl-p,ctrl-q";
+	while (*text) {
+		size_t len = strcspn(text, ",");
+		unsigned char c = (unsigned char)text[5];
+		if (len == 1)
+			c = (unsigned char)text[0];
+		else if (len == 6 && strncmp(text, "ctrl-", 5) == 0 && ((c >= 'a' && c <= 'z') || (c >= '@' && c <= '_')))
+			c &= 0x1f;
+		else
+			return err_http(e, 400, "Invalid detach keys (%s) provided", text);
+		if (n == 31)
+			return err_http(e, 400, "Invalid detach keys: too many");
+		keys[n++] = c;
+		text += len + (text[len] == ',');
+	}
+	return n;
+}
+
+int launch_detach_keys_check(const char *keys, struct err *e)
+{
+	unsigned char parsed[32];
+	int n = keys_parse(keys, parsed, e);
+
+	return n < 0 ? n : 0;
+}
+
+int shim_attach(struct launch_shim *s, const struct launch_attach *how, bool tty, int stream, const void *early, size_t len,
+		struct err *e)
+{
+	struct wire_head head = {.type = WIRE_ATTACH};
+	unsigned char keys[32];
+
+	head.flags = (how->in ? WIRE_IN : 0u) | (how->out ? WIRE_OUT : 0u) | (how->err ? WIRE_ERR : 0u) |
+		     (how->logs ? WIRE_LOGS : 0u) | (how->stream ? WIRE_STREAM : 0u);
+	int n = tty ? keys_parse(how->detach_keys, keys, e) : 0;
+	if (n < 0)
+		return n;
+	if (len > WIRE_TEXT_MAX - sizeof keys)
+		return err_set(e, -EMSGSIZE, "too much was sent before the stream began");
+	head.nkeys = (uint32_t)n;
+	AUTO_FREE char *text = xcalloc((size_t)n + len, 1);
+	memcpy(text, keys, (size_t)n);
+	if (len)
+		memcpy(text + n, early, len);
+	return shim_send(s, &head, text, (size_t)n + len, stream, e);
+}
+
+int launch_attach(struct launch_run *run, const struct launch_attach *how, int take_stream, const void *early, size_t len,
+		  struct err *e)
+{
+	AUTO_CLOSE int stream = take_stream;
+
+	return shim_attach(&run->shim, how, doc_true(run->config, "Tty"), stream, early, len, e);
+}

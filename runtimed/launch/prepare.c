@@ -1,0 +1,260 @@
+/* prepare: all that a shim is handed at a start: namespaces, clones of mounts, files. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lib/fd.h"
+#include "lib/util.h"
+#include "runtimed/launch/room.h"
+
+#define RESOLV_CONF_MAX (64u << 10)
+
+static int copy_fd(int fd)
+{
+	return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 3);
+}
+
+static int take_namespaces(struct launch_run *run, const struct launch_spec *spec, struct err *e)
+{
+	const char *mode = doc_text(spec->host, "NetworkMode");
+
+	run->host_net = spec->join_net < 0 && str_eq(mode, "host");
+	run->own_net = spec->join_net < 0 && !run->host_net;
+	run->user_fd = spec->ids.size ? copy_fd(spec->userns) : -1;
+	run->net_fd = copy_fd(spec->join_net);
+	run->ipc_fd = copy_fd(spec->join_ipc);
+	run->pid_fd = copy_fd(spec->join_pid);
+	run->uts_fd = copy_fd(spec->join_uts);
+	if (run->user_fd >= 0) {
+		int none, net = -1;
+		int r = run->own_net ? namespaces_make(&run->ids, true, run->user_fd, &none, &net, e) : 0;
+		if (net >= 0)
+			run->net_fd = net;
+		return r;
+	}
+	int net = -1;
+	int r = namespaces_make(&run->ids, run->own_net, -1, &run->user_fd, &net, e);
+	if (net >= 0)
+		run->net_fd = net;
+	return r;
+}
+
+static int propagation_flag(enum launch_propagation p)
+{
+	switch (p) {
+	case LAUNCH_RSLAVE:
+	case LAUNCH_SLAVE: return MS_SLAVE;
+	case LAUNCH_RSHARED:
+	case LAUNCH_SHARED: return MS_SHARED;
+	case LAUNCH_RPRIVATE:
+	case LAUNCH_PRIVATE: break;
+	}
+	return MS_PRIVATE;
+}
+
+static int add_mounts(struct launch_run *run, const struct launch_spec *spec, struct shim_settings *settings, bool targets,
+		      struct err *e)
+{
+	run->mounts = xcalloc(spec->nmounts, sizeof *run->mounts);
+	for (size_t i = 0; i < spec->nmounts; i++) {
+		const struct launch_mount *m = &spec->mounts[i];
+		struct stat st;
+		if (fstat(m->source, &st) < 0)
+			return err_sys(e, -errno, "stat %s", m->name);
+		int fd = clone_mount(m->source, m->recursive, false, propagation_flag(m->propagation),
+				     m->plain ? -1 : run->user_fd, e);
+		if (fd < 0)
+			return err_prefix(e, "mount %s at %s", m->name, m->destination), e->code;
+		settings_take_fd(settings, "mount", fd);
+		if (targets)
+			settings_text(settings, "target", m->destination);
+		run->mounts[run->nmounts++] = (struct bundle_mount){
+			.destination = xstrdup(m->destination), .read_only = m->read_only, .recursive = m->recursive,
+			.propagation = m->propagation, .is_file = !S_ISDIR(st.st_mode)};
+	}
+	return 0;
+}
+
+static int add_layers(struct launch_run *run, const struct launch_spec *spec, struct shim_settings *settings,
+		      struct err *e)
+{
+	for (size_t i = 0; i < spec->nlayers; i++) {
+		if (!id_valid(spec->layers[i]))
+			return err_set(e, -EINVAL, "invalid layer id \"%.80s\"", spec->layers[i]);
+		AUTO_CLOSE int dir = openat(run->launch->c.layers_dir, spec->layers[i],
+					    O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (dir < 0)
+			return err_sys(e, -errno, "open layer %.12s", spec->layers[i]);
+		int fd = clone_mount(dir, false, true, MS_PRIVATE, run->user_fd, e);
+		if (fd < 0)
+			return err_prefix(e, "layer %.12s", spec->layers[i]), e->code;
+		settings_take_fd(settings, "layer", fd);
+	}
+	int fd = clone_mount(run->state_dir, false, false, MS_PRIVATE, run->user_fd, e);
+	if (fd < 0)
+		return err_prefix(e, "the container's directory"), e->code;
+	settings_take_fd(settings, "top", fd);
+	return 0;
+}
+
+/* ---- the log ---- */
+
+static uint64_t parse_size(const char *text)
+{
+	char *end;
+	double v = strtod(text, &end);
+	int shift = 0;
+
+	switch (*end) {
+	case 'k': case 'K': shift = 10; break;
+	case 'm': case 'M': shift = 20; break;
+	case 'g': case 'G': shift = 30; break;
+	case 't': case 'T': shift = 40; break;
+	default: break;
+	}
+	return v <= 0 ? 0 : (uint64_t)(v * (double)(1ull << shift));
+}
+
+static int add_log(struct launch_run *run, const struct launch_spec *spec, struct shim_settings *settings, struct err *e)
+{
+	const json_t *log = json_object_get(spec->host, "LogConfig"), *options = json_object_get(log, "Config");
+	const struct launch_config *c = &run->launch->c;
+	const char *driver = doc_text(log, "Type"), *size = doc_text(options, "max-size");
+	const char *files = doc_text(options, "max-file");
+	char name[ID_CHARS + 16];
+
+	if (*driver && !str_eq(driver, "json-file") && !str_eq(driver, "local"))
+		return 0;
+	int dir = openat(run->state_dir, "log", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (dir < 0)
+		return err_sys(e, -errno, "open the log directory");
+	settings_take_fd(settings, "log", dir);
+	snprintf(name, sizeof name, "%s-json.log", run->id);
+	settings_text(settings, "log-name", spec->log_path_name ? spec->log_path_name : name);
+	uint64_t most = *size ? parse_size(size) : c->log_max_size ? c->log_max_size : 10u << 20;
+	settings_number(settings, "log-size", str_eq(size, "-1") ? 0 : most);
+	settings_number(settings, "log-files", *files ? strtoul(files, NULL, 10) : c->log_max_file ? c->log_max_file : 3);
+	return 0;
+}
+
+/* ---- all of it ---- */
+
+static void add_user(const struct launch_spec *spec, struct shim_settings *settings)
+{
+	json_t *item;
+	size_t i;
+
+	settings_text(settings, "user", doc_text(spec->config, "User"));
+	json_array_foreach(json_object_get(spec->host, "GroupAdd"), i, item)
+		if (json_is_string(item))
+			settings_text(settings, "group", json_string_value(item));
+}
+
+static int add_runtime(struct launch_run *run, struct shim_settings *settings, struct err *e)
+{
+	const struct launch_runtime *rt = runtime_of(run->launch, run->host, e);
+
+	if (!rt)
+		return -EINVAL;
+	settings_text(settings, "runtime", rt->path);
+	for (size_t i = 0; rt->args && rt->args[i]; i++)
+		settings_text(settings, "runtime-arg", rt->args[i]);
+	settings_text(settings, "runtime-root", run->launch->runtime_root);
+	return 0;
+}
+
+static void add_process(const struct launch_run *run, const struct launch_spec *spec, struct shim_settings *settings)
+{
+	const json_t *size = json_object_get(spec->host, "ConsoleSize");
+
+	settings_text(settings, "id", run->id);
+	settings_number(settings, "base", run->ids.base);
+	settings_number(settings, "size", run->ids.size);
+	settings_number(settings, "uid", run->launch->c.shim_uid);
+	settings_number(settings, "tty", doc_true(spec->config, "Tty"));
+	settings_number(settings, "stdin", doc_true(spec->config, "OpenStdin"));
+	settings_number(settings, "stdin-once", doc_true(spec->config, "StdinOnce"));
+	settings_number(settings, "rows", (uint64_t)json_integer_value(json_array_get(size, 0)));
+	settings_number(settings, "columns", (uint64_t)json_integer_value(json_array_get(size, 1)));
+	for (size_t i = 0; i < run->launch->nstages; i++)
+		settings_text(settings, "stage", run->launch->stages[i]);
+	settings_fd(settings, "dir", run->dir);
+	settings_fd(settings, "keep", run->user_fd);
+	settings_fd(settings, "keep", run->net_fd);
+	settings_fd(settings, "keep", run->ipc_fd);
+	settings_fd(settings, "keep", run->pid_fd);
+	settings_fd(settings, "keep", run->uts_fd);
+}
+
+int run_prepare(struct launch_run *run, const struct launch_spec *spec, struct shim_settings *settings, struct err *e)
+{
+	int r = take_namespaces(run, spec, e);
+
+	if (r == 0)
+		r = add_layers(run, spec, settings, e);
+	if (r == 0)
+		r = add_mounts(run, spec, settings, false, e);
+	if (r == 0)
+		r = add_log(run, spec, settings, e);
+	if (r == 0)
+		r = add_runtime(run, settings, e);
+	if (r < 0)
+		return r;
+	add_process(run, spec, settings);
+	add_user(spec, settings);
+	int listener = shim_listener(run->dir, e);
+	if (listener < 0)
+		return listener;
+	settings_take_fd(settings, "listen", listener);
+	int fd = openat(run->dir, "exit", O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_sys(e, -errno, "make the exit file");
+	settings_take_fd(settings, "exit", fd);
+	return 0;
+}
+
+/* ---- /etc/hostname, /etc/hosts, /etc/resolv.conf ---- */
+
+static int write_file(int dir, const char *name, const char *text, size_t len, struct err *e)
+{
+	unlinkat(dir, name, 0);
+	AUTO_CLOSE int fd = openat(dir, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0644);
+
+	if (fd < 0 || fchmod(fd, 0644) < 0)
+		return err_sys(e, -errno, "write the container's %s", name);
+	return fd_write_all(fd, text, len, e);
+}
+
+static int write_resolv_conf(const struct launch_run *run, int dir, struct err *e)
+{
+	AUTO_FREE char *text = run->resolv_conf ? xstrdup(run->resolv_conf) : NULL;
+	size_t len = 0;
+
+	if (!text) {
+		AUTO_CLOSE int fd = open("/etc/resolv.conf", O_RDONLY | O_CLOEXEC);
+		if (fd >= 0)
+			fd_read_file(fd, RESOLV_CONF_MAX, &text, &len, NULL);
+	}
+	return write_file(dir, "resolv.conf", text ? text : "", text ? strlen(text) : 0, e);
+}
+
+int run_write_files(struct launch_run *run, struct err *e)
+{
+	static const char plain[] = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
+				    "fe00::0\tip6-localnet\nff00::0\tip6-mcastprefix\nff02::1\tip6-allnodes\n"
+				    "ff02::2\tip6-allrouters\n";
+	const char *name = doc_text(run->config, "Hostname"), *hosts = run->hosts ? run->hosts : plain;
+	AUTO_CLOSE int dir = openat(run->state_dir, "files", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	AUTO_FREE char *hostname = xasprintf("%.*s\n", *name ? 253 : 12, *name ? name : run->id);
+
+	if (dir < 0)
+		return err_sys(e, -errno, "open the container's files");
+	int r = write_file(dir, "hostname", hostname, strlen(hostname), e);
+	if (r == 0)
+		r = write_file(dir, "hosts", hosts, strlen(hosts), e);
+	return r == 0 ? write_resolv_conf(run, dir, e) : r;
+}

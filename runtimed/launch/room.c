@@ -1,0 +1,332 @@
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <linux/openat2.h>
+#include <unistd.h>
+
+#include "lib/fd.h"
+#include "lib/log.h"
+#include "lib/util.h"
+#include "runtimed/launch/room.h"
+
+/* Anything of the host's that is there, needed by no runtime, and open to everybody. */
+static const char *const coverable[] = {"/mnt", "/srv", "/media", "/opt", "/home", "/var/tmp", "/tmp"};
+
+static bool is_below(const char *path, const char *dir)
+{
+	size_t n = strlen(dir);
+
+	return path && strncmp(path, dir, n) == 0 && (path[n] == '/' || path[n] == '\0');
+}
+
+static void find_stages(struct launch *l)
+{
+	struct stat st;
+
+	for (size_t i = 0; i < ARRAY_LEN(coverable); i++) {
+		bool used = is_below(l->c.run_dir, coverable[i]) || is_below(l->c.init, coverable[i]);
+		for (size_t r = 0; r < l->c.nruntimes; r++)
+			used = used || is_below(l->c.runtimes[r].path, coverable[i]);
+		if (!used && lstat(coverable[i], &st) == 0 && S_ISDIR(st.st_mode))
+			l->stages[l->nstages++] = coverable[i];
+	}
+}
+
+static bool probe_idmap(const struct launch *l)
+{
+	const struct launch_ids ids = {.base = 1u << 20, .size = 65536};
+	AUTO_CLOSE int user = -1;
+	AUTO_CLOSE int net = -1;
+	struct utsname u;
+	unsigned major = 0, minor = 0;
+
+	/* Overlay takes idmapped layers since 5.19. */
+	if (uname(&u) < 0 || sscanf(u.release, "%u.%u", &major, &minor) != 2 || major < 5 || (major == 5 && minor < 19))
+		return false;
+	if (namespaces_make(&ids, false, -1, &user, &net, NULL) < 0)
+		return false;
+	AUTO_CLOSE int state = clone_mount(l->c.state_dir, false, false, MS_PRIVATE, user, NULL);
+	AUTO_CLOSE int layers = state < 0 ? -1 : clone_mount(l->c.layers_dir, false, false, MS_PRIVATE, user, NULL);
+	return layers >= 0;
+}
+
+static int make_dir(int at, const char *name, struct err *e)
+{
+	if (mkdirat(at, name, 0700) < 0 && errno != EEXIST)
+		return err_sys(e, -errno, "mkdir %s", name);
+	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? err_sys(e, -errno, "open %s", name) : fd;
+}
+
+int launch_new(const struct launch_config *config, struct launch **out, struct err *e)
+{
+	struct launch *l = XNEW(struct launch);
+
+	l->c = *config;
+	l->runs_dir = -1;
+	LIST_INIT(&l->runs);
+	LIST_INIT(&l->orphans);
+	l->capabilities = cap_own();
+	l->run_dir = open(config->run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = l->run_dir < 0 ? err_sys(e, -errno, "open %s", config->run_dir) : 0;
+	if (r == 0 && (r = make_dir(l->run_dir, "rt", e)) >= 0) {
+		close(r);
+		l->runs_dir = make_dir(l->run_dir, "c", e);
+		r = l->runs_dir < 0 ? l->runs_dir : 0;
+	}
+	if (r < 0) {
+		launch_free(l);
+		return r;
+	}
+	l->runtime_root = xasprintf("%s/rt", config->run_dir);
+	find_stages(l);
+	l->idmap = probe_idmap(l);
+	*out = l;
+	return 0;
+}
+
+void launch_free(struct launch *l)
+{
+	if (!l)
+		return;
+	while (!LIST_EMPTY(&l->runs))
+		run_free(LIST_FIRST(&l->runs));
+	orphans_free(l);
+	seccomp_cache_free(l->seccomp);
+	fd_close(&l->run_dir);
+	fd_close(&l->runs_dir);
+	free(l->runtime_root);
+	free(l);
+}
+
+bool launch_can_idmap(const struct launch *l)
+{
+	return l->idmap;
+}
+
+const struct launch_runtime *runtime_of(const struct launch *l, const json_t *host, struct err *e)
+{
+	const char *name = doc_text(host, "Runtime");
+
+	if (!*name)
+		return &l->c.runtimes[0];
+	for (size_t i = 0; i < l->c.nruntimes; i++)
+		if (str_eq(l->c.runtimes[i].name, name))
+			return &l->c.runtimes[i];
+	err_http(e, 400, "unknown or invalid runtime name: %s", name);
+	return NULL;
+}
+
+char *cgroup_of(const struct launch *l, const char *id, const json_t *host)
+{
+	const char *parent = doc_text(host, "CgroupParent");
+
+	if (!*parent)
+		parent = l->c.cgroup_parent;
+	return xasprintf("%s%s/%s", *parent == '/' ? "" : "/", parent, id);
+}
+
+/* ---- directories ---- */
+
+static int ensure_dir(int at, const char *name, mode_t mode, uid_t owner, struct err *e)
+{
+	if (mkdirat(at, name, mode) < 0) {
+		if (errno == EEXIST)
+			return 0;
+		return err_sys(e, -errno, "mkdir %s", name);
+	}
+	if (owner && fchownat(at, name, owner, owner, AT_SYMLINK_NOFOLLOW) < 0)
+		return err_sys(e, -errno, "chown %s", name);
+	return fchmodat(at, name, mode, 0) < 0 ? err_sys(e, -errno, "chmod %s", name) : 0;
+}
+
+int state_dirs_make(const struct launch *l, const char *id, int *out, struct err *e)
+{
+	int r = ensure_dir(l->c.state_dir, id, 0700, 0, e);
+	AUTO_CLOSE int dir = r < 0 ? -1 : openat(l->c.state_dir, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (r == 0 && dir < 0)
+		r = err_sys(e, -errno, "open the state of %s", id);
+	if (r == 0)
+		r = ensure_dir(dir, "upper", 0755, 0, e);
+	if (r == 0)
+		r = ensure_dir(dir, "work", 0700, 0, e);
+	if (r == 0)
+		r = ensure_dir(dir, "files", 0755, 0, e);
+	if (r == 0)
+		r = ensure_dir(dir, "log", 0700, l->c.shim_uid, e);
+	if (r == 0)
+		*out = STEAL_FD(dir);
+	return r;
+}
+
+int launch_create(struct launch *l, const struct launch_spec *spec, struct err *e)
+{
+	AUTO_CLOSE int dir = -1;
+
+	if (!id_valid(spec->id))
+		return err_set(e, -EINVAL, "invalid container id");
+	if (faccessat(l->c.state_dir, spec->id, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+		return err_set(e, -EEXIST, "the state of container %s exists", spec->id);
+	return state_dirs_make(l, spec->id, &dir, e);
+}
+
+int tree_remove(int at, const char *name, struct err *e)
+{
+	AUTO_CLOSE int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0) {
+		if (errno == ENOTDIR || errno == ELOOP)
+			return unlinkat(at, name, 0) < 0 && errno != ENOENT ? err_sys(e, -errno, "unlink %s", name) : 0;
+		return errno == ENOENT ? 0 : err_sys(e, -errno, "open %s", name);
+	}
+	DIR *d = fdopendir(dup(fd));
+	if (!d)
+		return err_sys(e, -errno, "read %s", name);
+	struct dirent *entry;
+	int r = 0;
+	while ((entry = readdir(d))) {
+		if (str_eq(entry->d_name, ".") || str_eq(entry->d_name, ".."))
+			continue;
+		if (entry->d_type != DT_DIR && unlinkat(fd, entry->d_name, 0) == 0)
+			continue;
+		int one = tree_remove(fd, entry->d_name, e);
+		r = r ? r : one;
+	}
+	closedir(d);
+	if (r == 0 && unlinkat(at, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
+		r = err_sys(e, -errno, "rmdir %s", name);
+	return r;
+}
+
+static struct launch_run *find_run(const struct launch *l, const char *id)
+{
+	struct launch_run *run;
+
+	LIST_FOREACH(run, &l->runs, link)
+		if (str_eq(run->id, id))
+			return run;
+	return NULL;
+}
+
+/* What a run has left: processes, cgroup, the runtime's state. -EBUSY while a process is still going. */
+int leftovers_remove(struct launch *l, const char *id, const char *cgroup)
+{
+	char name[ID_CHARS + 8];
+
+	int r = cgroup_remove(cgroup);
+	if (r == -EBUSY) {
+		cgroup_kill(cgroup);
+		r = cgroup_remove(cgroup);
+	}
+	snprintf(name, sizeof name, "rt/%s", id);
+	tree_remove(l->run_dir, name, NULL);
+	return r;
+}
+
+static void remembered_cgroup(int dir, char *out, size_t size)
+{
+	AUTO_CLOSE int fd = openat(dir, "cgroup", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, out, size - 1);
+
+	out[n > 0 ? n : 0] = '\0';
+}
+
+int launch_remove(struct launch *l, const char *id, struct err *e)
+{
+	char cgroup[512];
+
+	if (!id_valid(id))
+		return err_set(e, -EINVAL, "invalid container id");
+	if (find_run(l, id))
+		return err_set(e, -EBUSY, "container %s is running", id);
+	AUTO_CLOSE int dir = openat(l->runs_dir, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (dir >= 0) {
+		remembered_cgroup(dir, cgroup, sizeof cgroup);
+		if (*cgroup && leftovers_remove(l, id, cgroup) < 0)
+			log_warn("container %.12s: its cgroup cannot be removed", id);
+		tree_remove(l->runs_dir, id, NULL);
+	}
+	return tree_remove(l->c.state_dir, id, e);
+}
+
+void launch_sweep(struct launch *l)
+{
+	DIR *d = fdopendir(openat(l->runs_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	struct dirent *entry;
+	char cgroup[512];
+
+	while (d && (entry = readdir(d))) {
+		if (!id_valid(entry->d_name) || find_run(l, entry->d_name))
+			continue;
+		AUTO_CLOSE int dir = openat(l->runs_dir, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		if (dir < 0)
+			continue;
+		remembered_cgroup(dir, cgroup, sizeof cgroup);
+		if (*cgroup) {
+			cgroup_kill(cgroup);
+			for (int i = 0; i < 100 && leftovers_remove(l, entry->d_name, cgroup) == -EBUSY; i++)
+				usleep(1000);
+		}
+		tree_remove(l->runs_dir, entry->d_name, NULL);
+	}
+	if (d)
+		closedir(d);
+}
+
+/* ---- bind sources ---- */
+
+int launch_open_source(const char *path, bool create, char *real, size_t size, struct err *e)
+{
+	struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_NO_MAGICLINKS};
+	char link[40];
+
+	if (path[0] != '/')
+		return err_http(e, 400, "invalid mount path: '%s' mount path must be absolute", path);
+	AUTO_CLOSE int fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
+	if (fd < 0 && errno == ENOENT && create) {
+		AUTO_FREE char *copy = xstrdup(path);
+		for (char *p = copy + 1;; p++) {
+			if (*p != '/' && *p)
+				continue;
+			char c = *p;
+			*p = '\0';
+			if (mkdir(copy, 0755) < 0 && errno != EEXIST)
+				return err_sys(e, -errno, "create %s", copy);
+			*p = c;
+			if (!c)
+				break;
+		}
+		fd = (int)syscall(SYS_openat2, AT_FDCWD, path, &how, sizeof how);
+	}
+	if (fd < 0) {
+		if (errno == ENOENT)
+			return err_http(e, 400, "invalid mount config for type \"bind\": bind source path does not exist: %s", path), -ENOENT;
+		return err_sys(e, -errno, "open %s", path);
+	}
+	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+	ssize_t n = readlink(link, real, size - 1);
+	if (n < 0 || (size_t)n >= size - 1)
+		return err_set(e, -ENAMETOOLONG, "the path of %s is too long", path);
+	real[n] = '\0';
+	return STEAL_FD(fd);
+}
+
+int launch_log_open(struct launch *l, const char *id, unsigned n, bool *compressed, struct err *e)
+{
+	char name[2 * ID_CHARS + 48], number[16] = "";
+
+	if (!id_valid(id))
+		return err_set(e, -EINVAL, "invalid container id");
+	if (n)
+		snprintf(number, sizeof number, ".%u", n);
+	*compressed = false;
+	snprintf(name, sizeof name, "%s/log/%s-json.log%s", id, id, number);
+	int fd = openat(l->c.state_dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	return fd < 0 ? err_sys(e, -errno, "open the log of %.12s", id) : fd;
+}

@@ -1,0 +1,265 @@
+/* room: the inside of launch: what its files share. launch.h is for everybody else. */
+#ifndef POUCH_RUNTIMED_LAUNCH_ROOM_H
+#define POUCH_RUNTIMED_LAUNCH_ROOM_H
+
+#include <sys/queue.h>
+
+#include "runtimed/launch/launch.h"
+#include "runtimed/launch/wire.h"
+
+#define ID_CHARS 64
+#define RUN_FDS	 8
+
+LIST_HEAD(launch_runs, launch_run);
+LIST_HEAD(launch_execs, launch_exec);
+
+struct seccomp_cache;
+
+struct orphan {
+	LIST_ENTRY(orphan) link;
+	pid_t pid;
+	int pidfd;
+	struct event *gone;
+};
+
+LIST_HEAD(orphans, orphan);
+
+struct launch {
+	struct launch_config c;
+	int run_dir;	     /* <run> */
+	int runs_dir;	     /* <run>/c */
+	char *runtime_root;  /* <run>/rt: the OCI runtime's state */
+	bool idmap;
+	uint64_t capabilities; /* what the engine itself can give */
+	const char *stages[8]; /* directories that a private mount namespace may cover */
+	size_t nstages;
+	struct launch_runs runs;
+	struct orphans orphans; /* shims that serve their clients' last bytes */
+	struct seccomp_cache *seccomp;
+};
+
+/* A shim from our side: its socket, its process. */
+struct launch_shim {
+	struct launch *launch;
+	int control;
+	struct event *readable;
+	pid_t pid; /* 0: not our child */
+	int pidfd;
+	struct event *gone;
+	/* `head` NULL: the shim has ended. Descriptors that are taken are set to -1. */
+	void (*on)(void *arg, const struct wire_head *head, char *text, size_t len, int fds[WIRE_FDS_MAX]);
+	void *arg;
+	bool *freed; /* set while its callback runs */
+};
+
+/* ---- shim.c ---- */
+
+/* PREPARE's text and the descriptors that go with it. */
+struct shim_settings {
+	char *text;
+	size_t len, capacity;
+	int *fds;
+	size_t nfds;
+	int *owned; /* closed by settings_free() */
+	size_t nowned;
+};
+
+void settings_text(struct shim_settings *s, const char *key, const char *value);
+void settings_number(struct shim_settings *s, const char *key, uint64_t value);
+/* The shim inherits `fd`, which stays ours. -1 is left out. */
+void settings_fd(struct shim_settings *s, const char *key, int fd);
+/* The same for one that is settings_free()'s to close. */
+void settings_take_fd(struct shim_settings *s, const char *key, int take_fd);
+void settings_free(struct shim_settings *s);
+
+int shim_start(struct launch_shim *s, const char *id, const struct shim_settings *settings, struct err *e);
+/* Connect to a running one by its socket in `dir` and say HELLO. */
+int shim_connect(struct launch_shim *s, int dir, struct err *e);
+/* Know its process: it ends → on(NULL). */
+void shim_watch(struct launch_shim *s, int take_pidfd);
+int shim_send(struct launch_shim *s, const struct wire_head *head, const void *text, size_t len, int fd, struct err *e);
+void orphans_free(struct launch *l);
+/* Let go. With `kill` the process is ended. Safe within on(). */
+void shim_free(struct launch_shim *s, bool kill);
+
+/* A socket named shim.sock in `dir`, bound, for the shim to listen on. */
+int shim_listener(int dir, struct err *e);
+
+/* ---- userns.c ---- */
+
+/*
+ * A user namespace with `ids` and, with `net`, a network namespace inside of it with its lo up. Without ids only the
+ * network namespace. *user and *net_fd are -1 where not made.
+ */
+int namespaces_make(const struct launch_ids *ids, bool net, int join_user, int *user, int *net_fd, struct err *e);
+
+/* ---- clones.c ---- */
+
+/*
+ * A detached clone of the mount at `fd`, idmapped by the user namespace `userns` unless -1. `propagation`: MS_PRIVATE,
+ * MS_SLAVE, MS_SHARED, 0 to stay as it is. Returns the descriptor or -errno.
+ */
+int clone_mount(int fd, bool recursive, bool read_only, int propagation, int userns, struct err *e);
+/* The name of the file system of `fd`, for messages. */
+const char *filesystem_name(int fd);
+
+/* ---- cgroup.c ---- */
+
+/* All take the path below the hierarchies' roots, as "/pouch/ID". */
+int cgroup_kill(const char *path);
+/* 0; -EBUSY while processes are left. A cgroup that is not there is removed. */
+int cgroup_remove(const char *path);
+int cgroup_freeze(const char *path, bool freeze, struct err *e);
+bool cgroup_frozen(const char *path);
+/* Counter of the kernel's OOM kills in it. */
+uint64_t cgroup_oom_kills(const char *path);
+ssize_t cgroup_pids(const char *path, pid_t **pids, struct err *e);
+bool cgroup_is_v2(void);
+/* "file" of the hierarchy with `controller` (v1) or of the one hierarchy; the value without its newline. */
+int cgroup_read(const char *controller, const char *path, const char *file, char *out, size_t size);
+int cgroup_write(const char *controller, const char *path, const char *file, const char *value);
+
+/* ---- caps.c ---- */
+
+#define CAP_COUNT 41
+/* "CHOWN", "CAP_CHOWN", any case; -1 for an unknown one. */
+int cap_number(const char *name);
+/* With CAP_. */
+const char *cap_name(unsigned number);
+/* The engine's own bounding set. */
+uint64_t cap_own(void);
+/* What HostConfig asks for: -EINVAL for unknown names. */
+int cap_of_host(const struct launch *l, const json_t *host, bool userns, uint64_t *out, struct err *e);
+
+/* ---- seccomp.c ---- */
+
+/*
+ * The filter for a container with these capabilities: base64 of the BPF program, borrowed from the cache. `profile`
+ * NULL: the default's. *out NULL: none (the profile allows everything).
+ */
+int seccomp_filter(struct launch *l, const char *profile, uint64_t caps, const char **out, struct err *e);
+/* The same as OCI's linux.seccomp, for other runtimes. */
+int seccomp_oci(struct launch *l, const char *profile, uint64_t caps, json_t **out, struct err *e);
+void seccomp_cache_free(struct seccomp_cache *c);
+
+/* ---- options.c: SecurityOpt ---- */
+
+struct security {
+	bool no_new_privileges;
+	bool unconfined_seccomp, unconfined_paths;
+	const char *seccomp;  /* profile's text, NULL: the default */
+	const char *apparmor; /* "" none */
+	const char *label_user, *label_role, *label_type, *label_level;
+	bool label_disable;
+};
+int security_parse(const struct launch *l, const json_t *host, struct security *out, struct err *e);
+
+/* ---- bundle.c ---- */
+
+struct bundle_mount {
+	char *destination;
+	bool read_only, recursive;
+	enum launch_propagation propagation;
+	bool is_file;
+};
+
+/* What config.json is made of. */
+struct bundle {
+	struct launch *launch;
+	const char *id;
+	const json_t *config, *host;
+	struct launch_ids ids;
+	const struct bundle_mount *mounts;
+	size_t nmounts;
+	const char *stage; /* where the shim has put root, c and the mounts */
+	long uid, gid;
+	const long *groups;
+	size_t ngroups;
+	int user_fd, net_fd, ipc_fd, pid_fd, uts_fd; /* namespaces to join, -1: none */
+	bool host_net;
+	const char *cgroup;
+};
+
+int bundle_make(const struct bundle *b, json_t **out, struct err *e);
+/* OCI's process object for an exec. */
+int bundle_exec(const struct bundle *b, const json_t *exec, unsigned rows, unsigned columns, json_t **out, struct err *e);
+int bundle_mounts(const struct bundle *b, json_t *mounts, struct err *e);
+int bundle_resources(const struct launch *l, const json_t *host, json_t *resources, struct err *e);
+int bundle_devices(const struct bundle *b, json_t *linux_, json_t *resources, json_t *mounts, struct err *e);
+/* The lowest OOM score that the engine may give. */
+int64_t oom_score_least(void);
+/* Those of HostConfig.Ulimits, clamped to what the engine may set. */
+json_t *bundle_rlimits(const json_t *host);
+
+/* ---- run.c ---- */
+
+enum run_state { RUN_PREPARING, RUN_READY, RUN_STARTING, RUN_RUNNING, RUN_ENDED };
+
+struct launch_run {
+	LIST_ENTRY(launch_run) link;
+	struct launch *launch;
+	char id[ID_CHARS + 1];
+	const struct launch_events *events;
+	void *arg;
+	enum run_state state;
+	struct launch_shim shim;
+	int dir;	/* <run>/c/ID */
+	int state_dir;	/* <state>/ID */
+	char *cgroup;
+	struct launch_ids ids;
+	json_t *config, *host;
+	struct bundle_mount *mounts;
+	size_t nmounts;
+	int user_fd, net_fd, ipc_fd, pid_fd, uts_fd;
+	bool own_net, host_net;
+	struct event *soon; /* a callback that must not come from inside the caller */
+	struct err failure;
+	int failure_code;
+	bool told_prepared, go, ready; /* ready: the shim is */
+	bool lost;		       /* no shim answers */
+	char *who, *stage;
+	char *hosts, *resolv_conf;
+	pid_t pid;
+	int pidfd;
+	int64_t started_at;
+	struct launch_exit exit;
+	char exit_error[128];
+	unsigned cleanups;
+	struct launch_execs execs;
+};
+
+const struct launch_runtime *runtime_of(const struct launch *l, const json_t *host, struct err *e);
+/* Namespaces, clones of all mounts and the settings for the shim; the clones live as long as the settings. */
+int run_prepare(struct launch_run *run, const struct launch_spec *spec, struct shim_settings *settings, struct err *e);
+/* Make of the runtime's complaint an error, and the exit code that Docker records: 126, 127, 128. */
+int runtime_error(const char *text, const char *command, int status, struct err *e);
+char *cgroup_of(const struct launch *l, const char *id, const json_t *host);
+/* hostname, hosts, resolv.conf below <state>/ID/files. */
+int run_write_files(struct launch_run *run, struct err *e);
+int state_dirs_make(const struct launch *l, const char *id, int *out, struct err *e);
+/* Lets go of its shim; the container runs on. */
+void run_free(struct launch_run *run);
+/* What a run has left: processes, cgroup, the runtime's state. -EBUSY while a process is still going. */
+int leftovers_remove(struct launch *l, const char *id, const char *cgroup);
+/* Remove what is below the directory `name` of `at`, and it. */
+int tree_remove(int at, const char *name, struct err *e);
+bool id_valid(const char *id);
+/* The members of documents. */
+const char *doc_text(const json_t *o, const char *key);
+bool doc_true(const json_t *o, const char *key);
+int64_t doc_int(const json_t *o, const char *key, int64_t otherwise);
+
+/* ---- control.c ---- */
+
+/* Hand `stream` (borrowed) to a shim. */
+int shim_attach(struct launch_shim *s, const struct launch_attach *how, bool tty, int stream, const void *early, size_t len,
+		struct err *e);
+
+/* ---- exec.c ---- */
+
+/* The container has ended, and its execs with it: tell those who wait. */
+void execs_end(struct launch_run *run);
+/* Let go of the shims without a word. */
+void exec_forget_all(struct launch_run *run);
+
+#endif

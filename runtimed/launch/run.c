@@ -1,0 +1,398 @@
+/* run: a container from launch_start() or launch_reattach() to failed() or exited(). */
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lib/fd.h"
+#include "lib/log.h"
+#include "lib/util.h"
+#include "runtimed/launch/room.h"
+
+#define CLEANUPS_MAX 2000 /* attempts to remove the cgroup, 2 ms apart */
+#define CANCELLED    (-ECANCELED)
+
+static int64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_REALTIME, &ts);
+	return ts.tv_sec * 1000000000ll + ts.tv_nsec;
+}
+
+void run_free(struct launch_run *run)
+{
+	LIST_REMOVE(run, link);
+	shim_free(&run->shim, run->state < RUN_STARTING);
+	exec_forget_all(run);
+	if (run->soon)
+		event_free(run->soon);
+	for (size_t i = 0; i < run->nmounts; i++)
+		free(run->mounts[i].destination);
+	free(run->mounts);
+	json_decref(run->config);
+	json_decref(run->host);
+	fd_close(&run->dir);
+	fd_close(&run->state_dir);
+	fd_close(&run->user_fd);
+	fd_close(&run->net_fd);
+	fd_close(&run->ipc_fd);
+	fd_close(&run->pid_fd);
+	fd_close(&run->uts_fd);
+	fd_close(&run->pidfd);
+	free(run->cgroup);
+	free(run->who);
+	free(run->stage);
+	free(run->hosts);
+	free(run->resolv_conf);
+	free(run);
+}
+
+static void later(struct launch_run *run, unsigned ms)
+{
+	struct timeval t = {.tv_usec = (suseconds_t)ms * 1000};
+
+	event_add(run->soon, &t);
+}
+
+/* ---- the end ---- */
+
+static void read_oom(struct launch_run *run)
+{
+	run->exit.oom = cgroup_oom_kills(run->cgroup) > 0;
+}
+
+/* Everything of the attempt goes; then whoever asked is told. Called again until the cgroup is empty. */
+static void finish(struct launch_run *run)
+{
+	int r = leftovers_remove(run->launch, run->id, run->cgroup);
+
+	if (r == -EBUSY && ++run->cleanups < CLEANUPS_MAX) {
+		later(run, 2);
+		return;
+	}
+	if (r < 0)
+		log_warn("container %.12s: its cgroup cannot be removed: %s", run->id, strerror(-r));
+	run->state = RUN_ENDED;
+	execs_end(run);
+	if (run->failure.code) {
+		run->events->failed(run->arg, run, &run->failure, run->failure_code);
+	} else {
+		run->exit.error = run->exit_error;
+		run->events->exited(run->arg, run, &run->exit);
+	}
+	run_free(run);
+}
+
+static void fail(struct launch_run *run, int exit_code)
+{
+	if (run->state == RUN_ENDED)
+		return;
+	shim_free(&run->shim, true);
+	run->state = RUN_ENDED;
+	run->failure_code = exit_code;
+	if (!run->failure.code)
+		err_set(&run->failure, -EIO, "the container cannot be started");
+	cgroup_kill(run->cgroup);
+	finish(run);
+}
+
+static void ended(struct launch_run *run)
+{
+	run->state = RUN_ENDED;
+	read_oom(run);
+	finish(run);
+}
+
+/* The shim is gone without a word: nobody watches the container, so it must not run. */
+static void shim_lost(struct launch_run *run)
+{
+	struct wire_exit x;
+	AUTO_CLOSE int fd = openat(run->dir, "exit", O_RDONLY | O_CLOEXEC);
+
+	shim_free(&run->shim, false);
+	if (fd >= 0 && fd_read_full(fd, &x, sizeof x, NULL) == (ssize_t)sizeof x && x.magic == WIRE_MAGIC) {
+		run->exit.code = x.code;
+		run->exit.signal = x.sig;
+		run->exit.finished_at = x.time;
+	} else {
+		cgroup_kill(run->cgroup);
+		run->exit.code = 137;
+		run->exit.signal = SIGKILL;
+		run->exit.finished_at = now_ns();
+		snprintf(run->exit_error, sizeof run->exit_error,
+			 "the container's shim was killed; the container was ended with code 137");
+	}
+	ended(run);
+}
+
+/* ---- what the shim says ---- */
+
+/* The runtime's words → ours, and the exit code that Docker would record. */
+static int explain(struct launch_run *run, int status, const char *text)
+{
+	const json_t *entry = json_object_get(run->config, "Entrypoint");
+	const char *command = json_string_value(json_array_get(json_array_size(entry) ? entry : json_object_get(run->config, "Cmd"), 0));
+
+	return runtime_error(text, command ? command : "", status, &run->failure);
+}
+
+static void send_go(struct launch_run *run);
+
+static void take_prepared(struct launch_run *run, const char *text, size_t len)
+{
+	size_t n = strlen(text) + 1;
+
+	run->who = xstrdup(text);
+	run->stage = xstrdup(n < len ? text + n : "/");
+	run->ready = true;
+	if (run->go)
+		send_go(run);
+}
+
+static void on_shim(void *arg, const struct wire_head *head, char *text, size_t len, int *fds)
+{
+	struct launch_run *run = arg;
+
+	if (!head) {
+		if (run->state == RUN_RUNNING) {
+			shim_lost(run);
+		} else {
+			err_set(&run->failure, -EIO, "the container's shim was killed");
+			fail(run, 128);
+		}
+		return;
+	}
+	switch (head->type) {
+	case WIRE_PREPARED: take_prepared(run, text, len); break;
+	case WIRE_FAILED:
+		if (head->flags) {
+			run->failure_code = explain(run, head->code, text);
+		} else {
+			err_set(&run->failure, head->pid ? head->pid : -EIO, "%s", text);
+			run->failure.status = head->sig;
+			run->failure_code = head->code;
+		}
+		fail(run, run->failure_code);
+		break;
+	case WIRE_STATE: shim_watch(&run->shim, STEAL_FD(fds[0])); break;
+	case WIRE_STARTED:
+		run->state = RUN_RUNNING;
+		run->pid = head->pid;
+		run->started_at = head->time;
+		fd_close(&run->pidfd);
+		run->pidfd = STEAL_FD(fds[0]);
+		run->events->started(run->arg, run, run->pid, run->started_at);
+		break;
+	case WIRE_EXITED:
+		run->exit.code = head->code;
+		run->exit.signal = head->sig;
+		run->exit.finished_at = head->time;
+		ended(run);
+		break;
+	default: break;
+	}
+}
+
+/* ---- go ---- */
+
+/* "uid gid group,group" */
+static void read_who(const struct launch_run *run, struct bundle *b, long groups[256])
+{
+	char *end;
+
+	b->uid = strtol(run->who, &end, 10);
+	b->gid = strtol(end, &end, 10);
+	b->groups = groups;
+	for (end++; isdigit((unsigned char)*end) && b->ngroups < 256; end += *end == ',')
+		groups[b->ngroups++] = strtol(end, &end, 10);
+}
+
+static int make_document(struct launch_run *run, struct err *e)
+{
+	struct bundle b = {.launch = run->launch, .id = run->id, .config = run->config, .host = run->host,
+			   .ids = run->ids, .mounts = run->mounts, .nmounts = run->nmounts, .stage = run->stage,
+			   .user_fd = run->user_fd, .net_fd = run->net_fd, .ipc_fd = run->ipc_fd, .pid_fd = run->pid_fd,
+			   .uts_fd = run->uts_fd, .host_net = run->host_net, .cgroup = run->cgroup};
+	long groups[256];
+	json_t *document = NULL;
+
+	read_who(run, &b, groups);
+	int r = bundle_make(&b, &document, e);
+	if (r < 0)
+		return r;
+	AUTO_FREE char *text = json_dumps(document, JSON_COMPACT);
+	json_decref(document);
+	return text ? fd_memfd("config.json", text, strlen(text), e) : err_set(e, -EINVAL, "the document cannot be written");
+}
+
+static void send_go(struct launch_run *run)
+{
+	struct wire_head head = {.type = WIRE_GO};
+	int r = run_write_files(run, &run->failure);
+	AUTO_CLOSE int document = r < 0 ? r : make_document(run, &run->failure);
+
+	if (r == 0)
+		r = document < 0 ? document : shim_send(&run->shim, &head, NULL, 0, document, &run->failure);
+	if (r < 0) {
+		fail(run, 128);
+		return;
+	}
+	run->state = RUN_STARTING;
+}
+
+void launch_go(struct launch_run *run, const struct launch_network_files *files)
+{
+	run->hosts = files && files->hosts ? xstrdup(files->hosts) : NULL;
+	run->resolv_conf = files && files->resolv_conf ? xstrdup(files->resolv_conf) : NULL;
+	run->go = true;
+	if (run->ready)
+		later(run, 0);
+}
+
+void launch_cancel(struct launch_run *run)
+{
+	if (run->state >= RUN_RUNNING)
+		return;
+	err_set(&run->failure, CANCELLED, "the start was cancelled");
+	later(run, 0);
+}
+
+/* What must not happen inside the caller's call. */
+static void on_soon(evutil_socket_t fd, short what, void *arg)
+{
+	struct launch_run *run = arg;
+
+	(void)fd;
+	(void)what;
+	if (run->state == RUN_ENDED) {
+		finish(run);
+	} else if (run->failure.code) {
+		fail(run, 128);
+	} else if (run->lost) {
+		shim_lost(run);
+	} else if (!run->told_prepared) {
+		run->told_prepared = true;
+		run->events->prepared(run->arg, run, run->own_net ? run->net_fd : -1);
+	} else if (run->go && run->ready && run->state < RUN_STARTING) {
+		send_go(run);
+	}
+}
+
+/* ---- begin ---- */
+
+static int run_dir_make(struct launch_run *run, struct err *e)
+{
+	struct launch *l = run->launch;
+
+	tree_remove(l->runs_dir, run->id, NULL);
+	if (mkdirat(l->runs_dir, run->id, 0700) < 0)
+		return err_sys(e, -errno, "make the run directory");
+	run->dir = openat(l->runs_dir, run->id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO_CLOSE int fd = openat(run->dir, "cgroup", O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+	if (run->dir < 0 || fd < 0)
+		return err_sys(e, -errno, "open the run directory");
+	return fd_write_all(fd, run->cgroup, strlen(run->cgroup), e);
+}
+
+static struct launch_run *run_new(struct launch *l, const struct launch_spec *spec, const struct launch_events *events,
+				  void *arg)
+{
+	struct launch_run *run = XNEW(struct launch_run);
+
+	run->launch = run->shim.launch = l;
+	memcpy(run->id, spec->id, ID_CHARS + 1);
+	run->events = events;
+	run->arg = arg;
+	run->shim.on = on_shim;
+	run->shim.arg = run;
+	run->shim.control = run->shim.pidfd = -1;
+	run->dir = run->state_dir = run->user_fd = run->net_fd = run->ipc_fd = run->pid_fd = run->uts_fd = run->pidfd = -1;
+	run->ids = spec->ids;
+	run->host = json_incref((json_t *)(uintptr_t)spec->host);
+	run->config = json_incref((json_t *)(uintptr_t)spec->config);
+	run->cgroup = cgroup_of(l, spec->id, spec->host);
+	run->soon = evtimer_new(l->c.base, on_soon, run);
+	LIST_INIT(&run->execs);
+	LIST_INSERT_HEAD(&l->runs, run, link);
+	return run;
+}
+
+static int check_free(const struct launch *l, const char *id, struct err *e)
+{
+	const struct launch_run *run;
+
+	if (!id_valid(id))
+		return err_set(e, -EINVAL, "invalid container id");
+	LIST_FOREACH(run, &l->runs, link)
+		if (str_eq(run->id, id))
+			return err_set(e, -EALREADY, "container %.12s is being run", id);
+	return 0;
+}
+
+int launch_start(struct launch *l, const struct launch_spec *spec, const struct launch_events *events, void *arg,
+		 struct launch_run **out, struct err *e)
+{
+	struct shim_settings settings = {0};
+	int r = check_free(l, spec->id, e);
+
+	if (r < 0)
+		return r;
+	struct launch_run *run = run_new(l, spec, events, arg);
+	r = run_dir_make(run, e);
+	if (r == 0)
+		r = state_dirs_make(l, run->id, &run->state_dir, e);
+	if (r == 0)
+		r = run_prepare(run, spec, &settings, e);
+	if (r == 0)
+		r = shim_start(&run->shim, run->id, &settings, e);
+	settings_free(&settings);
+	if (r < 0) {
+		tree_remove(l->runs_dir, run->id, NULL);
+		run_free(run);
+		return r;
+	}
+	later(run, 0);
+	*out = run;
+	return 0;
+}
+
+int launch_reattach(struct launch *l, const struct launch_spec *spec, const struct launch_events *events, void *arg,
+		    struct launch_run **out, struct err *e)
+{
+	int r = check_free(l, spec->id, e);
+
+	if (r < 0)
+		return r;
+	struct launch_run *run = run_new(l, spec, events, arg);
+	run->state = RUN_RUNNING;
+	run->told_prepared = true;
+	run->dir = openat(l->runs_dir, run->id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (run->dir < 0 || shim_connect(&run->shim, run->dir, NULL) < 0) {
+		run->lost = true;
+		later(run, 0);
+	}
+	*out = run;
+	return 0;
+}
+
+pid_t launch_pid(const struct launch_run *run)
+{
+	return run->pid;
+}
+
+const char *launch_id(const struct launch_run *run)
+{
+	return run->id;
+}
+
+void *launch_arg(const struct launch_run *run)
+{
+	return run->arg;
+}

@@ -1,0 +1,111 @@
+/* userns: the pair of a user namespace and a network namespace inside of it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/fd.h"
+#include "lib/util.h"
+#include "runtimed/launch/room.h"
+
+struct birth {
+	int join_user;
+	bool net;
+	int done; /* closed by our exit, written when the namespaces are there */
+	int error;
+};
+
+/* Runs in our memory, with a stack and a descriptor table of its own, until it is killed. */
+__attribute__((noreturn)) static int child(void *arg)
+{
+	struct birth *b = arg;
+	struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+	char c = 1;
+
+	if (b->join_user >= 0 && setns(b->join_user, CLONE_NEWUSER) < 0)
+		c = 2;
+	else if (b->join_user >= 0 && b->net && unshare(CLONE_NEWNET) < 0)
+		c = 3;
+	if (c == 1 && b->net) {
+		int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+		if (s < 0 || ioctl(s, SIOCSIFFLAGS, &lo) < 0)
+			c = 4;
+		close(s);
+	}
+	(void)!write(b->done, &c, 1);
+	for (;;)
+		pause();
+}
+
+static int write_map(int proc, const char *name, const struct launch_ids *ids, struct err *e)
+{
+	AUTO_CLOSE int fd = openat(proc, name, O_WRONLY | O_CLOEXEC);
+	char text[64];
+
+	int n = snprintf(text, sizeof text, "0 %u %u\n", ids->base, ids->size);
+	if (fd < 0)
+		return err_sys(e, -errno, "open %s of a new user namespace", name);
+	return fd_write_all(fd, text, (size_t)n, e) < 0 ? err_prefix(e, "write %s", name) : 0;
+}
+
+static int collect(pid_t pid, const struct launch_ids *ids, int flags, bool net, int *user, int *net_fd, struct err *e)
+{
+	char path[40];
+	int r = 0;
+
+	snprintf(path, sizeof path, "/proc/%d", pid);
+	AUTO_CLOSE int proc = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (proc < 0)
+		return err_sys(e, -errno, "open %s", path);
+	if (flags & CLONE_NEWUSER) {
+		r = write_map(proc, "uid_map", ids, e);
+		if (r == 0)
+			r = write_map(proc, "gid_map", ids, e);
+		if (r == 0 && (*user = openat(proc, "ns/user", O_RDONLY | O_CLOEXEC)) < 0)
+			r = err_sys(e, -errno, "open a new user namespace");
+	}
+	if (r == 0 && net && (*net_fd = openat(proc, "ns/net", O_RDONLY | O_CLOEXEC)) < 0)
+		r = err_sys(e, -errno, "open a new network namespace");
+	return r;
+}
+
+int namespaces_make(const struct launch_ids *ids, bool net, int join_user, int *user, int *net_fd, struct err *e)
+{
+	/* One at a time: the daemon has one thread. */
+	static char stack[16384] __attribute__((aligned(16)));
+	int flags = (ids->size && join_user < 0 ? CLONE_NEWUSER : 0) | (net && join_user < 0 ? CLONE_NEWNET : 0);
+	int p[2];
+	char c = 0;
+
+	*user = *net_fd = -1;
+	if (!flags && !net)
+		return 0;
+	if (pipe2(p, O_CLOEXEC) < 0)
+		return err_sys(e, -errno, "pipe");
+	struct birth b = {.join_user = join_user, .net = net, .done = p[1]};
+	AUTO_CLOSE int in = p[0];
+	pid_t pid = clone(child, stack + sizeof stack, CLONE_VM | flags | SIGCHLD, &b);
+	int error = errno;
+	close(p[1]);
+	if (pid < 0)
+		return err_sys(e, -error, "make namespaces");
+	int r = 0;
+	if (read(in, &c, 1) != 1 || c != 1)
+		r = err_set(e, -EIO, "making namespaces failed (step %d)", c);
+	if (r == 0)
+		r = collect(pid, ids, flags, net, user, net_fd, e);
+	kill(pid, SIGKILL);
+	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+		;
+	if (r < 0) {
+		fd_close(user);
+		fd_close(net_fd);
+	}
+	return r;
+}
