@@ -92,12 +92,12 @@ static size_t append_quoted(char *out, size_t at, size_t size, const char *text)
 	return at;
 }
 
-static size_t append_head(char *line, size_t size, enum log_level level, uint64_t rid)
+static size_t append_head(char *line, size_t size, enum log_sink sink, enum log_level level, uint64_t rid)
 {
 	size_t at = 0;
 	int n;
 
-	if (logger.sink == LOG_SINK_STDERR) {
+	if (sink == LOG_SINK_STDERR) {
 		struct timespec now;
 		struct tm tm;
 		clock_gettime(CLOCK_REALTIME, &now);
@@ -105,18 +105,30 @@ static size_t append_head(char *line, size_t size, enum log_level level, uint64_
 		at = strftime(line, size, "time=%Y-%m-%dT%H:%M:%S", &tm);
 		n = snprintf(line + at, size - at, ".%03ldZ level=%s daemon=%s ", now.tv_nsec / 1000000,
 			     level_names[level], logger.daemon);
-	} else if (logger.sink == LOG_SINK_SYSLOG) {
+	} else if (sink == LOG_SINK_SYSLOG) {
 		n = snprintf(line, size, "<%d>pouch-%s[%d]: level=%s ", LOG_DAEMON | level_priority[level],
 			     logger.daemon, (int)getpid(), level_names[level]);
 	} else {
-		n = snprintf(line, size, "PRIORITY=%d\nSYSLOG_IDENTIFIER=pouch-%s\nMESSAGE=", level_priority[level],
-			     logger.daemon);
+		n = snprintf(line, size,
+			     "PRIORITY=%d\nSYSLOG_IDENTIFIER=pouch-%s\nPOUCH_DAEMON=%s\nPOUCH_REQUEST=%llu\nMESSAGE=",
+			     level_priority[level], logger.daemon, logger.daemon, (unsigned long long)rid);
 	}
 	at += n > 0 ? (size_t)n : 0;
 	if (rid) {
 		n = snprintf(line + at, size - at, "req=%llu ", (unsigned long long)rid);
 		at += n > 0 ? (size_t)n : 0;
 	}
+	return at;
+}
+
+static size_t render(char *line, size_t size, enum log_sink sink, enum log_level level, uint64_t rid, const char *text)
+{
+	size_t at = append_head(line, size - 3, sink, level, rid);
+
+	memcpy(line + at, "msg=\"", 5);
+	at = append_quoted(line, at + 5, size - 2, text);
+	line[at++] = '"';
+	line[at++] = '\n';
 	return at;
 }
 
@@ -132,14 +144,11 @@ void log_line(enum log_level level, uint64_t rid, const char *fmt, ...)
 	vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
 
-	size_t at = append_head(line, sizeof line - 3, level, rid);
-	memcpy(line + at, "msg=\"", 5);
-	at = append_quoted(line, at + 5, sizeof line - 2, text);
-	line[at++] = '"';
-	line[at++] = '\n';
-	if (logger.sink == LOG_SINK_STDERR)
-		(void)!write(STDERR_FILENO, line, at);
-	else
-		(void)!send(logger.fd, line, at, MSG_NOSIGNAL);
+	/* A log daemon that was restarted has a new socket, which a sandbox keeps out of reach: stderr is always there. */
+	size_t n = logger.sink == LOG_SINK_STDERR ? 0 : render(line, sizeof line, logger.sink, level, rid, text);
+	if (n == 0 || send(logger.fd, line, n, MSG_NOSIGNAL) < 0) {
+		n = render(line, sizeof line, LOG_SINK_STDERR, level, rid, text);
+		(void)!write(STDERR_FILENO, line, n);
+	}
 	errno = saved;
 }
