@@ -1,0 +1,225 @@
+#include "netd/firewall.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <nftables/libnftables.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/util.h"
+
+struct firewall {
+	struct nft_ctx *nft;
+	char table[32];
+	char *batch; /* commands so far */
+	size_t len;
+};
+
+/*
+ * What the table is made of. %s is its name. Chains of type filter end in accept, which lets the host's own chains decide
+ * further: a drop of theirs wins. Elements are added by the functions below.
+ */
+static const char skeleton[] =
+	"add table inet %1$s\n"
+	"delete table inet %1$s\n"
+	"add table inet %1$s {\n"
+	/* The engine's bridges; each with itself; those that may not reach anything else. */
+	"	set bridges { type ifname; }\n"
+	"	set same { type ifname . ifname; }\n"
+	"	set internal { type ifname; }\n"
+	"	set masquerade4 { type ipv4_addr; flags interval; }\n"
+	"	set masquerade6 { type ipv6_addr; flags interval; }\n"
+	/* Published on one address of the host, and on all of them. */
+	"	map at4 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }\n"
+	"	map all4 { type inet_proto . inet_service : ipv4_addr . inet_service; }\n"
+	"	map at6 { type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; }\n"
+	"	map all6 { type inet_proto . inet_service : ipv6_addr . inet_service; }\n"
+	"	chain publish {\n"
+	"		meta nfproto ipv4 dnat ip to ip daddr . meta l4proto . th dport map @at4\n"
+	"		meta nfproto ipv4 dnat ip to meta l4proto . th dport map @all4\n"
+	"		meta nfproto ipv6 dnat ip6 to ip6 daddr . meta l4proto . th dport map @at6\n"
+	"		meta nfproto ipv6 dnat ip6 to meta l4proto . th dport map @all6\n"
+	"	}\n"
+	/* The bridges route 127.0.0.0/8, for ports published there; containers may not use that. */
+	"	chain guard {\n"
+	"		type filter hook prerouting priority raw; policy accept;\n"
+	"		iifname @bridges ip daddr 127.0.0.0/8 drop\n"
+	"		iifname @bridges ip saddr 127.0.0.0/8 drop\n"
+	"		iifname @bridges icmpv6 type nd-router-advert drop\n"
+	"	}\n"
+	/* Only what is meant for this host: a mapping captures nothing that is on its way to others. */
+	"	chain from_outside {\n"
+	"		type nat hook prerouting priority dstnat; policy accept;\n"
+	"		fib daddr type local jump publish\n"
+	"	}\n"
+	"	chain from_host {\n"
+	"		type nat hook output priority -100; policy accept;\n"
+	"		fib daddr type local jump publish\n"
+	"	}\n"
+	"	chain forward {\n"
+	"		type filter hook forward priority filter; policy accept;\n"
+	"		iifname . oifname @same accept\n"
+	"		iifname @internal drop\n"
+	"		oifname @internal drop\n"
+	"		oifname @bridges ct state established,related accept\n"
+	"		oifname @bridges ct status dnat accept\n"
+	"		oifname @bridges drop\n"
+	"	}\n"
+	"	chain leave {\n"
+	"		type nat hook postrouting priority srcnat; policy accept;\n"
+	/* Through a published port back to the same network: the answer has to come by the host as well. */
+	"		iifname . oifname @same ct status dnat masquerade\n"
+	"		oifname @bridges ip saddr 127.0.0.0/8 masquerade\n"
+	"		oifname != @bridges ip saddr @masquerade4 masquerade\n"
+	"		oifname != @bridges ip6 saddr @masquerade6 masquerade\n"
+	"	}\n"
+	"}\n";
+
+int firewall_new(const char *table, struct firewall **out, struct err *e)
+{
+	struct firewall *f = XNEW(struct firewall);
+
+	f->nft = nft_ctx_new(NFT_CTX_DEFAULT);
+	if (!f->nft) {
+		free(f);
+		return err_set(e, -EIO, "nftables cannot be used");
+	}
+	nft_ctx_buffer_error(f->nft);
+	nft_ctx_buffer_output(f->nft);
+	snprintf(f->table, sizeof f->table, "%s", table);
+	*out = f;
+	return 0;
+}
+
+void firewall_free(struct firewall *f)
+{
+	if (!f)
+		return;
+	nft_ctx_free(f->nft);
+	free(f->batch);
+	free(f);
+}
+
+static void __attribute__((format(printf, 2, 3))) add(struct firewall *f, const char *fmt, ...)
+{
+	AUTO_FREE char *text = NULL;
+	va_list ap;
+
+	va_start(ap, fmt);
+	const int n = vasprintf(&text, fmt, ap);
+	va_end(ap);
+	if (n < 0)
+		abort();
+	f->batch = xrealloc(f->batch, f->len + (size_t)n + 1, 1);
+	memcpy(f->batch + f->len, text, (size_t)n + 1);
+	f->len += (size_t)n;
+}
+
+void firewall_begin(struct firewall *f)
+{
+	f->len = 0;
+}
+
+void firewall_reset(struct firewall *f)
+{
+	add(f, skeleton, f->table);
+}
+
+static void bridge_elements(struct firewall *f, const char *verb, const struct firewall_bridge *b)
+{
+	char text[ADDRESS_TEXT];
+
+	add(f, "%s element inet %s bridges { \"%s\" }\n", verb, f->table, b->name);
+	add(f, "%s element inet %s same { \"%s\" . \"%s\" }\n", verb, f->table, b->name, b->name);
+	if (b->internal)
+		add(f, "%s element inet %s internal { \"%s\" }\n", verb, f->table, b->name);
+	for (unsigned i = 0; i < b->nmasquerade; i++) {
+		const struct subnet s = {subnet_base(&b->masquerade[i]), b->masquerade[i].prefix};
+
+		add(f, "%s element inet %s masquerade%c { %s }\n", verb, f->table, s.address.family == AF_INET ? '4' : '6',
+		    subnet_text(&s, text));
+	}
+}
+
+void firewall_add_bridge(struct firewall *f, const struct firewall_bridge *b)
+{
+	bridge_elements(f, "add", b);
+}
+
+void firewall_drop_bridge(struct firewall *f, const struct firewall_bridge *b)
+{
+	bridge_elements(f, "delete", b);
+}
+
+static const char *protocol_name(uint8_t protocol)
+{
+	return protocol == IPPROTO_TCP ? "tcp" : protocol == IPPROTO_UDP ? "udp" : "sctp";
+}
+
+static bool is_any(const struct address *a)
+{
+	static const struct address none;
+
+	return memcmp(a->bytes, none.bytes, sizeof none.bytes) == 0;
+}
+
+static void port_element(struct firewall *f, const char *verb, const struct firewall_port *p, bool with_target)
+{
+	char host[ADDRESS_TEXT], to[ADDRESS_TEXT];
+	const char family = p->to.family == AF_INET ? '4' : '6';
+
+	if (is_any(&p->host))
+		add(f, "%s element inet %s all%c { %s . %u", verb, f->table, family, protocol_name(p->protocol), p->host_port);
+	else
+		add(f, "%s element inet %s at%c { %s . %s . %u", verb, f->table, family, address_text(&p->host, host),
+		    protocol_name(p->protocol), p->host_port);
+	if (with_target)
+		add(f, " : %s . %u", address_text(&p->to, to), p->to_port);
+	add(f, " }\n");
+}
+
+void firewall_add_port(struct firewall *f, const struct firewall_port *p)
+{
+	port_element(f, "add", p, true);
+}
+
+void firewall_drop_port(struct firewall *f, const struct firewall_port *p)
+{
+	port_element(f, "delete", p, false);
+}
+
+static int run(struct firewall *f, const char *commands, struct err *e)
+{
+	if (nft_run_cmd_from_buffer(f->nft, commands) == 0)
+		return 0;
+	const char *why = nft_ctx_get_error_buffer(f->nft);
+	const size_t line = strcspn(why, "\n");
+	return err_set(e, -EIO, "nftables: %.*s", (int)line, why);
+}
+
+int firewall_commit(struct firewall *f, struct err *e)
+{
+	int rc = f->len ? run(f, f->batch, e) : 0;
+
+	f->len = 0;
+	return rc;
+}
+
+bool firewall_present(struct firewall *f)
+{
+	char command[64];
+
+	snprintf(command, sizeof command, "list chain inet %s publish", f->table);
+	return run(f, command, NULL) == 0;
+}
+
+int firewall_remove(struct firewall *f, struct err *e)
+{
+	char commands[128];
+
+	/* Adding first, so that a table that is not there is no failure. */
+	snprintf(commands, sizeof commands, "add table inet %s\ndelete table inet %s\n", f->table, f->table);
+	return run(f, commands, e);
+}

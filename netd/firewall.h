@@ -1,0 +1,52 @@
+/*
+ * firewall: the engine's one nft table: maps of published ports, sets of its bridges. Nothing else is touched, and no
+ * other table's drop is overridden. The text of a command holds only what was numbers and checked device names.
+ */
+#ifndef POUCH_NETD_FIREWALL_H
+#define POUCH_NETD_FIREWALL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lib/err.h"
+#include "netd/address.h"
+
+struct firewall;
+
+/* `table`: its name. Nothing is in the kernel yet. */
+int firewall_new(const char *table, struct firewall **out, struct err *e);
+void firewall_free(struct firewall *f);
+
+struct firewall_bridge {
+	const char *name;
+	bool internal;			/* nothing in or out */
+	const struct subnet *masquerade; /* subnets whose packets leave with the host's address */
+	unsigned nmasquerade;
+};
+
+struct firewall_port {
+	uint8_t protocol;	/* IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP */
+	struct address host;	/* on the host; all zeros: each of its addresses */
+	uint16_t host_port;
+	struct address to;	/* the container */
+	uint16_t to_port;
+};
+
+/*
+ * A batch is one transaction: everything between firewall_begin() and firewall_commit() takes effect at once, or nothing.
+ * firewall_reset() first in a batch makes the table anew, empty but for the chains.
+ */
+void firewall_begin(struct firewall *f);
+void firewall_reset(struct firewall *f);
+void firewall_add_bridge(struct firewall *f, const struct firewall_bridge *b);
+void firewall_drop_bridge(struct firewall *f, const struct firewall_bridge *b);
+void firewall_add_port(struct firewall *f, const struct firewall_port *p);
+void firewall_drop_port(struct firewall *f, const struct firewall_port *p);
+int firewall_commit(struct firewall *f, struct err *e);
+
+/* Is the table in the kernel? */
+bool firewall_present(struct firewall *f);
+/* Take it out. */
+int firewall_remove(struct firewall *f, struct err *e);
+
+#endif

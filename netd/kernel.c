@@ -1,0 +1,224 @@
+#include "netd/kernel.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "lib/config.h"
+#include "lib/log.h"
+#include "lib/util.h"
+#include "netd/ports.h"
+
+/* ---- networks ---- */
+
+int kernel_network_up(struct netd *d, const struct network *n, struct err *e)
+{
+	struct link_bridge b = {.name = n->bridge, .mtu = n->mtu, .ipv6 = n->ipv6, .route_localnet = !n->internal};
+
+	if (n->driver != DRIVER_BRIDGE)
+		return 0;
+	for (unsigned i = 0; i < n->npools; i++)
+		b.addresses[b.naddresses++] = (struct subnet){n->pools[i].gateway, pool_subnet(n->pools[i].pool)->prefix};
+	return link_bridge(d->links, &b, e);
+}
+
+static struct firewall_bridge bridge_element(const struct network *n, struct subnet subnets[NETWORK_POOLS_MAX])
+{
+	struct firewall_bridge b = {n->bridge, n->internal, subnets, 0};
+
+	for (unsigned i = 0; n->masquerade && !n->internal && i < n->npools; i++)
+		subnets[b.nmasquerade++] = *pool_subnet(n->pools[i].pool);
+	return b;
+}
+
+int kernel_network_down(struct netd *d, const struct network *n, struct err *e)
+{
+	struct subnet subnets[NETWORK_POOLS_MAX];
+
+	if (n->driver != DRIVER_BRIDGE)
+		return 0;
+	int rc = link_delete(d->links, n->bridge, e);
+	if (rc < 0)
+		return rc;
+	const struct firewall_bridge b = bridge_element(n, subnets);
+	firewall_begin(d->firewall);
+	firewall_drop_bridge(d->firewall, &b);
+	return firewall_commit(d->firewall, e);
+}
+
+/* ---- endpoints ---- */
+
+static int make_pair(struct netd *d, struct endpoint *ep, int netns, struct err *e)
+{
+	const struct network *n = ep->network;
+	struct link_pair p = {.host = ep->host_device, .bridge = n->bridge, .inside = ep->device, .netns = netns,
+			      .mtu = n->mtu, .isolated = !n->icc};
+
+	memcpy(p.mac, ep->mac, sizeof p.mac);
+	int rc = link_pair(d->links, &p, e);
+	if (rc != -ENODEV)
+		return rc;
+	/* Somebody has deleted the bridge. */
+	rc = kernel_network_up(d, n, e);
+	return rc < 0 ? rc : link_pair(d->links, &p, e);
+}
+
+static int make_sub(struct netd *d, struct endpoint *ep, int netns, struct err *e)
+{
+	const struct network *n = ep->network;
+	struct link_sub s = {.kind = n->driver == DRIVER_MACVLAN ? LINK_MACVLAN : LINK_IPVLAN, .parent = n->bridge,
+			     .mode = n->mode, .inside = ep->device, .netns = netns};
+
+	if (n->driver == DRIVER_MACVLAN)
+		memcpy(s.mac, ep->mac, sizeof s.mac);
+	return link_sub(d->links, &s, e);
+}
+
+int kernel_endpoint_up(struct netd *d, struct endpoint *ep, struct link_space *space, int netns, struct err *e)
+{
+	struct subnet addresses[2];
+	unsigned n = 0;
+
+	link_space_free_name(space, ep->network->prefix, ep->device);
+	int rc = ep->network->driver == DRIVER_BRIDGE ? make_pair(d, ep, netns, e) : make_sub(d, ep, netns, e);
+	if (rc < 0)
+		return rc;
+	if (ep->v4.address.family)
+		addresses[n++] = ep->v4;
+	if (ep->v6.address.family)
+		addresses[n++] = ep->v6;
+	return link_space_configure(space, ep->device, addresses, n, e);
+}
+
+static json_int_t priority(const struct endpoint *ep)
+{
+	return json_integer_value(json_object_get(ep->settings, "GwPriority"));
+}
+
+static struct endpoint *best(const struct attachment *a, sa_family_t family)
+{
+	struct endpoint *ep, *found = NULL;
+
+	TAILQ_FOREACH(ep, &a->endpoints, of_attachment) {
+		const struct address gateway = endpoint_gateway(ep, family);
+
+		if (gateway.family && !ep->network->internal && (!found || priority(ep) > priority(found)))
+			found = ep;
+	}
+	return found;
+}
+
+struct endpoint *kernel_gateway_endpoint(const struct attachment *a)
+{
+	struct endpoint *ep = best(a, AF_INET);
+
+	return ep ? ep : best(a, AF_INET6);
+}
+
+int kernel_routes(struct attachment *a, struct link_space *space, struct err *e)
+{
+	static const sa_family_t families[] = {AF_INET, AF_INET6};
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(families); i++) {
+		struct endpoint *ep = best(a, families[i]);
+
+		if (!ep)
+			continue;
+		const struct address gateway = endpoint_gateway(ep, families[i]);
+		rc = link_space_route(space, ep->device, &gateway, e);
+	}
+	return rc;
+}
+
+/* ---- ports ---- */
+
+int kernel_ports_up(struct netd *d, const struct attachment *a, struct err *e)
+{
+	firewall_begin(d->firewall);
+	for (size_t i = 0; i < a->nports; i++) {
+		const struct firewall_port p = port_element_of(&a->ports[i]);
+		firewall_add_port(d->firewall, &p);
+	}
+	return firewall_commit(d->firewall, e);
+}
+
+int kernel_ports_down(struct netd *d, const struct attachment *a, struct err *e)
+{
+	firewall_begin(d->firewall);
+	for (size_t i = 0; i < a->nports; i++) {
+		const struct firewall_port p = port_element_of(&a->ports[i]);
+		firewall_drop_port(d->firewall, &p);
+	}
+	return firewall_commit(d->firewall, e);
+}
+
+/* ---- everything ---- */
+
+int kernel_firewall(struct netd *d, struct err *e)
+{
+	struct network *n;
+	struct attachment *a;
+
+	firewall_begin(d->firewall);
+	firewall_reset(d->firewall);
+	TAILQ_FOREACH(n, &d->networks->list, next) {
+		struct subnet subnets[NETWORK_POOLS_MAX];
+		const struct firewall_bridge b = bridge_element(n, subnets);
+
+		if (n->driver == DRIVER_BRIDGE)
+			firewall_add_bridge(d->firewall, &b);
+	}
+	TAILQ_FOREACH(a, &d->networks->attachments, next) {
+		for (size_t i = 0; i < a->nports && !a->gone; i++) {
+			const struct firewall_port p = port_element_of(&a->ports[i]);
+			firewall_add_port(d->firewall, &p);
+		}
+	}
+	return firewall_commit(d->firewall, e);
+}
+
+static bool is_known_device(const struct network *n, const char *device)
+{
+	const struct endpoint *ep;
+
+	TAILQ_FOREACH(ep, &n->endpoints, of_network)
+		if (str_eq(ep->host_device, device))
+			return true;
+	return false;
+}
+
+struct leftovers {
+	struct netd *d;
+	const struct network *network;
+};
+
+static void remove_leftover(void *arg, const char *device)
+{
+	struct leftovers *l = arg;
+	struct err e = {0};
+
+	if (!str_starts(device, "pv") || is_known_device(l->network, device))
+		return;
+	log_warn("device %s on network %s belongs to no container: removed", device, l->network->name);
+	if (link_delete(l->d->links, device, &e) < 0)
+		log_error("%s", e.text);
+}
+
+int kernel_restore(struct netd *d, struct err *e)
+{
+	struct network *n;
+	struct err problem = {0};
+
+	TAILQ_FOREACH(n, &d->networks->list, next) {
+		struct leftovers l = {d, n};
+
+		if (n->driver != DRIVER_BRIDGE)
+			continue;
+		/* One network that cannot be made, say for its name, does not take the others with it. */
+		if (kernel_network_up(d, n, &problem) < 0 ||
+		    link_ports(d->links, n->bridge, remove_leftover, &l, &problem) < 0)
+			log_error("network %s: %s", n->name, problem.text);
+	}
+	return kernel_firewall(d, e);
+}

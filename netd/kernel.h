@@ -1,0 +1,26 @@
+/* kernel: networks and attachments made real: devices, addresses, routes, the firewall. */
+#ifndef POUCH_NETD_KERNEL_H
+#define POUCH_NETD_KERNEL_H
+
+#include "netd/netd.h"
+
+/* The bridge of a network (nothing for other drivers); also when it is there already. */
+int kernel_network_up(struct netd *d, const struct network *n, struct err *e);
+int kernel_network_down(struct netd *d, const struct network *n, struct err *e);
+
+/* Devices and addresses of one endpoint, in the container's namespace. */
+int kernel_endpoint_up(struct netd *d, struct endpoint *ep, struct link_space *space, int netns, struct err *e);
+/* Default routes by the endpoint with the highest GwPriority that leads outside. */
+int kernel_routes(struct attachment *a, struct link_space *space, struct err *e);
+/* The endpoint by which the container reaches the outside, and is reached by published ports; NULL: there is none. */
+struct endpoint *kernel_gateway_endpoint(const struct attachment *a);
+
+int kernel_ports_up(struct netd *d, const struct attachment *a, struct err *e);
+int kernel_ports_down(struct netd *d, const struct attachment *a, struct err *e);
+
+/* The whole table of the firewall as the records say. */
+int kernel_firewall(struct netd *d, struct err *e);
+/* At start: all bridges, the firewall; devices on our bridges that no endpoint has go. */
+int kernel_restore(struct netd *d, struct err *e);
+
+#endif

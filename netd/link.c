@@ -1,0 +1,312 @@
+#include "netd/link.h"
+
+#include <errno.h>
+#include <linux/if_bridge.h>
+#include <linux/if_link.h>
+#include <linux/ip.h>
+#include <net/if.h>
+#include <netlink/netlink.h>
+#include <netlink/route/addr.h>
+#include <netlink/route/link.h>
+#include <netlink/route/link/bridge.h>
+#include <netlink/route/link/inet.h>
+#include <netlink/route/link/inet6.h>
+#include <netlink/route/link/ipvlan.h>
+#include <netlink/route/link/macvlan.h>
+#include <netlink/route/link/veth.h>
+#include <netlink/route/route.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lib/util.h"
+#include "netd/link_private.h"
+
+/* libnl has numbers of its own; the kernel's errno behind the usual ones. */
+int nl_fail(struct err *e, int rc, const char *fmt, ...)
+{
+	static const struct {
+		int nl, code;
+	} codes[] = {
+		{NLE_EXIST, -EEXIST},	  {NLE_OBJ_NOTFOUND, -ENOENT}, {NLE_NODEV, -ENODEV},  {NLE_PERM, -EPERM},
+		{NLE_NOACCESS, -EACCES}, {NLE_BUSY, -EBUSY},	       {NLE_INVAL, -EINVAL}, {NLE_OPNOTSUPP, -EOPNOTSUPP},
+		{NLE_RANGE, -ERANGE},	  {NLE_NOMEM, -ENOMEM},
+	};
+	char what[256];
+	va_list ap;
+	int code = -EIO;
+
+	for (size_t i = 0; i < ARRAY_LEN(codes); i++)
+		if (abs(rc) == codes[i].nl)
+			code = codes[i].code;
+	va_start(ap, fmt);
+	vsnprintf(what, sizeof what, fmt, ap);
+	va_end(ap);
+	return err_set(e, code, "%s: %s", what, nl_geterror(rc));
+}
+
+int nl_open(struct nl_sock **out, struct err *e)
+{
+	struct nl_sock *s = nl_socket_alloc();
+
+	if (!s)
+		return err_set(e, -ENOMEM, "netlink socket");
+	int rc = nl_connect(s, NETLINK_ROUTE);
+	if (rc < 0) {
+		nl_socket_free(s);
+		return nl_fail(e, rc, "netlink socket");
+	}
+	*out = s;
+	return 0;
+}
+
+int links_new(struct links **out, struct err *e)
+{
+	struct links *l = XNEW(struct links);
+	int rc = nl_open(&l->sock, e);
+
+	if (rc < 0)
+		free(l);
+	else
+		*out = l;
+	return rc;
+}
+
+void links_free(struct links *l)
+{
+	if (!l)
+		return;
+	nl_socket_free(l->sock);
+	free(l);
+}
+
+int link_index(struct links *l, const char *name)
+{
+	struct rtnl_link *link = NULL;
+	int index = 0;
+
+	if (rtnl_link_get_kernel(l->sock, 0, name, &link) == 0) {
+		index = rtnl_link_get_ifindex(link);
+		rtnl_link_put(link);
+	}
+	return index;
+}
+
+/* ---- bridges ---- */
+
+int nl_add_address(struct nl_sock *sock, int index, const struct subnet *s, struct err *e)
+{
+	struct rtnl_addr *addr = rtnl_addr_alloc();
+	struct nl_addr *local = nl_addr_build(s->address.family, s->address.bytes, address_size(&s->address));
+	char text[ADDRESS_TEXT];
+
+	nl_addr_set_prefixlen(local, (int)s->prefix);
+	rtnl_addr_set_ifindex(addr, index);
+	rtnl_addr_set_local(addr, local);
+	if (s->address.family == AF_INET6)
+		rtnl_addr_set_flags(addr, IFA_F_NODAD);
+	int rc = rtnl_addr_add(sock, addr, NLM_F_REPLACE);
+	nl_addr_put(local);
+	rtnl_addr_put(addr);
+	return rc < 0 ? nl_fail(e, rc, "add address %s", subnet_text(s, text)) : 0;
+}
+
+static struct rtnl_link *existing_bridge(struct links *l, const char *name, struct err *e)
+{
+	struct rtnl_link *link = NULL;
+
+	if (rtnl_link_get_kernel(l->sock, 0, name, &link) < 0)
+		return NULL;
+	if (str_eq(rtnl_link_get_type(link), "bridge"))
+		return link;
+	err_set(e, -EEXIST, "device %s exists and is no bridge", name);
+	rtnl_link_put(link);
+	return NULL;
+}
+
+/* A fixed address: a bridge without one takes on the lowest of its ports', and changes it with them. */
+static void set_bridge_mac(struct rtnl_link *link, const char *name)
+{
+	unsigned char mac[6] = {0x02, 0x42};
+	uint32_t h = 2166136261u;
+
+	for (; *name; name++)
+		h = (h ^ (unsigned char)*name) * 16777619u;
+	memcpy(mac + 2, &h, 4);
+	struct nl_addr *addr = nl_addr_build(AF_LLC, mac, sizeof mac);
+	rtnl_link_set_addr(link, addr);
+	nl_addr_put(addr);
+}
+
+static int create_bridge(struct links *l, const struct link_bridge *b, struct err *e)
+{
+	struct rtnl_link *link = rtnl_link_bridge_alloc();
+
+	rtnl_link_set_name(link, b->name);
+	set_bridge_mac(link, b->name);
+	rtnl_link_set_mtu(link, b->mtu);
+	int rc = rtnl_link_add(l->sock, link, NLM_F_CREATE | NLM_F_EXCL);
+	rtnl_link_put(link);
+	return rc < 0 ? nl_fail(e, rc, "create bridge %s", b->name) : 0;
+}
+
+/* Settings of one device that sysctl has under net.ipv4.conf.NAME, without its files. */
+static int set_up_bridge(struct links *l, struct rtnl_link *link, const struct link_bridge *b, struct err *e)
+{
+	struct rtnl_link *change = rtnl_link_alloc();
+
+	rtnl_link_inet_set_conf(change, IPV4_DEVCONF_FORWARDING, 1);
+	rtnl_link_inet_set_conf(change, IPV4_DEVCONF_ROUTE_LOCALNET, b->route_localnet);
+	if (!b->ipv6)
+		rtnl_link_inet6_set_addr_gen_mode(change, IN6_ADDR_GEN_MODE_NONE);
+	rtnl_link_set_mtu(change, b->mtu);
+	int rc = rtnl_link_change(l->sock, link, change, 0);
+	rtnl_link_put(change);
+	if (rc < 0)
+		return nl_fail(e, rc, "configure bridge %s", b->name);
+	change = rtnl_link_alloc();
+	rtnl_link_set_flags(change, IFF_UP);
+	rc = rtnl_link_change(l->sock, link, change, 0);
+	rtnl_link_put(change);
+	return rc < 0 ? nl_fail(e, rc, "bring bridge %s up", b->name) : 0;
+}
+
+int link_bridge(struct links *l, const struct link_bridge *b, struct err *e)
+{
+	struct err none = {0};
+	struct rtnl_link *link = existing_bridge(l, b->name, &none);
+	int rc = 0;
+
+	if (none.code) {
+		if (e)
+			*e = none;
+		return none.code;
+	}
+	if (!link) {
+		rc = create_bridge(l, b, e);
+		if (rc < 0)
+			return rc;
+		link = existing_bridge(l, b->name, e);
+		if (!link)
+			return err_set(e, -EIO, "bridge %s went away", b->name);
+	}
+	for (unsigned i = 0; rc == 0 && i < b->naddresses; i++)
+		rc = nl_add_address(l->sock, rtnl_link_get_ifindex(link), &b->addresses[i], e);
+	if (rc == 0)
+		rc = set_up_bridge(l, link, b, e);
+	rtnl_link_put(link);
+	return rc;
+}
+
+int link_delete(struct links *l, const char *name, struct err *e)
+{
+	struct rtnl_link *link = rtnl_link_alloc();
+
+	rtnl_link_set_name(link, name);
+	int rc = rtnl_link_delete(l->sock, link);
+	rtnl_link_put(link);
+	if (rc == -NLE_NODEV || rc == -NLE_OBJ_NOTFOUND)
+		return 0;
+	return rc < 0 ? nl_fail(e, rc, "delete device %s", name) : 0;
+}
+
+/* ---- devices of containers ---- */
+
+static void set_mac(struct rtnl_link *link, const unsigned char mac[6])
+{
+	struct nl_addr *addr = nl_addr_build(AF_LLC, mac, 6);
+
+	rtnl_link_set_addr(link, addr);
+	nl_addr_put(addr);
+}
+
+/* No IPv6 address of its own for the host's end; isolation; then up. In this order: what is up has its addresses. */
+static int set_up_port(struct links *l, const struct link_pair *p, struct err *e)
+{
+	struct rtnl_link *link = rtnl_link_alloc(), *change = rtnl_link_alloc();
+
+	rtnl_link_set_name(link, p->host);
+	rtnl_link_inet6_set_addr_gen_mode(change, IN6_ADDR_GEN_MODE_NONE);
+	int rc = rtnl_link_change(l->sock, link, change, 0);
+	rtnl_link_put(change);
+	if (rc == 0 && p->isolated)
+		rc = nl_isolate_port(l->sock, link_index(l, p->host));
+	if (rc == 0) {
+		change = rtnl_link_alloc();
+		rtnl_link_set_flags(change, IFF_UP);
+		rc = rtnl_link_change(l->sock, link, change, 0);
+		rtnl_link_put(change);
+	}
+	rtnl_link_put(link);
+	return rc < 0 ? nl_fail(e, rc, "configure device %s", p->host) : 0;
+}
+
+int link_pair(struct links *l, const struct link_pair *p, struct err *e)
+{
+	const int bridge = link_index(l, p->bridge);
+
+	if (!bridge)
+		return err_set(e, -ENODEV, "bridge %s is gone", p->bridge);
+	struct rtnl_link *link = rtnl_link_veth_alloc(), *peer = rtnl_link_veth_get_peer(link);
+	rtnl_link_set_name(link, p->host);
+	rtnl_link_set_master(link, bridge);
+	rtnl_link_set_mtu(link, p->mtu);
+	rtnl_link_set_name(peer, p->inside);
+	rtnl_link_set_mtu(peer, p->mtu);
+	rtnl_link_set_ns_fd(peer, p->netns);
+	set_mac(peer, p->mac);
+	int rc = rtnl_link_add(l->sock, link, NLM_F_CREATE | NLM_F_EXCL);
+	rtnl_link_put(peer);
+	rtnl_link_put(link);
+	if (rc < 0)
+		return nl_fail(e, rc, "create device %s", p->host);
+	rc = set_up_port(l, p, e);
+	if (rc < 0)
+		link_delete(l, p->host, NULL);
+	return rc;
+}
+
+static struct rtnl_link *sub_alloc(const struct link_sub *s, struct err *e)
+{
+	struct rtnl_link *link;
+
+	if (s->kind == LINK_MACVLAN) {
+		const int mode = rtnl_link_macvlan_str2mode(s->mode ? s->mode : "bridge");
+
+		if (mode < 0) {
+			err_http(e, 400, "unknown macvlan mode %s", s->mode);
+			return NULL;
+		}
+		link = rtnl_link_macvlan_alloc();
+		rtnl_link_macvlan_set_mode(link, (uint32_t)mode);
+		set_mac(link, s->mac);
+		return link;
+	}
+	const int mode = rtnl_link_ipvlan_str2mode(s->mode ? s->mode : "l2");
+	if (mode < 0) {
+		err_http(e, 400, "unknown ipvlan mode %s", s->mode);
+		return NULL;
+	}
+	link = rtnl_link_ipvlan_alloc();
+	rtnl_link_ipvlan_set_mode(link, (uint16_t)mode);
+	return link;
+}
+
+int link_sub(struct links *l, const struct link_sub *s, struct err *e)
+{
+	const int parent = link_index(l, s->parent);
+
+	if (!parent)
+		return err_http(e, 400, "the parent device %s does not exist", s->parent);
+	struct rtnl_link *link = sub_alloc(s, e);
+	if (!link)
+		return e ? e->code : -EINVAL;
+	rtnl_link_set_name(link, s->inside);
+	rtnl_link_set_link(link, parent);
+	if (s->mtu)
+		rtnl_link_set_mtu(link, s->mtu);
+	rtnl_link_set_ns_fd(link, s->netns);
+	int rc = rtnl_link_add(l->sock, link, NLM_F_CREATE | NLM_F_EXCL);
+	rtnl_link_put(link);
+	return rc < 0 ? nl_fail(e, rc, "create a %s device on %s", s->kind == LINK_MACVLAN ? "macvlan" : "ipvlan", s->parent) :
+			0;
+}

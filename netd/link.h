@@ -1,0 +1,89 @@
+/*
+ * link: what netd does to the kernel's network devices, by netlink: bridges on the host, pairs of veths, and what is
+ * inside of a container's network namespace.
+ */
+#ifndef POUCH_NETD_LINK_H
+#define POUCH_NETD_LINK_H
+
+#include <stdbool.h>
+
+#include "lib/err.h"
+#include "netd/address.h"
+
+#define LINK_NAME_MAX 15
+
+struct links; /* the netlink sockets of the host's namespace */
+
+int links_new(struct links **out, struct err *e);
+void links_free(struct links *l);
+
+/* Index of a device on the host; 0 when there is none. */
+int link_index(struct links *l, const char *name);
+
+struct link_bridge {
+	const char *name;
+	struct subnet addresses[8]; /* the host's own, with their prefix */
+	unsigned naddresses;
+	unsigned mtu;
+	bool ipv6;
+	bool route_localnet; /* ports published on 127.0.0.1 are translated onto it */
+};
+
+/* Create the bridge, or bring the one that is there to this state. -EEXIST when the name is another kind of device. */
+int link_bridge(struct links *l, const struct link_bridge *b, struct err *e);
+/* 0 also when there is none. */
+int link_delete(struct links *l, const char *name, struct err *e);
+
+struct link_pair {
+	const char *host;	/* name of the host's end */
+	const char *bridge;	/* that it is put on */
+	const char *inside;	/* name in the namespace */
+	int netns;
+	unsigned char mac[6];
+	unsigned mtu;
+	bool isolated;		/* not to be reached from the bridge's other isolated ports (icc=false) */
+};
+
+/* A pair of veths, its host's end up and on the bridge, the other one down in the namespace. */
+int link_pair(struct links *l, const struct link_pair *p, struct err *e);
+
+enum link_sub_kind { LINK_MACVLAN, LINK_IPVLAN };
+
+/* A macvlan or ipvlan device on `parent`, down in the namespace. `mode`: NULL for the default, else as in Docker's options. */
+struct link_sub {
+	enum link_sub_kind kind;
+	const char *parent, *mode, *inside;
+	int netns;
+	unsigned char mac[6]; /* all 0 for ipvlan */
+	unsigned mtu;	      /* 0: the parent's */
+};
+int link_sub(struct links *l, const struct link_sub *s, struct err *e);
+
+/* ---- inside of a namespace ---- */
+
+struct link_space; /* netlink socket of a container's namespace */
+
+/* Borrow `netns` for the moment. */
+int link_space_open(int netns, struct link_space **out, struct err *e);
+void link_space_free(struct link_space *s);
+
+int link_space_loopback(struct link_space *s, struct err *e);
+/* Addresses onto the device, and up. Without an IPv6 address among them the device gets no link-local one either. */
+int link_space_configure(struct link_space *s, const char *device, const struct subnet *addresses, unsigned n, struct err *e);
+/* Default route; replaces the one of its family. */
+int link_space_route(struct link_space *s, const char *device, const struct address *gateway, struct err *e);
+/* 0 also when there is none. */
+int link_space_delete(struct link_space *s, const char *device, struct err *e);
+/* The first free name: the prefix ("eth") and a number. */
+void link_space_free_name(struct link_space *s, const char *prefix, char name[LINK_NAME_MAX + 1]);
+
+/* ---- looking ---- */
+
+/* Does a route of the host, other than the default, or an address of its devices overlap with the subnet? */
+int link_subnet_used(struct links *l, const struct subnet *s, bool *used, struct err *e);
+/* Calls `fn` with each device whose master is `bridge`. */
+int link_ports(struct links *l, const char *bridge, void (*fn)(void *arg, const char *name), void *arg, struct err *e);
+/* Calls `fn` with each device of the host whose name begins with `prefix`. */
+int link_each(struct links *l, const char *prefix, void (*fn)(void *arg, const char *name), void *arg, struct err *e);
+
+#endif

@@ -1,0 +1,25 @@
+/* link_private: what link.c, link_space.c and link_look.c share. */
+#ifndef POUCH_NETD_LINK_PRIVATE_H
+#define POUCH_NETD_LINK_PRIVATE_H
+
+#include <netlink/netlink.h>
+
+#include "netd/link.h"
+
+struct links {
+	struct nl_sock *sock;
+};
+
+struct link_space {
+	struct nl_sock *sock;
+};
+
+/* A socket in the present network namespace. */
+int nl_open(struct nl_sock **out, struct err *e);
+/* A failure of libnl's as one of ours: "what: its text". */
+int nl_fail(struct err *e, int rc, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+int nl_add_address(struct nl_sock *sock, int index, const struct subnet *s, struct err *e);
+/* bridge(8)'s `isolated on`, which libnl does not know. Returns one of libnl's numbers. */
+int nl_isolate_port(struct nl_sock *sock, int index);
+
+#endif

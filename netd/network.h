@@ -1,0 +1,142 @@
+/*
+ * network: the records of networks and of the containers on them, in memory and in the database (one document each).
+ * What a container has just now need not survive a power failure, and is written without a sync.
+ */
+#ifndef POUCH_NETD_NETWORK_H
+#define POUCH_NETD_NETWORK_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "lib/err.h"
+#include "lib/store.h"
+#include "netd/address.h"
+#include "netd/link.h"
+#include "netd/pool.h"
+
+struct config;
+struct links;
+
+#define NETWORK_POOLS_MAX 8
+
+enum network_driver { DRIVER_BRIDGE, DRIVER_MACVLAN, DRIVER_IPVLAN, DRIVER_HOST, DRIVER_NONE };
+
+/* One IPAM pool of a network. */
+struct network_pool {
+	struct pool *pool;
+	struct address gateway; /* of containers; for a bridge the host's own address */
+};
+
+struct endpoint;
+struct attachment;
+
+struct network {
+	char id[65];
+	char *name;
+	char *owner; /* lib/guard.h; "" nobody's */
+	enum network_driver driver;
+	bool internal, attachable, ipv4, ipv6;
+	bool builtin;	     /* bridge, host, none: cannot be removed */
+	json_t *ipam;	     /* {"Driver","Options","Config":[…]}, with chosen subnets and gateways filled in */
+	json_t *options, *labels;
+	int64_t created;
+	char bridge[LINK_NAME_MAX + 1]; /* device of the host: the bridge, or the parent of macvlan and ipvlan */
+	const char *mode;	     /* of macvlan, ipvlan; in `options`, NULL for the default */
+	unsigned mtu;
+	bool icc, masquerade;
+	struct address binding; /* host_binding_ipv4; family 0: the config's */
+	char prefix[8];	     /* of devices in containers: "eth" */
+	struct network_pool pools[NETWORK_POOLS_MAX];
+	unsigned npools;
+	TAILQ_HEAD(, endpoint) endpoints;
+	TAILQ_ENTRY(network) next;
+};
+
+/* A container's place in a network. */
+struct endpoint {
+	char id[65];
+	struct network *network;
+	struct attachment *attachment;
+	json_t *settings; /* EndpointSettings as asked for */
+	struct subnet v4, v6; /* address and the subnet's prefix; family 0: none */
+	unsigned char mac[6];
+	char host_device[LINK_NAME_MAX + 1]; /* "" for macvlan, ipvlan */
+	char device[LINK_NAME_MAX + 1];	  /* in the container */
+	TAILQ_ENTRY(endpoint) of_network, of_attachment;
+};
+
+/* A port of a container that the host forwards. */
+struct port {
+	uint8_t protocol;
+	uint16_t inside, outside;
+	struct address host; /* all zeros: every address */
+	struct address to;
+	int reserved; /* bound socket that keeps others from it; -1 */
+};
+
+/* A running container. */
+struct attachment {
+	char container[65];
+	bool gone; /* detached: its addresses wait until the kernel has removed its devices */
+	char *name;
+	json_t *spec; /* of network_attach */
+	struct port *ports;
+	size_t nports;
+	TAILQ_HEAD(, endpoint) endpoints;
+	TAILQ_ENTRY(attachment) next;
+};
+
+struct networks {
+	struct store *store;
+	TAILQ_HEAD(, network) list;
+	TAILQ_HEAD(, attachment) attachments;
+};
+
+/* Read everything. Pools know what is taken. The built-in networks are made when they are missing. */
+int networks_new(struct store *store, const struct config *config, struct networks **out, struct err *e);
+void networks_free(struct networks *n);
+
+/* By name, id or unique prefix of an id: -ENOENT (404), -EINVAL (400) for an ambiguous prefix. */
+int network_find(struct networks *n, const char *ref, struct network **out, struct err *e);
+struct network *network_by_name(struct networks *n, const char *name);
+const char *network_driver_name(enum network_driver driver);
+
+/*
+ * From a checked NetworkCreate document: options understood, pools made; a subnet is chosen, free of the host's routes and of
+ * other networks, when it gives none. Not recorded yet. 400, 409 for a name or subnet that is taken, 404 for a driver.
+ */
+int network_plan(struct networks *n, const json_t *body, const struct config *config, struct links *links,
+		 struct network **out, struct err *e);
+/* The same from its record; nothing is chosen anew. */
+int network_restore(struct networks *n, const json_t *doc, const struct config *config, struct network **out,
+		    struct err *e);
+/* A bare network with the values of the document that need no check. */
+struct network *network_from_body(const json_t *body, const struct config *config);
+/* Record it, durable, and put it into the list. On failure it stays the caller's. */
+int network_add(struct networks *n, struct network *network, struct err *e);
+/* Take it out of records and list, and free it. It has no endpoints. */
+int network_drop(struct networks *n, struct network *network, struct err *e);
+void network_free(struct network *network);
+
+/* Not one that is gone. */
+struct attachment *attachment_find(struct networks *n, const char *container);
+struct attachment *attachment_new(struct networks *n, const char *container, const json_t *spec);
+/* Write or rewrite its record. */
+int attachment_save(struct networks *n, const struct attachment *a, struct err *e);
+/* Give back its addresses, close its ports, remove the record, free it. */
+void attachment_drop(struct networks *n, struct attachment *a);
+/* Close its ports, remove the record, and keep what endpoints it has until they are freed one by one. */
+void attachment_leave(struct networks *n, struct attachment *a);
+/* Free it when it is gone and its last endpoint is, too. */
+void attachment_settle(struct networks *n, struct attachment *a);
+
+/* A new endpoint with addresses and a MAC, as asked for in `settings`; 400, 409, 503. */
+int endpoint_new(struct attachment *a, struct network *network, const json_t *settings, struct endpoint **out,
+		 struct err *e);
+void endpoint_free(struct endpoint *ep);
+/* Gateway of the family for it; family 0 when there is none. */
+struct address endpoint_gateway(const struct endpoint *ep, sa_family_t family);
+
+#endif

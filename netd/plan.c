@@ -1,0 +1,381 @@
+/* plan: from the document of a create to a network: what its options mean, which subnets it has. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+#include "lib/config.h"
+#include "lib/util.h"
+#include "netd/network.h"
+#include "netd/record.h"
+
+#define OPTION(name) "com.docker.network." name
+
+static const struct {
+	const char *name;
+	enum network_driver driver;
+} drivers[] = {
+	{"bridge", DRIVER_BRIDGE}, {"macvlan", DRIVER_MACVLAN}, {"ipvlan", DRIVER_IPVLAN},
+	{"host", DRIVER_HOST},	   {"null", DRIVER_NONE},
+};
+
+const char *network_driver_name(enum network_driver driver)
+{
+	return drivers[driver].name;
+}
+
+static const char *text_of(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "";
+}
+
+/* ---- options ---- */
+
+static int read_flag(const char *key, const char *value, bool *out, struct err *e)
+{
+	if (!str_eq(value, "true") && !str_eq(value, "false") && !str_eq(value, "1") && !str_eq(value, "0"))
+		return err_http(e, 400, "option %s: want true or false, not %s", key, value);
+	*out = value[0] == 't' || value[0] == '1';
+	return 0;
+}
+
+static int read_mtu(const char *key, const char *value, unsigned *out, struct err *e)
+{
+	char *end;
+	const unsigned long mtu = strtoul(value, &end, 10);
+
+	if (*end || mtu < 68 || mtu > 65535)
+		return err_http(e, 400, "option %s: want a number from 68 to 65535, not %s", key, value);
+	*out = (unsigned)mtu;
+	return 0;
+}
+
+static bool is_device_name(const char *name)
+{
+	return *name && strlen(name) <= LINK_NAME_MAX && !strpbrk(name, "/ \t\n\":{}*") && !str_eq(name, ".") &&
+	       !str_eq(name, "..");
+}
+
+static int read_device(const char *key, const char *value, char out[LINK_NAME_MAX + 1], struct err *e)
+{
+	if (!is_device_name(value))
+		return err_http(e, 400, "option %s: %s is no name of a network device", key, value);
+	snprintf(out, LINK_NAME_MAX + 1, "%s", value);
+	return 0;
+}
+
+static int read_bridge_option(struct network *n, const char *key, const char *value, struct err *e)
+{
+	bool ignored;
+
+	if (str_eq(key, OPTION("bridge.name")))
+		return read_device(key, value, n->bridge, e);
+	if (str_eq(key, OPTION("bridge.enable_icc")))
+		return read_flag(key, value, &n->icc, e);
+	if (str_eq(key, OPTION("bridge.enable_ip_masquerade")))
+		return read_flag(key, value, &n->masquerade, e);
+	if (str_eq(key, OPTION("bridge.default_bridge")))
+		return read_flag(key, value, &ignored, e);
+	if (str_eq(key, OPTION("bridge.host_binding_ipv4"))) {
+		if (!address_parse(value, &n->binding) || n->binding.family != AF_INET)
+			return err_http(e, 400, "option %s: %s is no IPv4 address", key, value);
+		return 0;
+	}
+	return err_http(e, 400, "option %s is not known to the driver bridge", key);
+}
+
+static int read_sub_option(struct network *n, const char *key, const char *value, struct err *e)
+{
+	if (str_eq(key, "parent"))
+		return read_device(key, value, n->bridge, e);
+	if (str_eq(key, n->driver == DRIVER_MACVLAN ? "macvlan_mode" : "ipvlan_mode")) {
+		n->mode = value;
+		return 0;
+	}
+	return err_http(e, 400, "option %s is not known to the driver %s", key, network_driver_name(n->driver));
+}
+
+static int read_options(struct network *n, struct err *e)
+{
+	const char *key;
+	json_t *value;
+	int rc = 0;
+
+	json_object_foreach(n->options, key, value) {
+		const char *text = json_string_value(value) ? json_string_value(value) : "";
+
+		if (str_eq(key, OPTION("driver.mtu")))
+			rc = read_mtu(key, text, &n->mtu, e);
+		else if (str_eq(key, OPTION("container_iface_prefix"))) {
+			if (!is_device_name(text) || strlen(text) >= sizeof n->prefix)
+				rc = err_http(e, 400, "option %s: %s is no prefix of at most 7 characters", key, text);
+			snprintf(n->prefix, sizeof n->prefix, "%s", text);
+		} else
+			rc = n->driver == DRIVER_BRIDGE ? read_bridge_option(n, key, text, e) :
+							  read_sub_option(n, key, text, e);
+		if (rc < 0)
+			return rc;
+	}
+	if ((n->driver == DRIVER_MACVLAN || n->driver == DRIVER_IPVLAN) && !*n->bridge)
+		return err_http(e, 400, "the driver %s needs the option parent", network_driver_name(n->driver));
+	return 0;
+}
+
+/* ---- pools ---- */
+
+static int subnet_is_ours(struct networks *all, const struct network *except, const struct subnet *s, struct err *e)
+{
+	struct network *n;
+	char text[ADDRESS_TEXT];
+
+	TAILQ_FOREACH(n, &all->list, next)
+		for (unsigned i = 0; n != except && i < n->npools; i++)
+			if (subnet_overlaps(pool_subnet(n->pools[i].pool), s))
+				return err_http(e, 403, "Pool overlaps with other one on this address space: %s is in use by network %s",
+						subnet_text(pool_subnet(n->pools[i].pool), text), n->name);
+	return 0;
+}
+
+/* Addresses that the network keeps for itself. */
+static int take_auxiliary(struct network_pool *p, const json_t *auxiliary, struct err *e)
+{
+	const char *name;
+	json_t *value;
+
+	json_object_foreach((json_t *)auxiliary, name, value) {
+		struct address a;
+
+		if (!address_parse(json_string_value(value), &a))
+			return err_http(e, 400, "AuxiliaryAddresses: %s: %s is no address", name, json_string_value(value));
+		int rc = pool_take(p->pool, &a, e);
+		if (rc < 0)
+			return err_prefix(e, "AuxiliaryAddresses: %s", name);
+	}
+	return 0;
+}
+
+static int add_pool(struct networks *all, struct network *n, json_t *config, struct err *e)
+{
+	struct network_pool *p = &n->pools[n->npools];
+	struct subnet subnet, range = {0};
+	char text[ADDRESS_TEXT];
+	int rc;
+
+	if (n->npools == NETWORK_POOLS_MAX)
+		return err_http(e, 400, "IPAM: more than %d pools", NETWORK_POOLS_MAX);
+	if (!subnet_parse(text_of(config, "Subnet"), &subnet))
+		return err_http(e, 400, "invalid subnet %s: want ADDRESS/PREFIX", text_of(config, "Subnet"));
+	if (*text_of(config, "IPRange") && (!subnet_parse(text_of(config, "IPRange"), &range) ||
+					    !subnet_contains(&subnet, &range.address) || range.prefix < subnet.prefix))
+		return err_http(e, 400, "IPRange %s is not in the subnet %s", text_of(config, "IPRange"),
+				text_of(config, "Subnet"));
+	subnet.address = subnet_base(&subnet);
+	rc = subnet_is_ours(all, n, &subnet, e);
+	if (rc < 0)
+		return rc;
+	p->pool = pool_new(&subnet, &range);
+	n->npools++;
+	if (*text_of(config, "Gateway")) {
+		if (!address_parse(text_of(config, "Gateway"), &p->gateway))
+			return err_http(e, 400, "Gateway %s is no address", text_of(config, "Gateway"));
+		rc = pool_take(p->pool, &p->gateway, e);
+	} else {
+		rc = pool_next(p->pool, &p->gateway, e);
+		json_object_set_new(config, "Gateway", json_string(address_text(&p->gateway, text)));
+	}
+	if (rc == 0)
+		rc = take_auxiliary(p, json_object_get(config, "AuxiliaryAddresses"), e);
+	return rc < 0 ? err_prefix(e, "IPAM") : 0;
+}
+
+/* A subnet of the config's pools that neither a network of ours nor a route of the host has. */
+static int choose_subnet(struct networks *all, const struct config *config, struct links *links, struct subnet *out,
+			 struct err *e)
+{
+	for (size_t i = 0; i < config->network_pools.n; i++) {
+		struct subnet pool, s;
+
+		if (!subnet_parse(config->network_pools.v[i], &pool) || pool.prefix > config->network_pool_bits)
+			continue;
+		const uint64_t count = UINT64_C(1) << (config->network_pool_bits - pool.prefix);
+		for (uint64_t k = 0; k < count; k++) {
+			bool used = false;
+
+			s = (struct subnet){subnet_at(&pool, k << (32 - config->network_pool_bits)), config->network_pool_bits};
+			if (subnet_is_ours(all, NULL, &s, NULL) < 0)
+				continue;
+			int rc = link_subnet_used(links, &s, &used, e);
+			if (rc < 0)
+				return rc;
+			if (!used) {
+				*out = s;
+				return 0;
+			}
+		}
+	}
+	return err_http(e, 503, "could not find an available, non-overlapping IPv4 address pool among network.pools");
+}
+
+/* A random unique local prefix, RFC 4193. */
+static void choose_subnet6(struct subnet *out)
+{
+	*out = (struct subnet){.address.family = AF_INET6, .prefix = 64};
+	out->address.bytes[0] = 0xfd;
+	if (getrandom(out->address.bytes + 1, 5, 0) != 5)
+		abort();
+}
+
+static bool has_family(const struct network *n, sa_family_t family)
+{
+	for (unsigned i = 0; i < n->npools; i++)
+		if (pool_subnet(n->pools[i].pool)->address.family == family)
+			return true;
+	return false;
+}
+
+static int add_chosen(struct networks *all, struct network *n, json_t *list, const struct subnet *s, struct err *e)
+{
+	char text[ADDRESS_TEXT];
+	json_t *config = json_pack("{s:s}", "Subnet", subnet_text(s, text));
+
+	json_array_append_new(list, config);
+	return add_pool(all, n, config, e);
+}
+
+static int make_pools(struct networks *all, struct network *n, const struct config *config, struct links *links, struct err *e)
+{
+	json_t *list = json_object_get(n->ipam, "Config"), *item;
+	struct subnet s;
+	size_t i;
+	int rc = 0;
+
+	if (n->driver == DRIVER_HOST || n->driver == DRIVER_NONE)
+		return json_array_size(list) ? err_http(e, 400, "IPAM: this driver has no addresses") : 0;
+	json_array_foreach(list, i, item) {
+		/* {"Gateway": …} alone, as clients send for "choose": there is no subnet that it could be in. */
+		rc = add_pool(all, n, item, e);
+		if (rc < 0)
+			return rc;
+	}
+	if (n->ipv4 && !has_family(n, AF_INET)) {
+		rc = choose_subnet(all, config, links, &s, e);
+		if (rc == 0)
+			rc = add_chosen(all, n, list, &s, e);
+	}
+	if (rc == 0 && n->ipv6 && !has_family(n, AF_INET6)) {
+		choose_subnet6(&s);
+		rc = add_chosen(all, n, list, &s, e);
+	}
+	if (rc == 0 && !n->ipv6 && has_family(n, AF_INET6))
+		return err_http(e, 400, "IPAM: an IPv6 subnet needs EnableIPv6");
+	return rc;
+}
+
+/* ---- the whole ---- */
+
+static json_t *copy_or(const json_t *json, json_t *take_default)
+{
+	if (!json || json_is_null(json))
+		return take_default;
+	json_decref(take_default);
+	return json_deep_copy(json);
+}
+
+static int choose_driver(struct network *n, const char *name, struct err *e)
+{
+	if (!*name || str_eq(name, "default"))
+		name = "bridge";
+	for (size_t i = 0; i < ARRAY_LEN(drivers); i++) {
+		if (!str_eq(drivers[i].name, name))
+			continue;
+		if (drivers[i].driver == DRIVER_HOST || drivers[i].driver == DRIVER_NONE)
+			return err_http(e, 403, "only one instance of \"%s\" network is allowed", name);
+		n->driver = drivers[i].driver;
+		return 0;
+	}
+	return err_http(e, 404, "could not find plugin %s in v1 plugin registry: plugin not found", name);
+}
+
+struct network *network_from_body(const json_t *body, const struct config *config)
+{
+	struct network *n = XNEW(struct network);
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	TAILQ_INIT(&n->endpoints);
+	record_random_id(n->id);
+	n->created = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	n->name = xstrdup(text_of(body, "Name"));
+	n->owner = xstrdup("");
+	n->ipv4 = !json_is_false(json_object_get(body, "EnableIPv4"));
+	n->ipv6 = json_is_true(json_object_get(body, "EnableIPv6"));
+	n->internal = json_is_true(json_object_get(body, "Internal"));
+	n->attachable = json_is_true(json_object_get(body, "Attachable"));
+	n->options = copy_or(json_object_get(body, "Options"), json_object());
+	n->labels = copy_or(json_object_get(body, "Labels"), json_object());
+	n->ipam = copy_or(json_object_get(body, "IPAM"), json_object());
+	if (!json_is_array(json_object_get(n->ipam, "Config")))
+		json_object_set_new(n->ipam, "Config", json_array());
+	if (!*text_of(n->ipam, "Driver"))
+		json_object_set_new(n->ipam, "Driver", json_string("default"));
+	n->mtu = config->network_mtu;
+	n->icc = n->masquerade = true;
+	snprintf(n->prefix, sizeof n->prefix, "eth");
+	return n;
+}
+
+int network_plan(struct networks *all, const json_t *body, const struct config *config, struct links *links,
+		 struct network **out, struct err *e)
+{
+	struct network *n = network_from_body(body, config);
+	int rc = choose_driver(n, text_of(body, "Driver"), e);
+
+	if (rc == 0 && *text_of(body, "Scope") && !str_eq(text_of(body, "Scope"), "local"))
+		rc = err_http(e, 400, "Scope %s: only local networks exist outside of a swarm", text_of(body, "Scope"));
+	if (rc == 0 && !str_eq(text_of(n->ipam, "Driver"), "default"))
+		rc = err_http(e, 400, "IPAM: Driver %s does not exist", text_of(n->ipam, "Driver"));
+	if (rc == 0 && json_object_size(json_object_get(n->ipam, "Options")))
+		rc = err_http(e, 400, "IPAM: Options: the default driver has none");
+	if (rc == 0)
+		rc = network_by_name(all, n->name) ?
+			     err_http(e, 409, "network with name %s already exists", n->name) : read_options(n, e);
+	if (rc == 0 && n->driver == DRIVER_BRIDGE && !*n->bridge)
+		snprintf(n->bridge, sizeof n->bridge, "br-%.12s", n->id);
+	if (rc == 0)
+		rc = make_pools(all, n, config, links, e);
+	if (rc < 0)
+		network_free(n);
+	else
+		*out = n;
+	return rc;
+}
+
+/* A recorded network: everything in it was planned, and is planned again. */
+int network_restore(struct networks *all, const json_t *doc, const struct config *config, struct network **out, struct err *e)
+{
+	struct network *n = network_from_body(doc, config);
+	const char *driver = text_of(doc, "Driver");
+	int rc = 0;
+
+	snprintf(n->id, sizeof n->id, "%s", text_of(doc, "Id"));
+	n->created = json_integer_value(json_object_get(doc, "CreatedAt"));
+	free(n->owner);
+	n->owner = xstrdup(text_of(doc, "Owner"));
+	for (size_t i = 0; i < ARRAY_LEN(drivers); i++)
+		if (str_eq(drivers[i].name, driver))
+			n->driver = drivers[i].driver;
+	rc = read_options(n, e);
+	if (n->driver == DRIVER_BRIDGE && !*n->bridge)
+		snprintf(n->bridge, sizeof n->bridge, "br-%.12s", n->id);
+	if (rc == 0)
+		rc = make_pools(all, n, config, NULL, e);
+	if (rc < 0)
+		network_free(n);
+	else
+		*out = n;
+	return rc;
+}
