@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "ipc/client.h"
+#include "ipc/codec.h"
 #include "ipc/server.h"
 #include "lib/config.h"
 #include "lib/daemon.h"

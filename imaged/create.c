@@ -1,0 +1,176 @@
+/* create: POST /images/create: an image from a tar of its files (import), or from a registry (pull.c). */
+#include <errno.h>
+#include <stdio.h>
+
+#include "imaged/changes.h"
+#include "imaged/draft.h"
+#include "imaged/events.h"
+#include "imaged/handlers.h"
+#include "imaged/imageconf.h"
+#include "imaged/lines.h"
+
+/* One import, from the request to its answer. */
+struct import {
+	struct imaged *d;
+	struct ipc_request *req;
+	struct lines *lines;
+	struct draft *draft;
+	struct draft_layer *layer;
+	char name[REFERENCE_TEXT]; /* full, "" for none */
+	char *message, *os, *architecture, *variant, *source;
+	json_t *container; /* the config's inner object */
+	json_t *config;
+	char *text;
+};
+
+static void import_free(struct import *x)
+{
+	draft_free(x->draft);
+	json_decref(x->container);
+	json_decref(x->config);
+	free(x->message);
+	free(x->os);
+	free(x->architecture);
+	free(x->variant);
+	free(x->source);
+	free(x->text);
+	free(x);
+}
+
+static void import_fail(struct import *x, const struct err *e)
+{
+	lines_fail(x->lines, e);
+	import_free(x);
+}
+
+static void import_gone(void *arg)
+{
+	import_fail(arg, &(struct err){.code = -ECANCELED, .text = "the client has left"});
+}
+
+static void on_kept(void *arg, const char *id, json_t *moved, const struct err *e)
+{
+	struct import *x = arg;
+
+	(void)moved;
+	if (e) {
+		import_fail(x, e);
+		return;
+	}
+	ipc_request_object(x->req, "image", id);
+	event_image(x->d, "import", id, *x->name ? x->name : NULL);
+	lines_put(x->lines, json_pack("{s:s}", "status", id));
+	lines_end(x->lines);
+	import_free(x);
+}
+
+/* The config that Docker writes for an import. */
+static void make_config(struct import *x, const char *diff_id)
+{
+	char now[40];
+
+	imageconf_now(now);
+	x->config = json_pack("{s:s, s:s, s:s, s:O, s:{s:s, s:[s]}, s:[{s:s, s:s}]}", "architecture", x->architecture, "os", x->os,
+			      "created", now, "config", x->container, "rootfs", "type", "layers", "diff_ids", diff_id, "history",
+			      "created", now, "comment", x->message);
+	json_object_set_new(x->config, "comment", json_string(x->message));
+	if (*x->variant)
+		json_object_set_new(x->config, "variant", json_string(x->variant));
+	x->text = json_dumps(x->config, JSON_COMPACT | JSON_SORT_KEYS);
+}
+
+static void on_unpacked(void *arg, const struct err *e)
+{
+	struct import *x = arg;
+	struct err why = {0};
+
+	if (e) {
+		import_fail(x, e);
+		return;
+	}
+	make_config(x, draft_layer_info(x->layer)->diff_id);
+	draft_set_config(x->draft, x->text, strlen(x->text), x->config);
+	if (*x->name)
+		draft_add_tag(x->draft, x->name);
+	if (draft_keep(x->draft, on_kept, x, &why) < 0)
+		import_fail(x, &why);
+}
+
+static const struct draft_layer_events layer_events = {.done = on_unpacked};
+
+/* "os[/arch[/variant]]" */
+static int set_platform(struct import *x, const char *platform, struct err *e)
+{
+	AUTO_FREE char *copy = xstrdup(platform ? platform : "");
+	char *state = NULL;
+	const char *os = strtok_r(copy, "/", &state), *arch = strtok_r(NULL, "/", &state), *variant = strtok_r(NULL, "/", &state);
+
+	if (os && !str_eq(os, "linux"))
+		return err_http(e, 400, "operating system is not supported: %s", os);
+	x->os = xstrdup("linux");
+	x->architecture = xstrdup(arch ? arch : imageconf_architecture());
+	x->variant = xstrdup(variant ? variant : arch ? "" : imageconf_variant());
+	return 0;
+}
+
+static int set_name(struct import *x, const char *repo, const char *tag, struct err *e)
+{
+	struct reference r;
+
+	if (!repo || !*repo)
+		return 0;
+	int rc = reference_parse(repo, default_registry(x->d), &r, e);
+	if (rc < 0)
+		return rc;
+	if (*r.digest)
+		return err_http(e, 400, "cannot import digest reference");
+	if (tag && *tag && !tag_valid(tag))
+		return err_http(e, 400, "invalid tag format");
+	if (tag && *tag)
+		snprintf(r.tag, sizeof r.tag, "%s", tag);
+	reference_default_tag(&r);
+	reference_full(&r, x->name);
+	return 0;
+}
+
+static int import_begin(struct import *x, const struct image_create *m, struct err *e)
+{
+	x->message = m->message && *m->message ? xstrdup(m->message) : xasprintf("Imported from %s", m->from_src);
+	x->container = json_object();
+	int rc = set_platform(x, m->platform, e);
+	if (rc == 0)
+		rc = set_name(x, m->repo, m->tag, e);
+	if (rc == 0 && m->changes)
+		rc = changes_apply(x->container, m->changes, e);
+	if (rc == 0 && *x->name)
+		rc = guard_admit_image(x->req, x->name, false, e);
+	if (rc < 0)
+		return rc;
+	if (!str_eq(m->from_src, "-"))
+		return err_http(e, 501, "not implemented: import from a URL; send the archive as the request's body (fromSrc=-)");
+	if (m->input < 0)
+		return err_http(e, 400, "fromSrc=- needs the archive as the request's body");
+	x->draft = draft_new(x->d);
+	x->layer = draft_add_layer(x->draft, x);
+	return draft_layer_unpack(x->layer, &(struct draft_layer_source){.pipe = m->input, .file = -1}, &layer_events, e);
+}
+
+void on_image_create(struct ipc_request *req, struct image_create *m, struct imaged *d)
+{
+	struct err e = {0};
+
+	if (!m->from_src || !*m->from_src) {
+		ipc_fail(req, 501, "not implemented: pull");
+		return;
+	}
+	if (m->from_image && *m->from_image) {
+		ipc_fail(req, 400, "fromImage and fromSrc exclude each other");
+		return;
+	}
+	struct import *x = XNEW(struct import);
+	x->d = d;
+	x->req = req;
+	x->lines = lines_new(req, import_gone, x);
+	if (guard_require(req, "image.import", &e) < 0 || import_begin(x, m, &e) < 0)
+		import_fail(x, &e);
+}

@@ -1,0 +1,26 @@
+/* handlers: what imaged answers, by the file that does it. */
+#ifndef POUCH_IMAGED_HANDLERS_H
+#define POUCH_IMAGED_HANDLERS_H
+
+#include "imaged/imaged.h"
+
+/* list.c */
+void on_image_list(struct ipc_request *req, struct image_list *m, struct imaged *d);
+void on_image_usage(struct ipc_request *req, struct image_usage *m, struct imaged *d);
+/* inspect.c */
+void on_image_inspect(struct ipc_request *req, struct image_inspect *m, struct imaged *d);
+void on_image_history(struct ipc_request *req, struct image_history *m, struct imaged *d);
+/* create.c: import, and the way to pull.c */
+void on_image_create(struct ipc_request *req, struct image_create *m, struct imaged *d);
+/* load.c */
+void on_image_load(struct ipc_request *req, struct image_load *m, struct imaged *d);
+/* names.c */
+void on_image_tag(struct ipc_request *req, struct image_tag *m, struct imaged *d);
+void on_image_remove(struct ipc_request *req, struct image_remove *m, struct imaged *d);
+/* lease.c */
+void on_rootfs_lease(struct ipc_request *req, struct rootfs_lease *m, struct imaged *d);
+void on_rootfs_release(struct ipc_request *req, struct rootfs_release *m, struct imaged *d);
+void on_rootfs_reconcile(struct ipc_request *req, struct rootfs_reconcile *m, struct imaged *d);
+void on_image_resolve(struct ipc_request *req, struct image_resolve *m, struct imaged *d);
+
+#endif

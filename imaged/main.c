@@ -1,0 +1,70 @@
+/*
+ * imaged: the owner of images, layers and blobs. It has no capability and no network: what comes from a registry is
+ * fetched by image-fetch, what becomes files is written by image-unpack, and imaged keeps the records.
+ */
+#include "imaged/handlers.h"
+#include "imaged/records.h"
+#include "imaged/stage.h"
+#include "lib/log.h"
+
+static const struct ipc_handler handlers[] = {
+	IPC_HANDLER(image_create, struct imaged),
+	IPC_HANDLER(rootfs_lease, struct imaged),     IPC_HANDLER(rootfs_release, struct imaged),
+	IPC_HANDLER(rootfs_reconcile, struct imaged), IPC_HANDLER(image_resolve, struct imaged),
+};
+
+static void die(const struct err *e)
+{
+	log_error("%s", e->text);
+	exit(1);
+}
+
+static void on_reload(struct daemon *daemon, void *arg)
+{
+	struct imaged *d = arg;
+	struct err e = {0};
+
+	(void)daemon;
+	if (guard_reload(d->guard, &e) < 0)
+		log_error("policy: %s", e.text);
+}
+
+static void serve(struct imaged *d, struct err *e)
+{
+	const struct ipc_client_config runtimed = {
+		.self = PROC_imaged, .peer = PROC_runtimed, .path = daemon_socket_path(&d->daemon, PROC_runtimed),
+		.ids_base = d->daemon.config->ids_base,
+	};
+	const struct ipc_server_config config = {
+		.self = PROC_imaged, .listen_fd = d->daemon.listen_fd, .ids_base = d->daemon.config->ids_base,
+		.handlers = handlers, .nhandlers = ARRAY_LEN(handlers), .daemon = d, .guard = guard_plug(d->guard),
+		.proc_fd = d->daemon.proc_fd,
+	};
+
+	d->runtimed = ipc_client_new(d->daemon.base, &runtimed);
+	if (ipc_server_new(d->daemon.base, &config, &d->server, e) < 0)
+		die(e);
+}
+
+int main(int argc, char **argv)
+{
+	struct imaged d = {.blobs = -1, .layers = -1, .staging = -1, .held = json_object()};
+	struct err e = {0};
+
+	daemon_init(&d.daemon, PROC_imaged, argc, argv);
+	if (guard_new(&d.daemon, NULL, &d.guard, &e) < 0)
+		die(&e);
+	daemon_confine(&d.daemon);
+	if (stage_open(&d, &e) < 0 || records_open(&d, &e) < 0)
+		die(&e);
+	d.daemon.reload = on_reload;
+	d.daemon.arg = &d;
+	serve(&d, &e);
+	int status = daemon_run(&d.daemon);
+	ipc_server_free(d.server);
+	ipc_client_free(d.runtimed);
+	store_free(d.store);
+	guard_free(d.guard);
+	json_decref(d.held);
+	return status;
+}
