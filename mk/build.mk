@@ -60,6 +60,7 @@ endif
 ifneq ($(FAULTS),0)
 DEFS  += -DPOUCH_FAULTS
 endif
+CPPFLAGS_netd := -I/usr/include/libnl3
 CPPFLAGS := -I. -I$(B)/gen -D_GNU_SOURCE $(DEFS)
 CFLAGS   := -std=gnu17 $(OPT) $(WARN) $(HARD) -fmacro-prefix-map=$(CURDIR)=. -fno-common -ffunction-sections -fdata-sections
 LDFLAGS  := $(LINK_HARD) -Wl,--gc-sections
