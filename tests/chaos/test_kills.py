@@ -133,6 +133,8 @@ def test_kill_each_at_random_under_load():
 def test_a_frozen_helper_costs_its_own_routes(frozen, path):
     routes = {"volumed": "/volumes", "imaged": "/images/json", "runtimed": "/containers/json"}
     with Engine(sets=["limits.request-timeout=700ms"]) as engine:
+        for warm in {path, *routes.values()}:
+            assert engine.api("GET", warm).status == 200
         pid = engine.pids()[frozen]
         os.kill(pid, signal.SIGSTOP)
         try:
