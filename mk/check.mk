@@ -23,10 +23,16 @@ $(PROBE): $$(call objects,tests/privilege) $(B)/obj/tests/fuzz/sample.o $$(LIBRA
 
 # T=tests/integration/test_x.py runs one file; PYTEST_ARGS go to pytest.
 T ?= tests/integration tests/privilege
+# Debian's, which has the packages; another python3 may come first in PATH.
+PYTHON ?= $(firstword $(wildcard /usr/bin/python3) python3)
 
 .PHONY: integration
 integration: all $(PROBE)	## run the integration tests on a real engine
-	POUCH_BUILD=$(abspath $(B)) python3 -m pytest -q -p no:cacheprovider $(PYTEST_ARGS) $(wildcard $(T))
+	POUCH_BUILD=$(abspath $(B)) $(PYTHON) -m pytest -q -p no:cacheprovider $(PYTEST_ARGS) $(wildcard $(T))
+
+.PHONY: chaos
+chaos: all	## kill, freeze and restart the engine's processes under load; LONG=1: for five minutes
+	POUCH_BUILD=$(abspath $(B)) $(PYTHON) -m pytest -q -p no:cacheprovider $(PYTEST_ARGS) tests/chaos
 
 .PHONY: packages
 packages:
