@@ -37,6 +37,10 @@ int runtime_error(const char *text, const char *command, int status, struct err 
 	char line[512];
 
 	last_line(text, line);
+	if (strcasestr(line, "not found in $PATH") && strchr(command, '/')) {
+		err_http(e, 400, "exec: \"%s\": stat %s: no such file or directory", command, command);
+		return 127;
+	}
 	if (strcasestr(line, "not found in $PATH")) {
 		err_http(e, 400, "exec: \"%s\": executable file not found in $PATH", command);
 		return 127;
