@@ -1,4 +1,7 @@
-/* auditd: the audit chain: takes records, adds what it knows itself, appends. It reads nothing but the end of its files. */
+/*
+ * auditd: the audit chain: takes records, adds what it knows itself, appends. It reads nothing but the end of its
+ * files.
+ */
 #ifndef POUCH_AUDITD_AUDITD_H
 #define POUCH_AUDITD_AUDITD_H
 

@@ -240,8 +240,8 @@ static int account_for_torn(struct chain *c, struct err *e)
 	if (c->torn_len > AUDIT_LINE_MAX)
 		return err_set(e, -EBADMSG, "too many torn writes in a row in the audit log");
 	audit_line_hash(c->torn, c->torn_len, hex);
-	json_auto_t *record = json_pack("{s:s,s:s,s:{s:I,s:s}}", "daemon", "auditd", "stage", "recovered", "torn", "bytes",
-					(json_int_t)c->torn_len, "sha256", hex);
+	json_auto_t *record = json_pack("{s:s,s:s,s:{s:I,s:s}}", "daemon", "auditd", "stage", "recovered", "torn",
+					"bytes", (json_int_t)c->torn_len, "sha256", hex);
 	r = write_line(c, record, NULL, e);
 	if (r == 0)
 		forget_torn(c);

@@ -18,8 +18,8 @@ void chain_free(struct chain *c);
 void chain_set_limits(struct chain *c, uint64_t rotate_size, unsigned rotate_count);
 
 /*
- * Append `record` (its members follow seq, time and prev; borrowed). 0 when it is in the file whole; *line (may be NULL)
- * is then its line, to be freed. -errno when it is not in the chain: nothing of it counts.
+ * Append `record` (its members follow seq, time and prev; borrowed). 0 when it is in the file whole; *line (may
+ * be NULL) is then its line, to be freed. -errno when it is not in the chain: nothing of it counts.
  */
 int chain_append(struct chain *c, const json_t *record, char **line, struct err *e);
 /* What was appended is on the disk. */

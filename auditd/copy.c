@@ -61,7 +61,8 @@ static char *datagram(const struct copy *c, const char *line)
 	struct tm tm;
 
 	if (c->to == AUDIT_COPY_JOURNALD)
-		return xasprintf("PRIORITY=5\nSYSLOG_FACILITY=10\nSYSLOG_IDENTIFIER=" IDENTIFIER "\nMESSAGE=%s\n", line);
+		return xasprintf("PRIORITY=5\nSYSLOG_FACILITY=10\nSYSLOG_IDENTIFIER=%s\nMESSAGE=%s\n", IDENTIFIER,
+				 line);
 	gmtime_r(&now, &tm); /* local time needs files that the sandbox does not have */
 	strftime(date, sizeof date, "%b %e %H:%M:%S", &tm);
 	return xasprintf("<%d>%s " IDENTIFIER ": %s", PRIORITY, date, line);

@@ -7,8 +7,8 @@
 struct copy;
 
 /*
- * Connect to the collector's socket, before the sandbox. NULL without a collector or when `to` is none. A collector that
- * binds its socket anew later is not found again until auditd is restarted.
+ * Connect to the collector's socket, before the sandbox. NULL without a collector or when `to` is none. A
+ * collector that binds its socket anew later is not found again until auditd is restarted.
  */
 struct copy *copy_new(enum config_audit_copy to);
 void copy_free(struct copy *c);

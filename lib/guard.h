@@ -36,8 +36,8 @@ struct guard_container {
 struct guard_hooks {
 	void *arg;
 	/*
-	 * Whose id range holds `uid`: 0 with *out filled, -ENOENT when no container has it. Only runtimed knows; the other
-	 * daemons leave it NULL, and runtimed is asked for them.
+	 * Whose id range holds `uid`: 0 with *out filled, -ENOENT when no container has it. Only runtimed knows;
+	 * the other daemons leave it NULL, and runtimed is asked for them.
 	 */
 	int (*container)(void *arg, uid_t uid, struct guard_container *out);
 };

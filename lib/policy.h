@@ -74,7 +74,7 @@ struct policy_facts {
 	 */
 	const char *(*container_owner)(void *arg, const char *ref);
 	void *arg;
-	const char *image;	     /* full name of the image, "docker.io/library/busybox:latest"; NULL when it was given by id */
+	const char *image; /* full name of the image, docker.io/library/busybox:latest; NULL when given by id */
 	bool by_digest;
 	const struct config *config; /* for the engine's defaults; guard_admit() fills it in */
 };

@@ -387,7 +387,8 @@ static bool port_in(const struct policy_ports *ports, unsigned first, unsigned l
 static int published(struct admit *a, const char *address, const char *port)
 {
 	unsigned first = 0, last = 0;
-	const char *host = *address ? address : a->facts->config ? a->facts->config->network_default_address : "0.0.0.0";
+	const struct config *c = a->facts->config;
+	const char *host = *address ? address : c ? c->network_default_address : "0.0.0.0";
 
 	if (!policy_match_any(&a->rules->publish, host))
 		return admit_deny(a, host, "publish");
@@ -453,7 +454,9 @@ static int64_t number(const json_t *host, const char *field)
 
 int admit_memory(struct admit *a, const json_t *value)
 {
-	return a->rules->memory < 0 ? 0 : within(a, "Memory", json_integer_value(value), a->rules->memory, "max-memory");
+	if (a->rules->memory < 0)
+		return 0;
+	return within(a, "Memory", json_integer_value(value), a->rules->memory, "max-memory");
 }
 
 /* Memory and swap together, as Docker counts; twice the memory is what a container gets that does not ask. */

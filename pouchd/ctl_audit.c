@@ -1,4 +1,7 @@
-/* `pouchd ctl audit`: is the audit chain whole, and what does it say. Reads the files; only their end is asked of auditd. */
+/*
+ * `pouchd ctl audit`: is the audit chain whole, and what does it say. Reads the files; only their end is asked of
+ * auditd.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
@@ -187,8 +190,13 @@ static int query(const struct ctl *c, int argc, char **argv)
 
 	optind = 0;
 	while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		const char **member = o == 's' ? &q.since : o == 'u' ? &q.until : o == 'w' ? &q.who : o == 'o' ? &q.operation
-				    : o == 'O' ? &q.object : o == 'S' ? &q.stage : NULL;
+		const char **member = o == 's'	 ? &q.since
+				      : o == 'u' ? &q.until
+				      : o == 'w' ? &q.who
+				      : o == 'o' ? &q.operation
+				      : o == 'O' ? &q.object
+				      : o == 'S' ? &q.stage
+						 : NULL;
 		if (!member)
 			return ctl_wrong(&ctl_audit);
 		*member = optarg;

@@ -120,7 +120,8 @@ static int explain_binds(const struct policy_grant *g, const char *permission, c
 	json_array_foreach(json_object_get(host, "Binds"), i, item) {
 		AUTO_FREE char *text = xstrdup(json_is_string(item) ? json_string_value(item) : "");
 		char *target = strchr(text, ':'), *options = target ? strchr(target + 1, ':') : NULL;
-		bool read_only = options && (str_eq(options, ":ro") || str_starts(options, ":ro,") || strstr(options, ",ro"));
+		bool read_only = options && (str_eq(options, ":ro") || str_starts(options, ":ro,") ||
+					     strstr(options, ",ro"));
 		if (target)
 			*target = 0;
 		if (r == 0)
@@ -240,7 +241,8 @@ static int explain(const struct ctl *c, int argc, char **argv)
 		       x.caller.local ? "" : " (below apid_attested_ceiling)");
 		r = decide(&x, g, config, &e);
 		if (r == 0 || err_status(&e) == 403)
-			printf("decision: %s%s%s\n", r == 0 ? "allowed" : "denied", r == 0 ? "" : ": ", r == 0 ? "" : e.text);
+			printf("decision: %s%s%s\n", r == 0 ? "allowed" : "denied", r == 0 ? "" : ": ",
+			       r == 0 ? "" : e.text);
 		policy_grant_free(g);
 	}
 	policy_unref(policy);

@@ -58,9 +58,11 @@ static void test_bad_files(void **state)
 		{"{\"bindings\":[{\"uids\":[0]}]}", "bindings[0]: expected the key role"},
 		{"{\"bindings\":[{\"role\":\"nobody\"}]}", "bindings[0].role: expected the name of a role"},
 		{"{\"bindings\":[{\"role\":\"admin\",\"uids\":[-1]}]}", "bindings[0].uids: expected a list of users"},
-		{"{\"bindings\":[{\"role\":\"admin\",\"uids\":[\"no-such-user\"]}]}", "no user of the name no-such-user"},
+		{"{\"bindings\":[{\"role\":\"admin\",\"uids\":[\"no-such-user\"]}]}",
+		 "no user of the name no-such-user"},
 		{"{\"bindings\":[{\"role\":\"admin\",\"gids\":[4294967295]}]}", "bindings[0].gids"},
-		{"{\"bindings\":[{\"role\":\"admin\",\"container-labels\":{}}]}", "container-labels: expected an object"},
+		{"{\"bindings\":[{\"role\":\"admin\",\"container-labels\":{}}]}",
+		 "container-labels: expected an object"},
 		{"{\"apid_attested_ceiling\":\"root\"}", "apid_attested_ceiling: expected the name of a role"},
 		{"{\"images\":[{\"deny\":true}]}", "images[0]: expected the key match"},
 		{"{\"images\":[],\"images\":[]}", ""},
@@ -78,7 +80,8 @@ static void test_bad_files(void **state)
 
 static void test_text_has_numbers(void **state)
 {
-	static const char text[] = "{\"bindings\":[{\"role\":\"viewer\",\"uids\":[\"root\",\"7\"],\"gids\":[\"root\"]}]}";
+	static const char text[] = "{\"bindings\":[{\"role\":\"viewer\",\"uids\":[\"root\",\"7\"],"
+		"\"gids\":[\"root\"]}]}";
 	AUTO_FREE char *out = NULL;
 	struct policy *p = NULL;
 	size_t len;
@@ -94,7 +97,8 @@ static void test_text_has_numbers(void **state)
 static void test_listener_needs_its_role(void **state)
 {
 	static const char text[] = "{\"listeners\":[{\"role\":\"ci\"}]}";
-	struct config_source source = {.file = "pouch.json", .text = text, .len = strlen(text), .root = "/r", .run = "/u"};
+	struct config_source source = {.file = "pouch.json", .text = text, .len = strlen(text), .root = "/r",
+		.run = "/u"};
 	struct config *config = NULL;
 	struct policy *p = NULL;
 	struct err e = {0};
@@ -281,7 +285,8 @@ static void test_permission_patterns(void **state)
 /* covers D-6 */
 static void test_own_objects(void **state)
 {
-	static const char text[] = "{\"roles\":{\"dev\":{\"permissions\":[\"container.*\"],\"own\":true}},\"bindings\":["
+	static const char text[] = "{\"roles\":{\"dev\":{\"permissions\":[\"container.*\"],\"own\":true}},"
+		"\"bindings\":["
 				   "{\"role\":\"dev\",\"uids\":[1,2]},{\"role\":\"viewer\",\"uids\":[2]}]}";
 	struct caller one = local(1, 1), two = local(2, 2);
 	struct policy_grant *g = grant(text, &one);
@@ -336,15 +341,20 @@ static int admit(const char *rules, enum policy_document kind, const char *doc, 
 static const struct {
 	const char *doc, *field, *rule, *rules;
 } asks[] = {
-	{"{\"Privileged\":true}", "Privileged: true", "privileged", "{\"privileged\":true,\"host-namespaces\":[\"user\"]}"},
-	{"{\"CapAdd\":[\"CAP_SYS_ADMIN\"]}", "CapAdd: CAP_SYS_ADMIN", "capabilities", "{\"capabilities\":[\"SYS_ADMIN\"]}"},
+	{"{\"Privileged\":true}", "Privileged: true", "privileged",
+	 "{\"privileged\":true,\"host-namespaces\":[\"user\"]}"},
+	{"{\"CapAdd\":[\"CAP_SYS_ADMIN\"]}", "CapAdd: CAP_SYS_ADMIN", "capabilities",
+	 "{\"capabilities\":[\"SYS_ADMIN\"]}"},
 	{"{\"CapAdd\":[\"all\"]}", "CapAdd: all", "capabilities", "{\"capabilities\":[\"*\"]}"},
 	{"{\"NetworkMode\":\"host\"}", "NetworkMode: host", "host-namespaces (net)", "{\"host-namespaces\":[\"net\"]}"},
-	{"{\"PidMode\":\"host\"}", "PidMode: host", "host-namespaces (pid)", "{\"host-namespaces\":[\"pid\",\"user\"]}"},
-	{"{\"IpcMode\":\"host\"}", "IpcMode: host", "host-namespaces (ipc)", "{\"host-namespaces\":[\"ipc\",\"user\"]}"},
+	{"{\"PidMode\":\"host\"}", "PidMode: host", "host-namespaces (pid)",
+	 "{\"host-namespaces\":[\"pid\",\"user\"]}"},
+	{"{\"IpcMode\":\"host\"}", "IpcMode: host", "host-namespaces (ipc)",
+	 "{\"host-namespaces\":[\"ipc\",\"user\"]}"},
 	{"{\"UTSMode\":\"host\"}", "UTSMode: host", "host-namespaces (uts)", "{\"host-namespaces\":[\"uts\"]}"},
 	{"{\"UsernsMode\":\"host\"}", "UsernsMode: host", "host-namespaces (user)", "{\"host-namespaces\":[\"user\"]}"},
-	{"{\"CgroupnsMode\":\"host\"}", "CgroupnsMode: host", "host-namespaces (cgroup)", "{\"host-namespaces\":[\"*\"]}"},
+	{"{\"CgroupnsMode\":\"host\"}", "CgroupnsMode: host", "host-namespaces (cgroup)",
+	 "{\"host-namespaces\":[\"*\"]}"},
 	{"{\"PidMode\":\"container:theirs\"}", "PidMode: container:theirs", "join", "{\"join\":\"any\"}"},
 	{"{\"NetworkMode\":\"container:theirs\"}", "NetworkMode", "join", "{\"join\":\"any\"}"},
 	{"{\"VolumesFrom\":[\"theirs:ro\"]}", "VolumesFrom: theirs:ro", "join", "{\"join\":\"any\"}"},
@@ -355,11 +365,14 @@ static const struct {
 	 "{\"binds\":[\"/etc\"]}"},
 	{"{\"Mounts\":[{\"Type\":\"volume\",\"Target\":\"/x\",\"VolumeOptions\":{\"DriverConfig\":{\"Options\":"
 	 "{\"type\":\"none\"}}}}]}", "Mounts[0].VolumeOptions", "volume-options", "{\"volume-options\":true}"},
-	{"{\"Mounts\":[{\"Type\":\"volume\",\"Target\":\"/x\",\"VolumeOptions\":{\"DriverConfig\":{\"Name\":\"nfs\"}}}]}",
+	{"{\"Mounts\":[{\"Type\":\"volume\",\"Target\":\"/x\","
+	 "\"VolumeOptions\":{\"DriverConfig\":{\"Name\":\"nfs\"}}}]}",
 	 "Mounts[0].VolumeOptions: nfs", "volume-drivers", "{\"volume-drivers\":[\"nfs\"]}"},
 	{"{\"VolumeDriver\":\"nfs\"}", "VolumeDriver: nfs", "volume-drivers", "{\"volume-drivers\":[\"*\"]}"},
-	{"{\"Devices\":[{\"PathOnHost\":\"/dev/sda\"}]}", "Devices: /dev/sda", "devices", "{\"devices\":[\"/dev/sd*\"]}"},
-	{"{\"DeviceCgroupRules\":[\"a *:* rwm\"]}", "DeviceCgroupRules", "device-cgroup-rules", "{\"device-cgroup-rules\":true}"},
+	{"{\"Devices\":[{\"PathOnHost\":\"/dev/sda\"}]}", "Devices: /dev/sda", "devices",
+	 "{\"devices\":[\"/dev/sd*\"]}"},
+	{"{\"DeviceCgroupRules\":[\"a *:* rwm\"]}", "DeviceCgroupRules", "device-cgroup-rules",
+	 "{\"device-cgroup-rules\":true}"},
 	{"{\"DeviceRequests\":[{\"Count\":-1}]}", "DeviceRequests", "device-requests", "{\"device-requests\":true}"},
 	{"{\"Sysctls\":{\"kernel.panic\":\"1\"}}", "Sysctls: kernel.panic", "sysctls", "{\"sysctls\":[\"kernel.*\"]}"},
 	{"{\"SecurityOpt\":[\"seccomp:unconfined\"]}", "SecurityOpt: seccomp=unconfined", "security-options",
@@ -405,13 +418,16 @@ static void test_ordinary_requests(void **state)
 {
 	static const char *const docs[] = {
 		"{\"Image\":\"busybox\",\"Cmd\":[\"sh\"],\"Env\":[\"A=b\"],\"HostConfig\":{\"NetworkMode\":\"default\","
-		"\"Privileged\":false,\"CapAdd\":[],\"Binds\":[\"data:/data:ro\"],\"LogConfig\":{\"Type\":\"\",\"Config\":{}},"
+		"\"Privileged\":false,\"CapAdd\":[],\"Binds\":[\"data:/data:ro\"],\"LogConfig\":{\"Type\":\"\","
+			"\"Config\":{}},"
 		"\"RestartPolicy\":{\"Name\":\"no\"},\"CapDrop\":[\"ALL\"],\"SecurityOpt\":[\"no-new-privileges\"],"
 		"\"PortBindings\":{\"80/tcp\":[{\"HostIp\":\"\",\"HostPort\":\"8080\"}]},\"Memory\":1048576}}",
-		"{\"HostConfig\":{\"CapAdd\":[\"CHOWN\",\"CAP_KILL\"],\"Runtime\":\"crun\",\"PidMode\":\"container:mine\","
+		"{\"HostConfig\":{\"CapAdd\":[\"CHOWN\",\"CAP_KILL\"],\"Runtime\":\"crun\","
+			"\"PidMode\":\"container:mine\","
 		"\"OomScoreAdj\":500,\"Ulimits\":[{\"Name\":\"nofile\",\"Soft\":9,\"Hard\":9}]}}",
 		"{\"NetworkingConfig\":{\"EndpointsConfig\":{\"blue\":{\"Aliases\":[\"db\"],\"IPAMConfig\":{}}}}}",
-		"{\"HostConfig\":{\"Mounts\":[{\"Type\":\"tmpfs\",\"Target\":\"/t\"},{\"Type\":\"volume\",\"Target\":\"/v\"}]}}",
+		"{\"HostConfig\":{\"Mounts\":[{\"Type\":\"tmpfs\",\"Target\":\"/t\"},{\"Type\":\"volume\","
+			"\"Target\":\"/v\"}]}}",
 		"{\"HostConfig\":{\"PidMode\":\"container:nobody-of-that-name\"}}",
 	};
 	struct err e = {0};
@@ -424,7 +440,8 @@ static void test_ordinary_requests(void **state)
 
 static void test_ceilings(void **state)
 {
-	static const char rules[] = "{\"max-memory\":1000,\"max-nano-cpus\":1500000000,\"max-pids\":100,\"max-shm\":64}";
+	static const char rules[] = "{\"max-memory\":1000,\"max-nano-cpus\":1500000000,\"max-pids\":100,"
+		"\"max-shm\":64}";
 	static const char *const bad[] = {
 		"{}", "{\"Memory\":1001,\"NanoCpus\":1,\"PidsLimit\":1}", "{\"Memory\":1000,\"PidsLimit\":1}",
 		"{\"Memory\":1000,\"NanoCpus\":1500000001,\"PidsLimit\":1}",
@@ -443,7 +460,8 @@ static void test_ceilings(void **state)
 		assert_non_null(strstr(e.text, "max-"));
 	}
 	assert_int_equal(admit(rules, POLICY_CREATE,
-			       "{\"HostConfig\":{\"Memory\":1000,\"MemorySwap\":2000,\"CpuQuota\":150000,\"CpuPeriod\":100000,"
+			       "{\"HostConfig\":{\"Memory\":1000,\"MemorySwap\":2000,\"CpuQuota\":150000,"
+				"\"CpuPeriod\":100000,"
 			       "\"PidsLimit\":100,\"ShmSize\":64}}", &e), 0);
 	assert_int_equal(admit(rules, POLICY_UPDATE, "{\"CpuShares\":5}", &e), 0);
 	assert_int_equal(admit(rules, POLICY_UPDATE, "{\"Memory\":1001}", &e), -EPERM);
@@ -468,13 +486,15 @@ static void test_ports(void **state)
 			fail_msg("%s is admitted", bad[i]);
 	}
 	assert_int_equal(admit(rules, POLICY_CREATE,
-			       "{\"HostConfig\":{\"PortBindings\":{\"80/tcp\":[{\"HostIp\":\"127.0.0.1\",\"HostPort\":\"\"}]}}}",
+			       "{\"HostConfig\":{\"PortBindings\":{\"80/tcp\":[{\"HostIp\":\"127.0.0.1\","
+				"\"HostPort\":\"\"}]}}}",
 			       &e), 0);
 }
 
 static void test_labels(void **state)
 {
-	static const char text[] = "{\"roles\":{\"ci\":{\"permissions\":[\"*\"]}},\"bindings\":[{\"role\":\"ci\",\"uids\":[1]},"
+	static const char text[] = "{\"roles\":{\"ci\":{\"permissions\":[\"*\"]}},"
+		"\"bindings\":[{\"role\":\"ci\",\"uids\":[1]},"
 				   "{\"role\":\"admin\",\"container-labels\":{\"org.example.role\":\"manager\"}}]}";
 	struct caller c = local(1, 1);
 	struct policy_grant *g = grant(text, &c);
@@ -523,11 +543,13 @@ static void test_other_documents(void **state)
 	assert_int_equal(admit("{}", POLICY_EXEC, "{\"Privileged\":true}", &e), -EPERM);
 	assert_int_equal(admit("{\"privileged\":true}", POLICY_EXEC, "{\"Privileged\":true}", &e), 0);
 	assert_int_equal(admit("{}", POLICY_VOLUME, "{\"Name\":\"v\",\"Driver\":\"local\"}", &e), 0);
-	assert_int_equal(admit("{}", POLICY_VOLUME, "{\"DriverOpts\":{\"type\":\"none\",\"device\":\"/\",\"o\":\"bind\"}}", &e),
+	assert_int_equal(admit("{}", POLICY_VOLUME, "{\"DriverOpts\":{\"type\":\"none\",\"device\":\"/\","
+		"\"o\":\"bind\"}}", &e),
 			 -EPERM);
 	assert_int_equal(admit("{}", POLICY_NETWORK, "{\"Name\":\"n\",\"Driver\":\"bridge\"}", &e), 0);
 	assert_int_equal(admit("{}", POLICY_NETWORK, "{\"Name\":\"n\",\"Driver\":\"macvlan\"}", &e), -EPERM);
-	assert_int_equal(admit("{}", POLICY_NETWORK, "{\"Name\":\"n\",\"Options\":{\"com.docker.network.bridge.name\":\"br0\"}}",
+	assert_int_equal(admit("{}", POLICY_NETWORK, "{\"Name\":\"n\","
+		"\"Options\":{\"com.docker.network.bridge.name\":\"br0\"}}",
 			       &e), -EPERM);
 }
 
@@ -535,7 +557,8 @@ static void test_other_documents(void **state)
 static void test_images(void **state)
 {
 	static const char text[] =
-		"{\"roles\":{\"ci\":{\"permissions\":[\"*\"],\"containers\":{\"images\":[\"docker.io/*\",\"reg.example/*\"]}}},"
+		"{\"roles\":{\"ci\":{\"permissions\":[\"*\"],\"containers\":{\"images\":[\"docker.io/*\","
+			"\"reg.example/*\"]}}},"
 		"\"bindings\":[{\"role\":\"ci\",\"uids\":[1]},{\"role\":\"admin\",\"uids\":[0]}],\"images\":["
 		"{\"match\":\"docker.io/library/*\"},{\"match\":\"docker.io/*\",\"require-digest\":true},"
 		"{\"match\":\"evil.example/*\",\"deny\":true}]}";
@@ -577,7 +600,8 @@ static void test_sha256(void **state)
 	expect_digest("abc", 1, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 	expect_digest("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", 1,
 		      "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
-	expect_digest("aaaaaaaaaaaaaaaaaaaa", 50000, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+	expect_digest("aaaaaaaaaaaaaaaaaaaa", 50000,
+		"cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
 int main(void)
