@@ -33,7 +33,7 @@ LIBS_image-fetch  := $(EVENT) -lseccomp -lcurl -lcrypto
 LIBS_image-unpack := $(EVENT) -lseccomp -lcrypto -lisal -lz -lzstd
 LIBS_volumed      := $(EVENT) -lseccomp -lsqlite3 -lcrypto
 LIBS_volume-mount := $(EVENT) -lseccomp
-LIBS_netd         := $(EVENT) -lseccomp -lsqlite3 -lnftables -lnl-route-3 -lnl-3
+LIBS_netd         := $(EVENT) -lseccomp -lsqlite3 -lcrypto -lnftables -lnl-route-3 -lnl-3
 LIBS_dns          := $(EVENT) -lseccomp
 LIBS_auditd       := $(EVENT) -lseccomp -lcrypto
 

@@ -1,0 +1,203 @@
+/* api: the routes /networks…. */
+#include <stdlib.h>
+
+#include "lib/config.h"
+#include "lib/filters.h"
+#include "lib/log.h"
+#include "lib/times.h"
+#include "lib/util.h"
+#include "netd/kernel.h"
+#include "netd/netd.h"
+#include "netd/shown.h"
+
+/* ---- events ---- */
+
+static void published(void *arg, void *reply, const struct err *e)
+{
+	(void)arg;
+	(void)reply;
+	if (e)
+		log_warn("an event was not published: %s", e->text);
+}
+
+void network_event(struct netd *d, const struct network *n, const char *action, const char *container)
+{
+	static const struct ipc_call_events events = {.done = published};
+	const struct ipc_call_options options = {.deadline_ms = 30000, .repeatable = true};
+	json_t *attributes = json_pack("{s:s, s:s}", "name", n->name, "type", network_driver_name(n->driver));
+	struct event_publish m = {.type = "network", .action = action, .id = n->id, .attributes = {.json = attributes}};
+	struct err e = {0};
+
+	if (container)
+		json_object_set_new(attributes, "container", json_string(container));
+	if (!ipc_call(d->runtimed, IPC_event_publish, &m, &options, &events, d, &e))
+		log_warn("an event was not published: %s", e.text);
+	json_decref(attributes);
+}
+
+/* ---- list and inspect ---- */
+
+static bool has_container(const struct network *n)
+{
+	const struct endpoint *ep;
+
+	TAILQ_FOREACH(ep, &n->endpoints, of_network)
+		if (!ep->attachment->gone)
+			return true;
+	return false;
+}
+
+static bool listed(const struct network *n, const struct filters *f, bool by_dangling, bool dangling)
+{
+	return filters_prefix(f, "id", n->id) && filters_pattern(f, "name", n->name) &&
+	       filters_exact(f, "driver", network_driver_name(n->driver)) && filters_exact(f, "scope", "local") &&
+	       filters_exact(f, "type", n->builtin ? "builtin" : "custom") && filters_labels(f, "label", n->labels) &&
+	       (!by_dangling || dangling == (!n->builtin && !has_container(n)));
+}
+
+void on_network_list(struct ipc_request *req, struct network_list *m, struct netd *d)
+{
+	const struct filters *f = FILTERS_OF(m->filters.json);
+	bool dangling = false;
+	struct err e = {0};
+	struct network *n;
+
+	if (filters_bool(f, "dangling", &dangling, &e) < 0) {
+		ipc_reply_error(req, &e);
+		return;
+	}
+	json_t *list = json_array();
+	TAILQ_FOREACH(n, &d->networks->list, next)
+		if (guard_sees(req, n->owner) && listed(n, f, filters_has(f, "dangling"), dangling))
+			json_array_append_new(list, network_json(n, false));
+	ipc_reply_json(req, 200, list);
+}
+
+/* As far as this caller may know of it; NULL after an answer. */
+static struct network *find_for(struct netd *d, struct ipc_request *req, const char *ref)
+{
+	struct network *n = NULL;
+	struct err e = {0};
+
+	if (network_find(d->networks, ref, &n, &e) < 0)
+		ipc_reply_error(req, &e);
+	else if (guard_sees(req, n->owner))
+		return n;
+	else
+		ipc_fail(req, 404, "network %s not found", ref);
+	return NULL;
+}
+
+void on_network_inspect(struct ipc_request *req, struct network_inspect *m, struct netd *d)
+{
+	struct network *n = find_for(d, req, m->id);
+
+	if (!n)
+		return;
+	if (m->scope && *m->scope && !str_eq(m->scope, "local"))
+		ipc_fail(req, 404, "network %s not found in scope %s", m->id, m->scope);
+	else
+		ipc_reply_json(req, 200, network_json(n, true));
+}
+
+/* ---- create ---- */
+
+static int create(struct netd *d, struct ipc_request *req, const json_t *body, struct network **out, struct err *e)
+{
+	struct network *n = NULL;
+	int rc = network_plan(d->networks, body, d->daemon.config, d->links, &n, e);
+
+	if (rc < 0)
+		return rc;
+	free(n->owner);
+	n->owner = xstrdup(guard_owner(req));
+	rc = network_add(d->networks, n, e);
+	if (rc < 0) {
+		network_free(n);
+		return rc;
+	}
+	rc = kernel_network_up(d, n, e);
+	if (rc == 0)
+		rc = kernel_firewall(d, e);
+	if (rc < 0) {
+		struct err ignored = {0};
+
+		kernel_network_down(d, n, &ignored);
+		network_drop(d->networks, n, &ignored);
+		return rc;
+	}
+	*out = n;
+	return 0;
+}
+
+void on_network_create(struct ipc_request *req, struct network_create *m, struct netd *d)
+{
+	const struct policy_facts facts = {0};
+	struct network *n = NULL;
+	struct err e = {0};
+
+	if (guard_admit(req, POLICY_NETWORK, m->body.json, &facts, &e) < 0 || create(d, req, m->body.json, &n, &e) < 0) {
+		ipc_reply_error(req, &e);
+		return;
+	}
+	ipc_request_object(req, "network", n->id);
+	network_event(d, n, "create", NULL);
+	ipc_reply_json(req, 201, json_pack("{s:s, s:s}", "Id", n->id, "Warning", ""));
+}
+
+/* ---- remove, prune ---- */
+
+static int drop(struct netd *d, struct network *n, struct err *e)
+{
+	struct err problem = {0};
+
+	if (n->builtin)
+		return err_http(e, 403, "%s is a pre-defined network and cannot be removed", n->name);
+	if (!TAILQ_EMPTY(&n->endpoints) && has_container(n))
+		return err_http(e, 403, "error while removing network: network %s id %s has active endpoints", n->name, n->id);
+	if (!TAILQ_EMPTY(&n->endpoints))
+		return err_http(e, 409, "network %s: devices of ended containers are still being removed", n->name);
+	if (kernel_network_down(d, n, &problem) < 0)
+		log_warn("network %s: %s", n->name, problem.text);
+	network_event(d, n, "destroy", NULL);
+	return network_drop(d->networks, n, e);
+}
+
+void on_network_remove(struct ipc_request *req, struct network_remove *m, struct netd *d)
+{
+	struct network *n = find_for(d, req, m->id);
+	struct err e = {0};
+
+	if (!n)
+		return;
+	ipc_request_object(req, "network", n->id);
+	if (drop(d, n, &e) < 0)
+		ipc_reply_error(req, &e);
+	else
+		ipc_reply_json(req, 204, NULL);
+}
+
+void on_network_prune(struct ipc_request *req, struct network_prune *m, struct netd *d)
+{
+	const struct filters *f = FILTERS_OF(m->filters.json);
+	struct network *n, *next;
+	struct err e = {0};
+	int64_t until = 0;
+
+	if (time_parse(filters_first(f, "until"), time_now(), &until, &e) < 0) {
+		ipc_reply_error(req, &e);
+		return;
+	}
+	json_t *deleted = json_array();
+	for (n = TAILQ_FIRST(&d->networks->list); n; n = next) {
+		AUTO_FREE char *name = xstrdup(n->name);
+
+		next = TAILQ_NEXT(n, next);
+		if (n->builtin || has_container(n) || !guard_sees(req, n->owner) || (until && n->created > until) ||
+		    !filters_labels(f, "label", n->labels) || !filters_labels(f, "label!", n->labels))
+			continue;
+		if (drop(d, n, &e) == 0)
+			json_array_append_new(deleted, json_string(name));
+	}
+	ipc_reply_json(req, 200, json_pack("{s:o}", "NetworksDeleted", deleted));
+}

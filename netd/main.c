@@ -1,0 +1,128 @@
+/*
+ * netd: owns networks: bridges, addresses, published ports, what names resolve to. It configures network namespaces that
+ * it is handed and never makes one.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "lib/config.h"
+#include "lib/log.h"
+#include "lib/util.h"
+#include "netd/kernel.h"
+#include "netd/watch.h"
+
+static const char *const schema[] = {
+	"CREATE TABLE network(id TEXT PRIMARY KEY, doc TEXT NOT NULL) STRICT;"
+	"CREATE TABLE attachment(container TEXT PRIMARY KEY, doc TEXT NOT NULL) STRICT;",
+	NULL,
+};
+
+static void on_service_status(struct ipc_request *req, struct service_status *m, struct netd *d)
+{
+	json_t *state = daemon_state_json(&d->daemon);
+	struct service_state reply = {.state = {.json = state}};
+
+	(void)m;
+	ipc_reply(req, &reply);
+	json_decref(state);
+}
+
+static const struct ipc_handler handlers[] = {
+	IPC_HANDLER(network_list, struct netd),	     IPC_HANDLER(network_inspect, struct netd),
+	IPC_HANDLER(network_create, struct netd),    IPC_HANDLER(network_remove, struct netd),
+	IPC_HANDLER(network_prune, struct netd),     IPC_HANDLER(network_check, struct netd),
+	IPC_HANDLER(network_attach, struct netd),    IPC_HANDLER(network_detach, struct netd),
+	IPC_HANDLER(network_join, struct netd),	     IPC_HANDLER(network_leave, struct netd),
+	IPC_HANDLER(network_rename, struct netd),    IPC_HANDLER(network_reconcile, struct netd),
+	IPC_HANDLER(network_resolve, struct netd),   IPC_HANDLER(service_status, struct netd),
+};
+
+/* Only when the config asks for it in so many words: it makes the host a router for everybody. */
+static void set_forwarding(const struct config *c)
+{
+	static const char *const files[] = {"/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"};
+
+	for (size_t i = 0; c->network_ip_forward && i < ARRAY_LEN(files); i++) {
+		AUTO_CLOSE int fd = open(files[i], O_WRONLY | O_CLOEXEC);
+
+		if (fd < 0 || write(fd, "1", 1) != 1)
+			log_warn("%s could not be set: %m", files[i]);
+	}
+}
+
+static int open_all(struct netd *d, struct err *e)
+{
+	AUTO_FREE char *db = xasprintf("%s/netd/netd.db", d->daemon.root);
+	const struct ipc_client_config runtimed = {
+		.self = PROC_netd, .peer = PROC_runtimed, .path = daemon_socket_path(&d->daemon, PROC_runtimed),
+		.ids_base = d->daemon.config->ids_base,
+	};
+	int rc;
+
+	if ((rc = store_open(db, schema, &d->store, e)) < 0 ||
+	    (rc = networks_new(d->store, d->daemon.config, &d->networks, e)) < 0 || (rc = links_new(&d->links, e)) < 0 ||
+	    (rc = firewall_new(d->daemon.config->network_nft_table, &d->firewall, e)) < 0 ||
+	    (rc = watch_new(d, &d->watch, e)) < 0)
+		return rc;
+	d->runtimed = ipc_client_new(d->daemon.base, &runtimed);
+	return kernel_restore(d, e);
+}
+
+static int serve(struct netd *d, struct err *e)
+{
+	const struct ipc_server_config server = {
+		.self = PROC_netd, .listen_fd = d->daemon.listen_fd, .ids_base = d->daemon.config->ids_base,
+		.handlers = handlers, .nhandlers = ARRAY_LEN(handlers), .daemon = d,
+		.guard = guard_plug(d->guard), .proc_fd = d->daemon.proc_fd,
+	};
+
+	return ipc_server_new(d->daemon.base, &server, &d->server, e);
+}
+
+static void on_reload(struct daemon *daemon, void *arg)
+{
+	struct netd *d = arg;
+	struct err e = {0};
+
+	(void)daemon;
+	if (guard_reload(d->guard, &e) < 0)
+		log_error("the new policy is not taken: %s", e.text);
+}
+
+/* What runs keeps its network: nothing in the kernel is taken down. */
+static void clean(struct netd *d)
+{
+	ipc_server_free(d->server);
+	ipc_client_free(d->runtimed);
+	watch_free(d->watch);
+	firewall_free(d->firewall);
+	networks_free(d->networks);
+	links_free(d->links);
+	store_free(d->store);
+	guard_free(d->guard);
+}
+
+int main(int argc, char **argv)
+{
+	struct netd d = {0};
+	struct err e = {0};
+
+	daemon_init(&d.daemon, PROC_netd, argc, argv);
+	d.daemon.arg = &d;
+	d.daemon.reload = on_reload;
+	if (guard_new(&d.daemon, NULL, &d.guard, &e) < 0) {
+		log_error("%s", e.text);
+		return 1;
+	}
+	set_forwarding(d.daemon.config);
+	daemon_confine(&d.daemon);
+	if (open_all(&d, &e) < 0 || serve(&d, &e) < 0) {
+		log_error("%s", e.text);
+		return 1;
+	}
+	const int code = daemon_run(&d.daemon);
+	clean(&d);
+	return code;
+}
