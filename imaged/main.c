@@ -2,13 +2,17 @@
  * imaged: the owner of images, layers and blobs. It has no capability and no network: what comes from a registry is
  * fetched by image-fetch, what becomes files is written by image-unpack, and imaged keeps the records.
  */
+#include "imaged/collect.h"
 #include "imaged/handlers.h"
 #include "imaged/records.h"
 #include "imaged/stage.h"
 #include "lib/log.h"
 
 static const struct ipc_handler handlers[] = {
-	IPC_HANDLER(image_create, struct imaged),
+	IPC_HANDLER(image_create, struct imaged),     IPC_HANDLER(image_list, struct imaged),
+	IPC_HANDLER(image_usage, struct imaged),      IPC_HANDLER(image_inspect, struct imaged),
+	IPC_HANDLER(image_history, struct imaged),    IPC_HANDLER(image_tag, struct imaged),
+	IPC_HANDLER(image_remove, struct imaged),
 	IPC_HANDLER(rootfs_lease, struct imaged),     IPC_HANDLER(rootfs_release, struct imaged),
 	IPC_HANDLER(rootfs_reconcile, struct imaged), IPC_HANDLER(image_resolve, struct imaged),
 };
@@ -55,7 +59,7 @@ int main(int argc, char **argv)
 	if (guard_new(&d.daemon, NULL, &d.guard, &e) < 0)
 		die(&e);
 	daemon_confine(&d.daemon);
-	if (stage_open(&d, &e) < 0 || records_open(&d, &e) < 0)
+	if (stage_open(&d, &e) < 0 || records_open(&d, &e) < 0 || collect_all(&d, &e) < 0)
 		die(&e);
 	d.daemon.reload = on_reload;
 	d.daemon.arg = &d;

@@ -1,0 +1,203 @@
+/* list: GET /images/json, and images' share of GET /system/df. */
+#include <errno.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "imaged/handlers.h"
+#include "imaged/view.h"
+#include "lib/filters.h"
+#include "lib/times.h"
+
+json_t *view_names(struct imaged *d, json_t *take_full)
+{
+	json_t *out = json_array(), *name;
+	char buf[REFERENCE_TEXT];
+	size_t i;
+
+	json_array_foreach(take_full, i, name)
+		json_array_append_new(out, json_string(reference_familiar(json_string_value(name), default_registry(d), buf)));
+	json_decref(take_full);
+	return out;
+}
+
+/* Pouch's ImageInfo: one name of it. */
+static void add_pouch_fields(json_t *row, const struct image *i)
+{
+	const char *tag = json_string_value(json_array_get(json_object_get(row, "RepoTags"), 0));
+	const char *digest = json_string_value(json_array_get(json_object_get(row, "RepoDigests"), 0));
+	const char *colon = tag ? strrchr(tag, ':') : NULL;
+	char created[32];
+	struct tm tm;
+	time_t t = i->created;
+
+	gmtime_r(&t, &tm);
+	strftime(created, sizeof created, "%Y-%m-%dT%H:%M:%SZ", &tm);
+	json_object_set_new(row, "ID", json_string(i->id));
+	json_object_set_new(row, "Name", json_string(tag ? tag : ""));
+	json_object_set_new(row, "Tag", json_string(colon ? colon + 1 : ""));
+	json_object_set_new(row, "CreatedAt", json_string(created));
+	json_object_set_new(row, "Digest", json_string(digest ? strchr(digest, '@') + 1 : ""));
+}
+
+static int count_row(void *arg, struct store_row *r)
+{
+	*(int64_t *)arg = store_int(r, 0);
+	return 1;
+}
+
+json_t *view_row(struct imaged *d, const struct image *i)
+{
+	int64_t containers = 0;
+	json_t *labels = json_loads(i->labels, 0, NULL);
+
+	store_query(d->store, count_row, &containers, NULL, "SELECT count(*) FROM lease WHERE image = ?", "t", i->id);
+	json_t *row = json_pack("{s:s, s:s, s:o, s:o, s:I, s:I, s:I, s:I, s:o, s:I}", "Id", i->id, "ParentId",
+				i->parent ? i->parent : "", "RepoTags", view_names(d, records_tags(d, i->id)), "RepoDigests",
+				view_names(d, records_digests(d, i->id)), "Created", (json_int_t)i->created, "Size",
+				(json_int_t)i->size, "VirtualSize", (json_int_t)i->size, "SharedSize", (json_int_t)-1, "Labels",
+				labels ? labels : json_object(), "Containers", (json_int_t)containers);
+	add_pouch_fields(row, i);
+	return row;
+}
+
+/* What one list is asked for. */
+struct listing {
+	struct imaged *d;
+	const struct filters *f;
+	const struct image_list *m;
+	int64_t before, since, until;
+	bool dangling_set, dangling;
+	json_t *out;
+};
+
+static bool matches_reference(const struct listing *x, json_t *tags, json_t *digests)
+{
+	json_t *patterns = json_object_get(x->f->keys, "reference"), *pattern, *name;
+	json_t *lists[2] = {tags, digests};
+	size_t i, k;
+
+	if (!patterns && !(x->m->filter && *x->m->filter))
+		return true;
+	for (size_t n = 0; n < 2; n++)
+		json_array_foreach(lists[n], k, name)
+		{
+			const char *text = json_string_value(name);
+			json_array_foreach(patterns, i, pattern)
+				if (reference_matches(text, json_string_value(pattern)))
+					return true;
+			if (x->m->filter && *x->m->filter && reference_matches(text, x->m->filter))
+				return true;
+		}
+	return false;
+}
+
+static bool listed(const struct listing *x, const struct image *i, const json_t *row)
+{
+	json_t *tags = json_object_get(row, "RepoTags"), *labels = json_object_get(row, "Labels");
+	bool dangling = json_array_size(tags) == 0;
+
+	if (x->dangling_set && dangling != x->dangling)
+		return false;
+	if (x->before && i->created >= x->before)
+		return false;
+	if (x->since && i->created <= x->since)
+		return false;
+	if (x->until && i->created >= x->until)
+		return false;
+	return filters_labels(x->f, "label", labels) && filters_labels(x->f, "label!", labels) &&
+	       matches_reference(x, tags, json_object_get(row, "RepoDigests"));
+}
+
+static int id_row(void *arg, struct store_row *r)
+{
+	json_array_append_new(arg, json_string(store_text(r, 0)));
+	return 0;
+}
+
+/* Bytes of layers that other images have, too. */
+static int64_t shared_size(struct imaged *d, const char *id)
+{
+	int64_t bytes = 0;
+
+	store_query(d->store, count_row, &bytes, NULL,
+		    "SELECT coalesce(sum(size), 0) FROM layer WHERE diff_id IN (SELECT diff_id FROM image_layer WHERE image = ?)"
+		    " AND diff_id IN (SELECT diff_id FROM image_layer WHERE image <> ?)",
+		    "tt", id, id);
+	return bytes;
+}
+
+static int list_all(struct listing *x, bool shared, struct err *e)
+{
+	json_t *ids = json_array(), *id;
+	size_t i;
+	int rc = store_query(x->d->store, id_row, ids, e, "SELECT id FROM image ORDER BY created DESC, id", "");
+
+	json_array_foreach(ids, i, id)
+	{
+		AUTO_IMAGE struct image image = {0};
+		if (rc < 0 || records_image(x->d, json_string_value(id), &image, NULL) < 0)
+			continue;
+		json_t *row = view_row(x->d, &image);
+		if (shared)
+			json_object_set_new(row, "SharedSize", json_integer(shared_size(x->d, image.id)));
+		if (x->f && !listed(x, &image, row))
+			json_decref(row);
+		else
+			json_array_append_new(x->out, row);
+	}
+	json_decref(ids);
+	return rc;
+}
+
+/* The time of the image that `before` and `since` name. */
+static int time_of(struct listing *x, const char *key, int64_t *out, struct err *e)
+{
+	AUTO_IMAGE struct image image = {0};
+	const char *text = filters_first(x->f, key);
+	int rc = text ? records_find(x->d, text, &image, NULL, e) : 0;
+
+	*out = image.created;
+	return rc;
+}
+
+void on_image_list(struct ipc_request *req, struct image_list *m, struct imaged *d)
+{
+	struct listing x = {.d = d, .f = FILTERS_OF(m->filters.json), .m = m, .out = json_array()};
+	struct err e = {0};
+	int rc = time_of(&x, "before", &x.before, &e);
+
+	if (rc == 0)
+		rc = time_of(&x, "since", &x.since, &e);
+	x.dangling_set = filters_has(x.f, "dangling");
+	if (rc == 0)
+		rc = filters_bool(x.f, "dangling", &x.dangling, &e);
+	if (rc == 0)
+		rc = time_parse(filters_first(x.f, "until"), time_now(), &x.until, &e);
+	x.until /= NS_PER_SEC;
+	if (rc == 0)
+		rc = list_all(&x, m->shared_size, &e);
+	if (rc == 0) {
+		ipc_reply_json(req, 200, x.out);
+		return;
+	}
+	json_decref(x.out);
+	ipc_reply_error(req, &e);
+}
+
+void on_image_usage(struct ipc_request *req, struct image_usage *m, struct imaged *d)
+{
+	struct listing x = {.d = d, .out = json_array()};
+	struct err e = {0};
+	int64_t bytes = 0;
+
+	(void)m;
+	int rc = list_all(&x, true, &e);
+	if (rc == 0)
+		rc = store_query(d->store, count_row, &bytes, &e, "SELECT coalesce(sum(size), 0) FROM layer", "");
+	if (rc < 0) {
+		json_decref(x.out);
+		ipc_reply_error(req, &e);
+		return;
+	}
+	ipc_reply_json(req, 200, json_pack("{s:I, s:o, s:[]}", "LayersSize", (json_int_t)bytes, "Images", x.out, "BuildCache"));
+}
