@@ -41,6 +41,7 @@ struct apid {
 	size_t nlisteners;
 	struct connections connections;
 	size_t nconnections, nexchanges;
+	size_t max_connections; /* what the limit of open files allows */
 	struct client_count *counts;
 	size_t ncounts;
 	SLIST_HEAD(, garbage) garbage;

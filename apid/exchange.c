@@ -173,6 +173,7 @@ static int decide(struct exchange *x, struct err *e)
 			free(caller);
 			return r;
 		}
+		fd_close(&caller->pidfd); /* an idle connection costs one descriptor */
 		c->caller = caller;
 	}
 	return guard_check(x->apid->guard, c->caller, m, x->audit_id, MSG_OWNER(m->number) == PROC_apid, e);

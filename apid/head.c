@@ -137,8 +137,10 @@ bool http_has_token(const char *value, const char *token)
 
 	while (value && *value) {
 		value += strspn(value, " \t,");
-		size_t n = strcspn(value, " \t,");
-		if (n == want && strncasecmp(value, token, n) == 0)
+		size_t n = strcspn(value, ","), word = n;
+		while (word && (value[word - 1] == ' ' || value[word - 1] == '\t'))
+			word--;
+		if (word == want && strncasecmp(value, token, word) == 0)
 			return true;
 		value += n;
 	}

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "apid/connection.h"
@@ -11,6 +12,7 @@
 #include "lib/util.h"
 
 #define ACCEPTS_PER_TURN 64
+#define FILES_KEPT	 512 /* descriptors for pipes and channels, beside the connections */
 
 /* ---- how many connections a client has ---- */
 
@@ -36,7 +38,8 @@ static bool count(struct apid *a, uint64_t key)
 {
 	struct client_count *c = find_count(a, key);
 
-	if (c->n >= a->config->limits_connections_per_uid || a->nconnections >= a->config->limits_connections)
+	if (c->n >= a->config->limits_connections_per_uid || a->nconnections >= a->config->limits_connections ||
+	    a->nconnections >= a->max_connections)
 		return false;
 	c->n++;
 	return true;
@@ -153,6 +156,11 @@ int listener_add(struct apid *a, int fd, uint32_t index, struct err *e)
 
 void listener_start_all(struct apid *a)
 {
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		abort();
+	a->max_connections = files.rlim_cur > 2 * FILES_KEPT ? files.rlim_cur - FILES_KEPT : files.rlim_cur / 2;
 	for (size_t i = 0; i < a->nlisteners; i++) {
 		struct listener *l = &a->listeners[i];
 		l->acceptable = event_new(a->base, l->fd, EV_READ | EV_PERSIST, on_acceptable, l);

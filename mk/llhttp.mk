@@ -7,3 +7,5 @@ CPPFLAGS_apid   := -isystem /usr/share/include/llhttp
 $(B)/obj/llhttp/%.o: $(LLHTTP_SRC)/%.c $(B)/flags
 	@mkdir -p $(@D)
 	$(call QUIET,CC)$(CC) $(CPPFLAGS) $(CPPFLAGS_apid) $(filter-out -W%,$(CFLAGS)) -w -c -o $@ $<
+# The fuzz target compares with plain llhttp.
+$(B)/obj/tests/fuzz/apid/%.o: CPPFLAGS += $(CPPFLAGS_apid)
