@@ -1,8 +1,9 @@
 # Pages made from the tables. They lie in git, so that they can be read without a build; docs-check says when one is stale.
 
-DOC_PAGES := protocol api schema config sysusers
+DOC_PAGES := protocol api schema config sysusers policy
 DOC_FILE_config   := docs/man/pouch.json.5
 DOC_FILE_sysusers := dist/sysusers.d/pouch.conf
+DOC_FILE_policy   := docs/man/policy.json.5
 DOC_FILE = $(or $(DOC_FILE_$(1)),docs/$(1).md)
 GEN_DOCS  := $(B)/tools/gen-docs
 

@@ -9,6 +9,7 @@ void gen_api(void);
 void gen_schema(void);
 void gen_config(void);
 void gen_sysusers(void);
+void gen_policy(void);
 
 /* "a container's name, id or id prefix, 1 to 256 bytes": what a field of a message may hold, for a table's cell. */
 void gen_rule(const struct ipc_field *f, char *out, size_t size);
