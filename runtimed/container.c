@@ -8,6 +8,7 @@
 #include "runtimed/db.h"
 #include "runtimed/health.h"
 #include "runtimed/idrange.h"
+#include "runtimed/runtimed.h"
 
 static const char *const names[] = {
 	[CT_CREATED] = "created",   [CT_RUNNING] = "running", [CT_PAUSED] = "paused", [CT_RESTARTING] = "restarting",
@@ -48,6 +49,7 @@ struct container *container_new(struct runtimed *rt)
 	c->refs = 1;
 	c->range = RANGE_NONE;
 	c->owner = xstrdup("");
+	c->image_name = xstrdup("");
 	TAILQ_INIT(&c->waiters);
 	TAILQ_INIT(&c->execs);
 	TAILQ_INIT(&c->attaches);
@@ -71,12 +73,15 @@ void container_unref(struct container *c)
 	json_decref(c->host);
 	json_decref(c->endpoints);
 	json_decref(c->mounts);
-	json_decref(c->rootfs);
-	json_decref(c->networks);
-	json_decref(c->ports);
+	json_decref(c->layers);
+	json_decref(c->network);
 	free(c->name);
 	free(c->image);
+	free(c->image_name);
+	free(c->hosts);
+	free(c->resolv_conf);
 	free(c->owner);
+	free(c->start_error);
 	free(c->state.error);
 	free(c->listed);
 	free(c);
@@ -98,7 +103,7 @@ void container_set_error(struct container *c, const char *text)
 void container_changed(struct container *c)
 {
 	free(STEAL(c->listed));
-	db_state(c);
+	db_touch(c);
 }
 
 void container_wait(struct container *c, struct waiter *w, uint32_t events,
@@ -107,6 +112,7 @@ void container_wait(struct container *c, struct waiter *w, uint32_t events,
 	w->container = c;
 	w->events = events;
 	w->fn = fn;
+	w->due = false;
 	TAILQ_INSERT_TAIL(&c->waiters, w, link);
 }
 
@@ -117,23 +123,26 @@ void waiter_cancel(struct waiter *w)
 	w->container = NULL;
 }
 
+/* A callback may cancel other waiters, and add some, which wait for the next event. */
+static struct waiter *next_due(struct container *c)
+{
+	struct waiter *w;
+
+	TAILQ_FOREACH(w, &c->waiters, link)
+		if (w->due)
+			return w;
+	return NULL;
+}
+
 void container_notify(struct container *c, uint32_t event)
 {
-	struct waiters due = TAILQ_HEAD_INITIALIZER(due);
-	struct waiter *w, *next;
+	struct waiter *w;
 
 	container_ref(c);
-	for (w = TAILQ_FIRST(&c->waiters); w; w = next) {
-		next = TAILQ_NEXT(w, link);
-		if (!(w->events & event))
-			continue;
-		TAILQ_REMOVE(&c->waiters, w, link);
-		TAILQ_INSERT_TAIL(&due, w, link);
-	}
-	/* One that is cancelled by another's callback is on no list of the container's any more: it is taken off `due` first. */
-	while ((w = TAILQ_FIRST(&due))) {
-		TAILQ_REMOVE(&due, w, link);
-		w->container = NULL;
+	TAILQ_FOREACH(w, &c->waiters, link)
+		w->due = (w->events & event) != 0;
+	while ((w = next_due(c))) {
+		waiter_cancel(w);
 		w->fn(w, c, event);
 	}
 	container_unref(c);

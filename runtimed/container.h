@@ -25,6 +25,8 @@ struct runtimed;
 struct container;
 struct exec;
 struct health;
+struct launch_run;
+struct stop;
 
 #define ID_LEN 64
 
@@ -47,6 +49,7 @@ struct container_state {
 	bool stopped_by_user;	   /* by stop or kill: "unless-stopped" stays down, the Pouch dialect says "stopped" */
 	int64_t started, finished; /* nanoseconds since 1970; 0: never */
 	uint32_t restart_count;
+	uint64_t starts;	   /* how often it was asked to start */
 	uint64_t exits;		   /* how often it has exited; tells a cut wait what it has missed */
 };
 
@@ -55,6 +58,7 @@ struct waiter {
 	TAILQ_ENTRY(waiter) link;
 	struct container *container; /* NULL: waits nowhere */
 	uint32_t events;	     /* CE_ bits that end the waiting */
+	bool due;		     /* the event that is being told is its */
 	void (*fn)(struct waiter *w, struct container *c, uint32_t event);
 };
 
@@ -66,7 +70,8 @@ enum container_event {
 };
 
 TAILQ_HEAD(waiters, waiter);
-TAILQ_HEAD(container_list, container);
+TAILQ_HEAD(containers_queue, container);
+TAILQ_HEAD(changed_list, container);
 TAILQ_HEAD(exec_list, exec);
 TAILQ_HEAD(attach_list, attach);
 
@@ -83,32 +88,40 @@ struct container {
 	char *owner;		/* who created it, for the policy; "" when the engine does not say */
 	json_t *config;		/* ContainerConfig, merged with the image's */
 	json_t *host;		/* HostConfig, defaults filled in */
+	char *image_name;	/* as the client wrote it: Config.Image */
 	json_t *endpoints;	/* NetworkingConfig.EndpointsConfig as asked for */
-	json_t *mounts;		/* MountPoint objects */
-	json_t *rootfs;		/* imaged's lease: {"Lease","Layers":[…]} */
+	json_t *mounts;		/* MountPoint objects, with what a start needs to know under "_" */
+	int64_t image_size;	/* bytes of those layers; 0 while not known */
+	json_t *layers;		/* names below imaged's layers, lowest first */
 	uint32_t range;		/* number of its id range; RANGE_NONE: host ids */
 
 	struct container_state state;
 
 	/* What is going on now; not stored. */
 	bool starting, removing;
-	bool restart_cancelled; /* stop and kill end the restart policy for this run */
+	bool streams_ready;	    /* its shim takes streams: behind prepared() */
+	bool restarting_by_request; /* the exit is the first half of a restart: no policy, no removal */
+	bool attached_network;	    /* netd has endpoints of it */
+	bool uses_volumes;	    /* volumed has mounted for it */
+	bool dirty;		    /* its state is to be stored */
+	TAILQ_ENTRY(container) changed;
+	struct err *start_error;    /* why the last start failed */
 	unsigned backoff_ms;
 	struct event *restart_timer;
 	struct health *health;
-	json_t *networks; /* name → EndpointSettings of the attached ones */
-	json_t *ports;	  /* "80/tcp" → [{"HostIp","HostPort"}] as bound */
+	char *hosts, *resolv_conf; /* contents of the files, as netd said at the last attach */
+	json_t *network; /* NetworkSettings as netd says; NULL: nothing but what was asked for */
 	struct waiters waiters;
 	struct exec_list execs;
 	struct attach_list attaches; /* streams that wait for the start */
-	void *launch;		     /* the launch side's own */
+	struct launch_run *run;	     /* from the beginning of a start until the exit */
+	struct stop *stop;	     /* the stop in progress */
 
-	char *listed; /* the list item's JSON, made when first asked for; NULL after a change */
-	size_t listed_status; /* where the words of "Status" go */
+	char *listed; /* the list item's JSON up to the words of "Status", made when first asked for; NULL after a change */
 };
 
 struct containers {
-	struct container_list all;
+	struct containers_queue all;
 	struct table by_id, by_name;
 	size_t count;
 };
@@ -138,7 +151,7 @@ static inline bool container_running(const struct container *c)
 
 /* Set or clear (NULL) the error text. */
 void container_set_error(struct container *c, const char *text);
-/* Something that list or inspect shows has changed: store the state, drop the rendered form. */
+/* Something that list or inspect shows has changed: store the state soon, drop the rendered form. */
 void container_changed(struct container *c);
 
 void container_wait(struct container *c, struct waiter *w, uint32_t events,

@@ -74,11 +74,11 @@ char *name_generate(const struct containers *all)
 
 void containers_add(struct containers *all, struct container *c)
 {
-	struct container *last = TAILQ_LAST(&all->all, container_list);
+	struct container *last = TAILQ_LAST(&all->all, containers_queue);
 
 	/* Nearly always the newest; after a restart they come in the order of the database. */
 	while (last && last->created > c->created)
-		last = TAILQ_PREV(last, container_list, link);
+		last = TAILQ_PREV(last, containers_queue, link);
 	if (last)
 		TAILQ_INSERT_AFTER(&all->all, last, c, link);
 	else

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "lib/fd.h"
+#include "lib/tree.h"
 #include "lib/util.h"
 #include "runtimed/launch/room.h"
 
@@ -40,7 +41,7 @@ static void exec_free(struct launch_exec *x)
 		event_free(x->soon);
 	if (x->run->dir >= 0 && x->told) {
 		snprintf(name, sizeof name, "x-%.16s", x->id);
-		tree_remove(x->run->dir, name, NULL);
+		tree_remove(x->run->dir, name, NULL, NULL);
 	}
 	json_decref(x->exec);
 	json_decref(x->config);

@@ -11,6 +11,7 @@
 
 #include "lib/fd.h"
 #include "lib/log.h"
+#include "lib/tree.h"
 #include "lib/util.h"
 #include "runtimed/launch/room.h"
 
@@ -176,34 +177,6 @@ int launch_create(struct launch *l, const struct launch_spec *spec, struct err *
 	return state_dirs_make(l, spec->id, &dir, e);
 }
 
-int tree_remove(int at, const char *name, struct err *e)
-{
-	AUTO_CLOSE int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-
-	if (fd < 0) {
-		if (errno == ENOTDIR || errno == ELOOP)
-			return unlinkat(at, name, 0) < 0 && errno != ENOENT ? err_sys(e, -errno, "unlink %s", name) : 0;
-		return errno == ENOENT ? 0 : err_sys(e, -errno, "open %s", name);
-	}
-	DIR *d = fdopendir(dup(fd));
-	if (!d)
-		return err_sys(e, -errno, "read %s", name);
-	struct dirent *entry;
-	int r = 0;
-	while ((entry = readdir(d))) {
-		if (str_eq(entry->d_name, ".") || str_eq(entry->d_name, ".."))
-			continue;
-		if (entry->d_type != DT_DIR && unlinkat(fd, entry->d_name, 0) == 0)
-			continue;
-		int one = tree_remove(fd, entry->d_name, e);
-		r = r ? r : one;
-	}
-	closedir(d);
-	if (r == 0 && unlinkat(at, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
-		r = err_sys(e, -errno, "rmdir %s", name);
-	return r;
-}
-
 static struct launch_run *find_run(const struct launch *l, const char *id)
 {
 	struct launch_run *run;
@@ -225,7 +198,7 @@ int leftovers_remove(struct launch *l, const char *id, const char *cgroup)
 		r = cgroup_remove(cgroup);
 	}
 	snprintf(name, sizeof name, "rt/%s", id);
-	tree_remove(l->run_dir, name, NULL);
+	tree_remove(l->run_dir, name, NULL, NULL);
 	return r;
 }
 
@@ -250,9 +223,9 @@ int launch_remove(struct launch *l, const char *id, struct err *e)
 		remembered_cgroup(dir, cgroup, sizeof cgroup);
 		if (*cgroup && leftovers_remove(l, id, cgroup) < 0)
 			log_warn("container %.12s: its cgroup cannot be removed", id);
-		tree_remove(l->runs_dir, id, NULL);
+		tree_remove(l->runs_dir, id, NULL, NULL);
 	}
-	return tree_remove(l->c.state_dir, id, e);
+	return tree_remove(l->c.state_dir, id, NULL, e);
 }
 
 void launch_sweep(struct launch *l)
@@ -273,7 +246,7 @@ void launch_sweep(struct launch *l)
 			for (int i = 0; i < 100 && leftovers_remove(l, entry->d_name, cgroup) == -EBUSY; i++)
 				usleep(1000);
 		}
-		tree_remove(l->runs_dir, entry->d_name, NULL);
+		tree_remove(l->runs_dir, entry->d_name, NULL, NULL);
 	}
 	if (d)
 		closedir(d);

@@ -241,8 +241,6 @@ int state_dirs_make(const struct launch *l, const char *id, int *out, struct err
 void run_free(struct launch_run *run);
 /* What a run has left: processes, cgroup, the runtime's state. -EBUSY while a process is still going. */
 int leftovers_remove(struct launch *l, const char *id, const char *cgroup);
-/* Remove what is below the directory `name` of `at`, and it. */
-int tree_remove(int at, const char *name, struct err *e);
 bool id_valid(const char *id);
 /* The members of documents. */
 const char *doc_text(const json_t *o, const char *key);

@@ -12,6 +12,7 @@
 
 #include "lib/fd.h"
 #include "lib/log.h"
+#include "lib/tree.h"
 #include "lib/util.h"
 #include "runtimed/launch/room.h"
 
@@ -291,7 +292,7 @@ static int run_dir_make(struct launch_run *run, struct err *e)
 {
 	struct launch *l = run->launch;
 
-	tree_remove(l->runs_dir, run->id, NULL);
+	tree_remove(l->runs_dir, run->id, NULL, NULL);
 	if (mkdirat(l->runs_dir, run->id, 0700) < 0)
 		return err_sys(e, -errno, "make the run directory");
 	run->dir = openat(l->runs_dir, run->id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -354,7 +355,7 @@ int launch_start(struct launch *l, const struct launch_spec *spec, const struct 
 		r = shim_start(&run->shim, run->id, &settings, e);
 	settings_free(&settings);
 	if (r < 0) {
-		tree_remove(l->runs_dir, run->id, NULL);
+		tree_remove(l->runs_dir, run->id, NULL, NULL);
 		run_free(run);
 		return r;
 	}

@@ -1,0 +1,192 @@
+#include "runtimed/listfilter.h"
+
+#include <errno.h>
+
+#include "runtimed/health.h"
+#include "runtimed/names.h"
+#include "runtimed/networks.h"
+#include "runtimed/runtimed.h"
+
+static int created_of(struct runtimed *rt, struct ipc_request *req, const char *ref, int64_t *out, struct err *e)
+{
+	struct container *c = ref ? containers_find(&rt->containers, ref, e) : NULL;
+
+	if (!ref)
+		return 0;
+	if (!c || !guard_sees(req, c->owner))
+		return err_http(e, 404, "No such container: %s", ref);
+	*out = c->created;
+	return 0;
+}
+
+static bool not_a_status(const char *value, void *arg)
+{
+	(void)arg;
+	return container_status_parse(value) < 0 && strcmp(value, "stopped") != 0;
+}
+
+static bool not_a_health(const char *value, void *arg)
+{
+	static const char *const words[] = {"starting", "healthy", "unhealthy", "none"};
+
+	(void)arg;
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (strcmp(words[i], value) == 0)
+			return false;
+	return true;
+}
+
+int list_filter_read(struct list_filter *f, struct runtimed *rt, struct ipc_request *req, json_t *doc, struct err *e)
+{
+	*f = (struct list_filter){.filters = {.keys = doc}};
+	const struct filters *w = &f->filters;
+
+	if (filters_has(w, "status") && filters_any(w, "status", not_a_status, NULL))
+		return err_http(e, 400, "invalid filter 'status': want created, restarting, running, removing, paused, exited or dead");
+	if (filters_has(w, "health") && filters_any(w, "health", not_a_health, NULL))
+		return err_http(e, 400, "invalid filter 'health': want starting, healthy, unhealthy or none");
+	f->reaches_stopped = filters_has(w, "status") || filters_has(w, "exited") || filters_has(w, "before") ||
+			     filters_has(w, "since");
+	int rc = created_of(rt, req, filters_first(w, "before"), &f->before, e);
+	return rc == 0 ? created_of(rt, req, filters_first(w, "since"), &f->since, e) : rc;
+}
+
+static bool match_status(const char *value, void *arg)
+{
+	const struct container *c = arg;
+
+	if (strcmp(value, "stopped") == 0)
+		return c->state.status == CT_EXITED && c->state.stopped_by_user;
+	return strcmp(value, container_status_name(c->state.status)) == 0;
+}
+
+static bool match_id(const char *value, void *arg)
+{
+	const struct container *c = arg;
+
+	return str_starts(c->id, value);
+}
+
+static bool match_exited(const char *value, void *arg)
+{
+	const struct container *c = arg;
+
+	return c->state.status == CT_EXITED && c->state.finished && atoi(value) == c->state.exit_code;
+}
+
+/* "busybox" and "busybox:latest" are the same; an id may be shortened. */
+static bool match_ancestor(const char *value, void *arg)
+{
+	const struct container *c = arg;
+	const char *hex = strchr(c->image, ':') ? strchr(c->image, ':') + 1 : c->image;
+	const char *name = c->image_name;
+	size_t len = strlen(value);
+
+	if (str_eq(value, name) || str_eq(value, c->image) || (len >= 4 && str_starts(hex, value)))
+		return true;
+	if (strncmp(name, value, len) == 0 && str_eq(name + len, ":latest"))
+		return true;
+	len = strlen(name);
+	return strncmp(value, name, len) == 0 && str_eq(value + len, ":latest");
+}
+
+static bool match_volume(const char *value, void *arg)
+{
+	const struct container *c = arg;
+	json_t *m;
+	size_t i;
+
+	json_array_foreach(c->mounts, i, m)
+		if (str_eq(value, json_text(m, "Name")) || str_eq(value, json_text(m, "Source")) ||
+		    str_eq(value, json_text(m, "Destination")))
+			return true;
+	return false;
+}
+
+static bool match_network(const char *value, void *arg)
+{
+	const struct container *c = arg;
+	json_t *listed = networks_listed(c), *all = json_object_get(listed, "Networks"), *v;
+	bool found = json_object_get(all, value) != NULL;
+	const char *name;
+
+	json_object_foreach(all, name, v)
+		found = found || str_eq(value, json_text(v, "NetworkID"));
+	json_decref(listed);
+	return found;
+}
+
+/* "80", "80/udp", "8000-8100/tcp" against "80/tcp". */
+static bool port_fits(const char *wanted, const char *port)
+{
+	const char *type = strchr(wanted, '/'), *own = strchr(port, '/');
+	unsigned first = 0, last = 0, number = (unsigned)atoi(port);
+	int n = sscanf(wanted, "%u-%u", &first, &last);
+
+	if (n == 1)
+		last = first;
+	return n >= 1 && str_eq(type ? type : "/tcp", own ? own : "/tcp") && number >= first && number <= last;
+}
+
+static bool match_ports(const char *wanted, const json_t *ports)
+{
+	const char *port;
+	json_t *v;
+
+	json_object_foreach((json_t *)(uintptr_t)ports, port, v)
+		if (port_fits(wanted, port))
+			return true;
+	return false;
+}
+
+static bool match_expose(const char *value, void *arg)
+{
+	const struct container *c = arg;
+
+	return match_ports(value, json_object_get(c->config, "ExposedPorts"));
+}
+
+static bool match_publish(const char *value, void *arg)
+{
+	const struct container *c = arg;
+
+	return match_ports(value, json_object_get(c->host, "PortBindings"));
+}
+
+static bool match_false(const char *value, void *arg)
+{
+	(void)arg;
+	return strcmp(value, "false") == 0 || strcmp(value, "0") == 0;
+}
+
+static bool match_default(const char *value, void *arg)
+{
+	(void)arg;
+	return strcmp(value, "default") == 0;
+}
+
+bool list_filter_match(const struct list_filter *f, struct container *c)
+{
+	static const struct {
+		const char *key;
+		bool (*match)(const char *value, void *arg);
+	} matches[] = {
+		{"status", match_status}, {"id", match_id},	      {"exited", match_exited},	  {"ancestor", match_ancestor},
+		{"volume", match_volume}, {"network", match_network}, {"expose", match_expose},	  {"publish", match_publish},
+		{"is-task", match_false}, {"isolation", match_default},
+	};
+	const struct filters *w = &f->filters;
+
+	if (!w->keys)
+		return true;
+	if ((f->before && c->created >= f->before) || (f->since && c->created <= f->since))
+		return false;
+	for (size_t i = 0; i < ARRAY_LEN(matches); i++)
+		if (!filters_any(w, matches[i].key, matches[i].match, c))
+			return false;
+	AUTO_FREE char *slashed = xasprintf("/%s", c->name);
+	return (filters_pattern(w, "name", c->name) || filters_pattern(w, "name", slashed)) &&
+	       filters_exact(w, "health", health_status(c)) &&
+	       filters_labels(w, "label", json_object_get(c->config, "Labels")) &&
+	       filters_labels(w, "label!", json_object_get(c->config, "Labels"));
+}

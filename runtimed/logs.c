@@ -1,0 +1,363 @@
+/* logs: GET /containers/{id}/logs. */
+#include "runtimed/logs.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+
+#include "lib/log.h"
+#include "runtimed/logtail.h"
+#include "runtimed/runtimed.h"
+#include "lib/times.h"
+
+/* Read, formatted and handed on before other requests get their turn. */
+#define TURN	 (1u << 20)
+#define BLOCK	 (128u << 10)
+#define LINE_MAX_ (4u << 20)
+
+struct reader {
+	struct waiter waiter; /* first: the exit of a followed container */
+	struct container *container;
+	struct ipc_request *req;
+	struct logtail tail; /* the files still to be read, the newest last */
+	size_t at;	     /* the file being read */
+	bool out, errors, timestamps, details, follow, tty;
+	int64_t since, until;
+	bool ended;		/* followed: the container's process has ended */
+	bool past;		/* a line behind `until` came */
+	struct event *turn;	/* go on in the next turn of the loop */
+	struct event *grown;	/* inotify */
+	int inotify, watch;
+	char *in;		/* bytes read, lines not complete yet */
+	size_t in_len, in_size;
+	char *text;		/* answer not sent yet */
+	size_t text_len, text_size, text_sent;
+};
+
+static void reader_free(struct reader *r)
+{
+	waiter_cancel(&r->waiter);
+	logtail_clean(&r->tail);
+	if (r->turn)
+		event_free(r->turn);
+	if (r->grown)
+		event_free(r->grown);
+	fd_close(&r->inotify);
+	container_unref(r->container);
+	free(r->in);
+	free(r->text);
+	free(r);
+}
+
+static void finish(struct reader *r)
+{
+	struct ipc_request *req = r->req;
+
+	ipc_request_on_credit(req, NULL, NULL);
+	ipc_request_on_cancel(req, NULL, NULL);
+	reader_free(r);
+	ipc_reply_done(req);
+}
+
+/* ---- lines to answer ---- */
+
+static void put(struct reader *r, const void *data, size_t len)
+{
+	if (r->text_len + len > r->text_size) {
+		r->text_size = (r->text_len + len) * 2 + 4096;
+		r->text = xrealloc(r->text, r->text_size, 1);
+	}
+	memcpy(r->text + r->text_len, data, len);
+	r->text_len += len;
+}
+
+/* "env=prod,tier=web ": what --details shows. */
+static void put_details(struct reader *r, const struct log_line *line)
+{
+	json_t *attrs = line->attrs ? json_loadb(line->attrs, line->attrs_len, 0, NULL) : NULL, *value;
+	const char *key, *comma = "";
+
+	json_object_foreach(attrs, key, value) {
+		put(r, comma, strlen(comma));
+		put(r, key, strlen(key));
+		put(r, "=", 1);
+		put(r, json_string_value(value), json_string_length(value));
+		comma = ",";
+	}
+	put(r, " ", 1);
+	json_decref(attrs);
+}
+
+static bool wanted(struct reader *r, const struct log_line *line)
+{
+	int64_t time;
+
+	if (!(line->is_stderr ? r->errors : r->out))
+		return false;
+	if (!r->since && !r->until)
+		return true;
+	if (time_parse_rfc3339(line->time, line->time_len, &time) < 0)
+		return false;
+	r->past = r->until && time > r->until;
+	return time >= r->since && !r->past;
+}
+
+static void put_line(struct reader *r, char *text, size_t len)
+{
+	struct log_line line;
+
+	if (!log_line_parse(text, len, &line) || !wanted(r, &line))
+		return;
+	size_t start = r->text_len;
+	if (!r->tty)
+		put(r, (char[8]){line.is_stderr ? 2 : 1}, 8);
+	if (r->timestamps) {
+		put(r, line.time, line.time_len);
+		put(r, " ", 1);
+	}
+	if (r->details)
+		put_details(r, &line);
+	put(r, line.text, line.len);
+	if (!r->tty) {
+		uint32_t n = htonl((uint32_t)(r->text_len - start - 8));
+		memcpy(r->text + start + 4, &n, sizeof n);
+	}
+}
+
+static void put_lines(struct reader *r)
+{
+	char *p = r->in, *end = r->in + r->in_len, *newline;
+
+	while (!r->past && (newline = memchr(p, '\n', (size_t)(end - p)))) {
+		*newline = '\0';
+		put_line(r, p, (size_t)(newline - p));
+		p = newline + 1;
+	}
+	r->in_len = (size_t)(end - p);
+	memmove(r->in, p, r->in_len);
+	/* No line of ours is that long: the file is not a log. */
+	if (r->in_len > LINE_MAX_)
+		r->in_len = 0;
+}
+
+/* ---- sending ---- */
+
+/* true: all of it has gone. */
+static bool send_text(struct reader *r)
+{
+	while (r->text_sent < r->text_len) {
+		size_t credit = ipc_request_credit(r->req), left = r->text_len - r->text_sent;
+		if (credit == 0 || ipc_chunk(r->req, r->text + r->text_sent, left < credit ? left : credit) < 0)
+			return false;
+		r->text_sent += left < credit ? left : credit;
+	}
+	r->text_sent = r->text_len = 0;
+	return true;
+}
+
+/* ---- reading ---- */
+
+static ssize_t read_block(struct reader *r)
+{
+	if (r->in_len + BLOCK > r->in_size) {
+		r->in_size = r->in_len + BLOCK;
+		r->in = xrealloc(r->in, r->in_size, 1);
+	}
+	ssize_t n = read(r->tail.files[r->at], r->in + r->in_len, BLOCK);
+	if (n > 0)
+		r->in_len += (size_t)n;
+	return n;
+}
+
+static void watch(struct reader *r)
+{
+	char path[32];
+
+	if (r->watch >= 0)
+		inotify_rm_watch(r->inotify, r->watch);
+	snprintf(path, sizeof path, "/proc/self/fd/%d", r->tail.files[r->at]);
+	r->watch = inotify_add_watch(r->inotify, path, IN_MODIFY | IN_MOVE_SELF | IN_ATTRIB);
+}
+
+/* At the end of the newest file: has it been rotated away? true: there is a next one, `at` is it. */
+static bool next_file(struct reader *r)
+{
+	static const struct timeval rotation = {.tv_usec = 20000};
+	struct stat old, new;
+	bool compressed;
+
+	if (r->at + 1 < r->tail.count) {
+		r->at++;
+		return true;
+	}
+	if (!r->follow)
+		return false;
+	AUTO_CLOSE int fd = launch_log_open(r->container->rt->launch, r->container->id, 0, &compressed, NULL);
+	if (fd < 0 || fstat(fd, &new) < 0) {
+		/* Between the old one's new name and the new one's creation. */
+		if (r->tail.count && !r->ended)
+			event_add(r->turn, &rotation);
+		return false;
+	}
+	if (r->tail.count && fstat(r->tail.files[r->at], &old) == 0 && old.st_ino == new.st_ino && old.st_dev == new.st_dev)
+		return false;
+	/* What was read is done with: followed for months, it does not gather descriptors. */
+	logtail_clean(&r->tail);
+	logtail_add(&r->tail, STEAL_FD(fd));
+	r->at = 0;
+	watch(r);
+	return true;
+}
+
+static void pump(struct reader *r)
+{
+	static const struct timeval now = {0};
+	size_t done = 0;
+
+	for (;;) {
+		if (!send_text(r))
+			return; /* on_credit goes on */
+		if (r->past)
+			break;
+		if (done > TURN) {
+			event_add(r->turn, &now);
+			return;
+		}
+		bool ended = r->ended; /* before the read: what is written by the exit is read */
+		ssize_t n = r->at < r->tail.count ? read_block(r) : 0;
+		if (n > 0) {
+			done += (size_t)n;
+			put_lines(r);
+			continue;
+		}
+		if (next_file(r))
+			continue;
+		if (!r->follow || ended)
+			break;
+		return; /* inotify, or an event of the container */
+	}
+	finish(r);
+}
+
+static void on_turn(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	pump(arg);
+}
+
+static void on_grown(evutil_socket_t fd, short what, void *arg)
+{
+	char buf[4096];
+
+	(void)what;
+	while (read(fd, buf, sizeof buf) > 0)
+		;
+	pump(arg);
+}
+
+static void on_credit(struct ipc_request *req, void *arg)
+{
+	(void)req;
+	pump(arg);
+}
+
+static void on_cancel(struct ipc_request *req, void *arg)
+{
+	(void)req;
+	finish(arg);
+}
+
+#define FOLLOWED (CE_STARTED | CE_SETTLED | CE_EXIT | CE_REMOVED)
+
+static void on_event(struct waiter *w, struct container *c, uint32_t event)
+{
+	struct reader *r = (struct reader *)w;
+
+	if (!(event & CE_REMOVED) && (container_running(c) || c->starting))
+		container_wait(c, w, FOLLOWED, on_event);
+	else
+		r->ended = true;
+	pump(r);
+}
+
+/* ---- the operation ---- */
+
+static int follow(struct reader *r, struct err *e)
+{
+	struct container *c = r->container;
+
+	r->inotify = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+	if (r->inotify < 0)
+		return err_sys(e, -errno, "follow the log");
+	r->grown = event_new(c->rt->d.base, r->inotify, EV_READ | EV_PERSIST, on_grown, r);
+	event_add(r->grown, NULL);
+	container_wait(c, &r->waiter, FOLLOWED, on_event);
+	if (r->tail.count) {
+		r->at = r->tail.count - 1;
+		watch(r);
+		r->at = 0;
+	}
+	return 0;
+}
+
+static int read_request(struct reader *r, const struct container_logs *m, struct err *e)
+{
+	int64_t now = time_now(), lines = -1;
+	char *end;
+
+	if (!m->out && !m->errors)
+		return err_http(e, 400, "Bad parameters: you must choose at least one stream");
+	if (m->tail && *m->tail && !str_eq(m->tail, "all")) {
+		lines = strtoll(m->tail, &end, 10);
+		if (*end)
+			lines = -1; /* Docker shows everything then */
+	}
+	int rc = time_parse(m->since, now, &r->since, e);
+	if (rc == 0)
+		rc = time_parse(m->until, now, &r->until, e);
+	if (rc == 0)
+		rc = logtail_open(r->container->rt->launch, r->container->id, lines, &r->tail, e);
+	return rc;
+}
+
+static bool has_log(const struct container *c)
+{
+	const char *driver = json_text(json_object_get(c->host, "LogConfig"), "Type");
+
+	return !str_eq(driver, "none");
+}
+
+void on_container_logs(struct ipc_request *req, struct container_logs *m, struct runtimed *rt)
+{
+	struct container *c = request_container(rt, req, m->id);
+	struct err e;
+
+	if (!c)
+		return;
+	if (!has_log(c)) {
+		ipc_fail(req, 501, "configured logging driver does not support reading");
+		return;
+	}
+	struct reader *r = XNEW(struct reader);
+	*r = (struct reader){.container = container_ref(c), .req = req, .inotify = -1, .watch = -1, .out = m->out,
+			     .errors = m->errors, .timestamps = m->timestamps, .details = m->details,
+			     .tty = json_true_at(c->config, "Tty")};
+	r->follow = m->follow && (container_alive(c) || c->starting || c->state.status == CT_RESTARTING);
+	int rc = read_request(r, m, &e);
+	if (rc == 0 && r->follow)
+		rc = follow(r, &e);
+	if (rc < 0) {
+		reader_free(r);
+		ipc_reply_error(req, &e);
+		return;
+	}
+	r->turn = evtimer_new(rt->d.base, on_turn, r);
+	ipc_request_on_credit(req, on_credit, r);
+	ipc_request_on_cancel(req, on_cancel, r);
+	ipc_chunk(req, NULL, 0);
+	pump(r);
+}

@@ -1,0 +1,323 @@
+/*
+ * runtimed: owns containers, execs, id ranges and events. What a container is made of is built by launch/; this process
+ * decides, remembers, and answers.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ipc/process.h"
+#include "lib/log.h"
+#include "runtimed/db.h"
+#include "runtimed/events.h"
+#include "runtimed/idrange.h"
+#include "runtimed/networks.h"
+#include "runtimed/run.h"
+#include "runtimed/runtimed.h"
+#include "runtimed/volumes.h"
+
+/* ---- what others ask about containers ---- */
+
+void on_service_status(struct ipc_request *req, struct service_status *m, struct runtimed *rt)
+{
+	json_t *state = daemon_state_json(&rt->d);
+	struct service_state reply = {.state = {.json = state}};
+
+	(void)m;
+	ipc_reply(req, &reply);
+	json_decref(state);
+}
+
+void on_container_counts(struct ipc_request *req, struct container_counts *m, struct runtimed *rt)
+{
+	struct container_counted counted = {.total = (uint32_t)rt->containers.count};
+	struct container *c;
+
+	(void)m;
+	TAILQ_FOREACH(c, &rt->containers.all, link) {
+		counted.running += container_running(c);
+		counted.paused += c->state.status == CT_PAUSED;
+	}
+	counted.stopped = counted.total - counted.running - counted.paused;
+	ipc_reply(req, &counted);
+}
+
+/* Containers share a range only by joining each other, and then the one that was joined came first. */
+static struct container *container_of_range(struct runtimed *rt, uid_t uid)
+{
+	const uint32_t range = idrange_of(rt->ranges, uid);
+	struct container *c;
+
+	if (range == RANGE_NONE)
+		return NULL;
+	TAILQ_FOREACH(c, &rt->containers.all, link)
+		if (c->range == range)
+			return c;
+	return NULL;
+}
+
+static void on_container_of_uid(struct ipc_request *req, struct container_of_uid *m, struct runtimed *rt)
+{
+	struct container *c = container_of_range(rt, m->uid);
+	struct container_of_uid_is is = {0};
+
+	if (c) {
+		is.id = c->id;
+		is.labels.json = json_object_get(c->config, "Labels");
+	}
+	ipc_reply(req, &is);
+}
+
+static int find_caller(void *arg, uid_t uid, struct guard_container *out)
+{
+	struct container *c = container_of_range(arg, uid);
+
+	if (!c)
+		return -ENOENT;
+	snprintf(out->id, sizeof out->id, "%s", c->id);
+	out->labels = json_incref(json_object_get(c->config, "Labels"));
+	return 0;
+}
+
+static const struct ipc_handler handlers[] = {
+	IPC_HANDLER(container_create, struct runtimed),	  IPC_HANDLER(container_list, struct runtimed),
+	IPC_HANDLER(container_inspect, struct runtimed),  IPC_HANDLER(container_logs, struct runtimed),
+	IPC_HANDLER(container_resize, struct runtimed),	  IPC_HANDLER(container_start, struct runtimed),
+	IPC_HANDLER(container_stop, struct runtimed),	  IPC_HANDLER(container_restart, struct runtimed),
+	IPC_HANDLER(container_kill, struct runtimed),	  IPC_HANDLER(container_rename, struct runtimed),
+	IPC_HANDLER(container_pause, struct runtimed),	  IPC_HANDLER(container_unpause, struct runtimed),
+	IPC_HANDLER(container_attach, struct runtimed),	  IPC_HANDLER(container_attach_ws, struct runtimed),
+	IPC_HANDLER(container_wait, struct runtimed),	  IPC_HANDLER(container_remove, struct runtimed),
+	IPC_HANDLER(exec_create, struct runtimed),	  IPC_HANDLER(exec_start, struct runtimed),
+	IPC_HANDLER(exec_resize, struct runtimed),	  IPC_HANDLER(exec_inspect, struct runtimed),
+	IPC_HANDLER(system_events, struct runtimed),	  IPC_HANDLER(event_publish, struct runtimed),
+	IPC_HANDLER(container_counts, struct runtimed),	  IPC_HANDLER(container_of_uid, struct runtimed),
+	IPC_HANDLER(service_status, struct runtimed),
+};
+
+/* What launch_config points to; as long as the daemon lives. */
+struct runtimed_paths {
+	char *run, *shim, *rootfs_socket;
+	int state, layers;
+	struct launch_runtime *runtimes;
+};
+
+/* The directory that this program lies in has the shim, too. */
+static char *beside_this_program(const char *name)
+{
+	char self[4096];
+	const ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+
+	if (n <= 0)
+		return xstrdup(name);
+	self[n] = '\0';
+	char *slash = strrchr(self, '/');
+	return xasprintf("%.*s/%s", (int)(slash - self), self, name);
+}
+
+/* Open, made when missing. */
+static int open_directory(const char *path, mode_t mode, struct err *e)
+{
+	if (mkdir(path, mode) && errno != EEXIST)
+		return err_sys(e, -errno, "create %s", path);
+	const int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return fd < 0 ? err_sys(e, -errno, "open %s", path) : fd;
+}
+
+static int open_paths(struct runtimed *rt, struct err *e)
+{
+	struct runtimed_paths *p = rt->paths = XNEW(struct runtimed_paths);
+	AUTO_FREE char *state = xasprintf("%s/runtimed/containers", rt->d.root);
+	AUTO_FREE char *layers = xasprintf("%s/imaged/layers", rt->d.root);
+
+	p->run = xasprintf("%s/runtimed", rt->d.run);
+	p->shim = beside_this_program("shim");
+	p->rootfs_socket = xstrdup(daemon_socket_path(&rt->d, PROC_rootfs));
+	rt->first_start = access(p->run, F_OK) != 0;
+	p->layers = -1;
+	p->state = open_directory(state, 0700, e);
+	if (p->state < 0)
+		return p->state;
+	AUTO_CLOSE int run = open_directory(p->run, 0700, e);
+	if (run < 0)
+		return run;
+	/* imaged's, made when the supervisor has started it the first time. */
+	p->layers = open(layers, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return p->layers < 0 ? err_sys(e, -errno, "open %s", layers) : 0;
+}
+
+static void fill_runtimes(struct runtimed_paths *p, const struct config *c, struct launch_config *out)
+{
+	size_t n = 0;
+
+	p->runtimes = xcalloc(c->runtimes.n + 1, sizeof *p->runtimes);
+	/* The default comes first. */
+	for (int round = 0; round < 2; round++) {
+		for (size_t i = 0; i < c->runtimes.n; i++) {
+			const struct config_runtime *r = &c->runtimes.v[i];
+
+			if (str_eq(r->key, c->runtime_default) == (round == 0))
+				p->runtimes[n++] = (struct launch_runtime){r->key, r->path, r->args.v, r->bpf_annotation};
+		}
+	}
+	out->runtimes = p->runtimes;
+	out->nruntimes = n;
+}
+
+static int open_launch(struct runtimed *rt, struct err *e)
+{
+	const struct config *c = rt->d.config;
+	const struct runtimed_paths *p = rt->paths;
+	struct launch_config config = {
+		.base = rt->d.base, .state_dir = p->state, .run_dir = p->run, .layers_dir = p->layers, .shim = p->shim,
+		.rootfs_socket = p->rootfs_socket, .ids_base = c->ids_base, .shim_uid = process_uid(PROC_shim, c->ids_base),
+		.cgroup_parent = c->cgroup_parent, .init = c->containers_init, .seccomp_profile = c->seccomp_profile,
+		.pids_limit = c->containers_pids_limit, .capabilities = c->containers_capabilities.v,
+		.ncapabilities = c->containers_capabilities.n, .no_new_privileges = c->containers_no_new_privileges,
+		.shm_size = c->containers_shm_size, .log_max_size = c->log_driver_max_size,
+		.log_max_file = c->log_driver_max_file,
+	};
+
+	fill_runtimes(rt->paths, c, &config);
+	return launch_new(&config, &rt->launch, e);
+}
+
+static struct ipc_client *client(struct runtimed *rt, enum process_id peer)
+{
+	AUTO_FREE char *path = xstrdup(daemon_socket_path(&rt->d, peer));
+	const struct ipc_client_config config = {
+		.self = PROC_runtimed, .peer = peer, .path = path, .ids_base = rt->d.config->ids_base};
+
+	return ipc_client_new(rt->d.base, &config);
+}
+
+/* ---- who holds what, after either side has been away ---- */
+
+static void told(void *arg, void *reply, const struct err *e)
+{
+	(void)arg;
+	(void)reply;
+	if (e)
+		log_warn("imaged was not told which images are in use: %s", e->text);
+}
+
+static void on_imaged(void *arg, bool connected)
+{
+	static const struct ipc_call_events events = {.done = told};
+	const struct ipc_call_options options = {.repeatable = true};
+	struct runtimed *rt = arg;
+	json_t *all = json_object();
+	struct container *c;
+	struct creating *n;
+	struct err e = {0};
+
+	if (connected) {
+		TAILQ_FOREACH(c, &rt->containers.all, link)
+			json_object_set_new(all, c->id, json_string(c->image));
+		TAILQ_FOREACH(n, &rt->creating, link)
+			json_object_set_new(all, n->container->id, json_string(n->container->image ? n->container->image : ""));
+		struct rootfs_reconcile m = {.containers = {.json = all}};
+		if (!ipc_call(rt->imaged, IPC_rootfs_reconcile, &m, &options, &events, NULL, &e))
+			log_warn("%s", e.text);
+	}
+	json_decref(all);
+}
+
+static void on_netd(void *arg, bool connected)
+{
+	if (connected)
+		networks_reconcile(arg);
+}
+
+static void on_volumed(void *arg, bool connected)
+{
+	if (connected)
+		volumes_reconcile(arg);
+}
+
+static void open_clients(struct runtimed *rt)
+{
+	rt->imaged = client(rt, PROC_imaged);
+	rt->netd = client(rt, PROC_netd);
+	rt->volumed = client(rt, PROC_volumed);
+	ipc_client_on_state(rt->imaged, on_imaged, rt);
+	ipc_client_on_state(rt->netd, on_netd, rt);
+	ipc_client_on_state(rt->volumed, on_volumed, rt);
+}
+
+/* ---- life ---- */
+
+static int open_all(struct runtimed *rt, struct err *e)
+{
+	const struct config *c = rt->d.config;
+	AUTO_FREE char *db = xasprintf("%s/runtimed/runtimed.db", rt->d.root);
+	int rc;
+
+	TAILQ_INIT(&rt->containers.all);
+	TAILQ_INIT(&rt->creating);
+	rt->ranges = idranges_new(c->ids_containers_base, c->ids_containers_size, c->ids_containers_count);
+	rt->events = events_new(rt);
+	if ((rc = open_paths(rt, e)) < 0 || (rc = db_open(rt, db, e)) < 0 || (rc = open_launch(rt, e)) < 0)
+		return rc;
+	open_clients(rt);
+	if ((rc = db_load(rt, e)) < 0)
+		return rc;
+	run_reattach_all(rt);
+	return 0;
+}
+
+static int serve(struct runtimed *rt, struct err *e)
+{
+	const struct ipc_server_config server = {
+		.self = PROC_runtimed, .listen_fd = rt->d.listen_fd, .ids_base = rt->d.config->ids_base,
+		.handlers = handlers, .nhandlers = ARRAY_LEN(handlers), .daemon = rt,
+		.guard = guard_plug(rt->guard), .proc_fd = rt->d.proc_fd,
+	};
+
+	return ipc_server_new(rt->d.base, &server, &rt->server, e);
+}
+
+static void on_reload(struct daemon *daemon, void *arg)
+{
+	struct runtimed *rt = arg;
+	struct err e = {0};
+
+	(void)daemon;
+	if (guard_reload(rt->guard, &e) < 0)
+		log_error("the new policy is not taken: %s", e.text);
+}
+
+/* Containers run on: the next runtimed finds them. The rest of the memory goes with the process. */
+static void finish(struct runtimed *rt)
+{
+	db_flush(rt);
+	launch_free(rt->launch);
+	db_close(rt);
+}
+
+int main(int argc, char **argv)
+{
+	static struct runtimed rt;
+	const struct guard_hooks hooks = {.arg = &rt, .container = find_caller};
+	struct err e = {0};
+
+	daemon_init(&rt.d, PROC_runtimed, argc, argv);
+	rt.d.arg = &rt;
+	rt.d.reload = on_reload;
+	if (guard_new(&rt.d, &hooks, &rt.guard, &e) < 0) {
+		log_error("%s", e.text);
+		return 1;
+	}
+	daemon_confine(&rt.d);
+	if (open_all(&rt, &e) < 0 || serve(&rt, &e) < 0) {
+		log_error("%s", e.text);
+		return 1;
+	}
+	const int code = daemon_run(&rt.d);
+	finish(&rt);
+	return code;
+}

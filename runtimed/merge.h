@@ -1,0 +1,15 @@
+/* merge: a client's ContainerConfig and the image's, by Docker's rules. */
+#ifndef POUCH_RUNTIMED_MERGE_H
+#define POUCH_RUNTIMED_MERGE_H
+
+#include <jansson.h>
+
+#include "lib/err.h"
+
+/*
+ * Fill in `config` (the client's, canonical) from `image` (may be NULL). -EINVAL for what cannot be: no command, a
+ * relative working directory, an unnamed environment variable, health times below 1 ms.
+ */
+int config_merge(json_t *config, const json_t *image, struct err *e);
+
+#endif

@@ -1,0 +1,33 @@
+/* networks: what runtimed asks of netd for a container, and what it does where there is no netd. */
+#ifndef POUCH_RUNTIMED_NETWORKS_H
+#define POUCH_RUNTIMED_NETWORKS_H
+
+#include "runtimed/container.h"
+
+typedef void (*networks_done)(struct container *c, int rc, const struct err *e, void *arg);
+
+/* Does this container have networks of netd's (not none, host, container:X)? */
+bool networks_wanted(const struct container *c);
+/* The host's network namespace, or nobody's: "none", "host", "container"; NULL when netd is in charge. */
+const char *networks_plain_mode(const struct container *c);
+
+/* At creation: are the networks there and the settings good? done() comes later or at once. */
+void networks_check(struct container *c, networks_done done, void *arg);
+/* Between prepared() and launch_go(): done() has *files filled in. */
+void networks_attach(struct container *c, int netns, networks_done done, void *arg);
+/* Contents of /etc/hosts and /etc/resolv.conf as of the last attach; NULL when netd said nothing. */
+const char *networks_hosts(const struct container *c);
+const char *networks_resolv_conf(const struct container *c);
+/* The container has ended. */
+void networks_detach(struct container *c);
+/* It is called something else now. */
+void networks_renamed(struct container *c);
+/* After a connect to netd: who runs. */
+void networks_reconcile(struct runtimed *rt);
+
+/* NetworkSettings for inspect, and the Ports list and NetworkSettings of a list item; new references. */
+json_t *networks_shown(const struct container *c);
+json_t *networks_listed(const struct container *c);
+json_t *networks_ports_listed(const struct container *c);
+
+#endif

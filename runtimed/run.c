@@ -1,0 +1,314 @@
+#include "runtimed/run.h"
+
+#include <errno.h>
+
+#include "lib/log.h"
+#include "runtimed/attach.h"
+#include "runtimed/db.h"
+#include "runtimed/events.h"
+#include "runtimed/exec.h"
+#include "runtimed/health.h"
+#include "runtimed/networks.h"
+#include "runtimed/remove.h"
+#include "runtimed/restart.h"
+#include "runtimed/runtimed.h"
+#include "runtimed/spec.h"
+#include "lib/times.h"
+#include "runtimed/volumes.h"
+
+const struct err *run_start_error(const struct container *c)
+{
+	return c->start_error;
+}
+
+/* What a run had of others is given back. */
+static void let_go(struct container *c)
+{
+	if (c->attached_network)
+		networks_detach(c);
+	if (c->uses_volumes)
+		volumes_unuse(c);
+	c->attached_network = c->uses_volumes = false;
+}
+
+static void start_failed(struct container *c, const struct err *e, int exit_code)
+{
+	c->starting = false;
+	c->run = NULL;
+	if (!c->start_error)
+		c->start_error = XNEW(struct err);
+	*c->start_error = *e;
+	c->state.exit_code = exit_code;
+	container_set_error(c, e->text);
+	if (c->state.status == CT_RESTARTING)
+		c->state.status = CT_EXITED;
+	c->state.pid = 0;
+	let_go(c);
+	attaches_end(c, e);
+	log_warn("container %.12s does not start: %s", c->id, e->text);
+	container_changed(c);
+}
+
+static void start_settled_badly(struct container *c, const struct err *e, int exit_code)
+{
+	container_ref(c);
+	start_failed(c, e, exit_code);
+	container_notify(c, CE_SETTLED);
+	if (json_true_at(c->host, "AutoRemove") && !c->removing)
+		remove_later(c);
+	container_unref(c);
+}
+
+/* ---- what launch tells ---- */
+
+static void go(struct container *c)
+{
+	struct launch_network_files files = {networks_hosts(c), networks_resolv_conf(c)};
+
+	launch_go(c->run, &files);
+}
+
+static void on_network_attached(struct container *c, int rc, const struct err *e, void *arg)
+{
+	struct launch_run *run = arg;
+
+	if (c->run == run) {
+		if (rc == 0) {
+			c->attached_network = true;
+			go(c);
+		} else {
+			if (!c->start_error)
+				c->start_error = XNEW(struct err);
+			*c->start_error = *e;
+			launch_cancel(run);
+		}
+	}
+	container_unref(c);
+}
+
+static void on_prepared(void *arg, struct launch_run *run, int netns)
+{
+	struct container *c = arg;
+
+	attaches_ready(c);
+	if (!networks_wanted(c)) {
+		go(c);
+		return;
+	}
+	networks_attach(container_ref(c), netns, on_network_attached, run);
+}
+
+static void on_started(void *arg, struct launch_run *run, pid_t pid, int64_t started_at)
+{
+	struct container *c = arg;
+	bool again = !c->starting; /* a reattached one */
+
+	c->streams_ready = true;
+	c->starting = false;
+	c->state.status = launch_paused(run) ? CT_PAUSED : CT_RUNNING;
+	c->state.pid = pid;
+	if (!again) {
+		c->state.started = started_at;
+		c->state.exit_code = 0;
+		c->state.oom_killed = false;
+		container_set_error(c, NULL);
+		event_container(c, "start", NULL);
+	}
+	health_start(c);
+	container_changed(c);
+	container_notify(c, CE_STARTED | CE_SETTLED);
+}
+
+static void on_failed(void *arg, struct launch_run *run, const struct err *e, int exit_code)
+{
+	struct container *c = arg;
+	struct err why = *e;
+
+	(void)run;
+	/* Given up because of the network: that is what is to be told. */
+	if (e->code == -ECANCELED && c->start_error && c->start_error->code)
+		why = *c->start_error;
+	start_settled_badly(c, &why, exit_code);
+}
+
+static void tell_of_exit(struct container *c, const struct launch_exit *x)
+{
+	char code[16], seconds[24];
+	const char *const extra[] = {"exitCode", code, "execDuration", seconds, NULL};
+
+	snprintf(code, sizeof code, "%d", x->code);
+	snprintf(seconds, sizeof seconds, "%lld", (long long)((x->finished_at - c->state.started) / NS_PER_SEC));
+	if (x->oom)
+		event_container(c, "oom", NULL);
+	event_container(c, "die", extra);
+}
+
+static void on_exited(void *arg, struct launch_run *run, const struct launch_exit *x)
+{
+	struct container *c = container_ref(arg);
+
+	(void)run;
+	c->run = NULL;
+	c->starting = false;
+	c->state.pid = 0;
+	c->state.exit_code = x->code;
+	c->state.oom_killed = x->oom;
+	c->state.finished = x->finished_at;
+	c->state.exits++;
+	c->state.status = CT_EXITED;
+	container_set_error(c, x->error);
+	health_stop(c);
+	execs_container_ended(c);
+	let_go(c);
+	attaches_end(c, NULL);
+	tell_of_exit(c, x);
+	bool again = c->restarting_by_request;
+	if (!again && !c->removing)
+		restart_plan(c);
+	container_changed(c);
+	container_notify(c, CE_EXIT | CE_SETTLED);
+	if (!again && !c->removing && c->state.status == CT_EXITED && json_true_at(c->host, "AutoRemove"))
+		remove_later(c);
+	container_unref(c);
+}
+
+static const struct launch_events launch_events = {
+	.prepared = on_prepared,
+	.started = on_started,
+	.failed = on_failed,
+	.exited = on_exited,
+};
+
+/* ---- starting ---- */
+
+static int launch_it(struct container *c, struct err *e)
+{
+	struct spec spec;
+
+	int rc = spec_full(c, &spec, e);
+	if (rc < 0)
+		return rc;
+	rc = launch_start(c->rt->launch, &spec.launch, &launch_events, c, &c->run, e);
+	spec_clean(&spec);
+	return rc;
+}
+
+static void on_volumes_ready(struct container *c, int rc, const struct err *why, void *arg)
+{
+	struct err e = {0};
+
+	(void)arg;
+	if (rc < 0)
+		e = *why;
+	else
+		c->uses_volumes = true;
+	if (rc == 0 && !c->starting)
+		rc = err_http(&e, 409, "the start was given up");
+	if (rc == 0)
+		rc = launch_it(c, &e);
+	if (rc < 0)
+		start_settled_badly(c, &e, 128);
+	container_unref(c);
+}
+
+static int may_start(const struct container *c, struct err *e)
+{
+	if (c->removing || c->state.status == CT_REMOVING)
+		return err_http(e, 409, "container is marked for removal and cannot be started");
+	if (c->state.status == CT_DEAD)
+		return err_http(e, 409, "container is dead and cannot be started: remove it");
+	if (c->state.status == CT_PAUSED)
+		return err_http(e, 409, "cannot start a paused container, try unpause instead");
+	if (c->state.status == CT_RUNNING)
+		return err_set(e, -EALREADY, "container is already running");
+	return 0;
+}
+
+int run_start(struct container *c, struct err *e)
+{
+	int rc = may_start(c, e);
+
+	if (rc < 0 || c->starting)
+		return rc;
+	restart_cancel_timer(c);
+	execs_forget(c);
+	c->starting = true;
+	c->state.starts++;
+	c->state.stopped_by_user = false;
+	free(STEAL(c->start_error));
+	if (volumes_any(c)) {
+		volumes_use(container_ref(c), on_volumes_ready, NULL);
+		return 0;
+	}
+	rc = launch_it(c, e);
+	if (rc < 0)
+		start_failed(c, e, 128);
+	return rc;
+}
+
+void run_cancel_start(struct container *c)
+{
+	if (!c->starting)
+		return;
+	if (c->run)
+		launch_cancel(c->run);
+	else
+		c->starting = false; /* volumed's answer finds it so */
+}
+
+void run_cancel_restart(struct container *c)
+{
+	restart_cancel_timer(c);
+	if (c->state.status != CT_RESTARTING || c->starting)
+		return;
+	c->state.status = CT_EXITED;
+	container_changed(c);
+}
+
+/* ---- after a restart of runtimed ---- */
+
+/* Nothing is left of its run: it ended with the host. */
+static void lost(struct container *c)
+{
+	static const struct launch_exit gone = {.code = 255, .error = ""};
+	struct launch_exit x = gone;
+
+	x.finished_at = time_now();
+	on_exited(c, NULL, &x);
+}
+
+static void reattach(struct container *c)
+{
+	struct spec spec;
+	struct err e = {0};
+
+	spec_basic(c, &spec);
+	int rc = launch_reattach(c->rt->launch, &spec.launch, &launch_events, c, &c->run, &e);
+	spec_clean(&spec);
+	if (rc < 0) {
+		log_warn("container %.12s is not found again: %s", c->id, e.text);
+		lost(c);
+		return;
+	}
+	c->attached_network = networks_wanted(c);
+	c->uses_volumes = volumes_any(c);
+	execs_reattach(c);
+}
+
+void run_reattach_all(struct runtimed *rt)
+{
+	struct container *c, *next;
+
+	for (c = TAILQ_FIRST(&rt->containers.all); c; c = next) {
+		next = TAILQ_NEXT(c, link);
+		container_ref(c);
+		if (c->state.status == CT_REMOVING)
+			remove_later(c);
+		else if (container_alive(c))
+			reattach(c);
+		else
+			restart_resume(c);
+		container_unref(c);
+	}
+	launch_sweep(rt->launch);
+}
