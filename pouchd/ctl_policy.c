@@ -99,6 +99,21 @@ static int read_document(enum schema_id schema, json_t **out, struct err *e)
 	return r < 0 ? r : schema_parse(schema, text, len, out, e);
 }
 
+/* As imaged writes names out: docker.io/library/busybox:latest. */
+static char *full_image_name(const char *name, const struct config *config)
+{
+	const char *slash = strchr(name, '/'), *last = strrchr(name, '/');
+	size_t first = slash ? (size_t)(slash - name) : 0;
+	bool has_domain = slash && (memchr(name, '.', first) || memchr(name, ':', first) ||
+				    (first == 9 && str_starts(name, "localhost")));
+	const char *domain = config->images_default_registry;
+	bool library = !slash && strcmp(domain, "docker.io") == 0;
+	bool tagged = strchr(last ? last : name, ':') || strchr(name, '@');
+
+	return xasprintf("%s%s%s%s%s", has_domain ? "" : domain, has_domain ? "" : "/", library ? "library/" : "", name,
+			 tagged ? "" : ":latest");
+}
+
 /* The real path, as the engine finds it out on the opened descriptor. */
 static int explain_bind(const struct policy_grant *g, const char *permission, const char *source, bool writable,
 			struct err *e)
@@ -213,9 +228,14 @@ static int decide(const struct explain *x, const struct policy_grant *g, const s
 		if (strcmp(documents[i].name, x->document) != 0)
 			continue;
 		int r = read_document(documents[i].schema, &doc, e);
-		facts.image = json_string_value(json_object_get(doc, "Image"));
+		const char *image = json_string_value(json_object_get(doc, "Image"));
+		AUTO_FREE char *full = image ? full_image_name(image, config) : NULL;
+		facts.image = full;
+		facts.by_digest = image && strchr(image, '@');
 		if (r == 0)
 			r = policy_admit(g, permission, documents[i].kind, doc, &facts, e);
+		if (r == 0 && full && documents[i].kind == POLICY_CREATE)
+			r = policy_admit_image(g, permission, full, facts.by_digest, e);
 		return r == 0 && documents[i].kind == POLICY_CREATE ? explain_binds(g, permission, doc, e) : r;
 	}
 	if (!x->permission)
