@@ -118,7 +118,8 @@ static int pax_parse(struct entry *x, char *text, size_t len, struct err *e)
 		unsigned long n = strtoul(p, &key, 10);
 		if (n < 5 || n > (size_t)(end - p) || *key != ' ' || p[n - 1] != '\n')
 			return err_http(e, 400, "the archive has an invalid pax header");
-		char *equals = memchr(++key, '=', (size_t)(p + n - key));
+		key++;
+		char *equals = memchr(key, '=', (size_t)(p + n - key));
 		if (!equals)
 			return err_http(e, 400, "the archive has an invalid pax header");
 		*equals = '\0';
