@@ -39,7 +39,12 @@ static void import_free(struct import *x)
 
 static void import_fail(struct import *x, const struct err *e)
 {
-	lines_fail(x->lines, e);
+	struct err why = *e;
+
+	/* What is damaged is what the client has sent. */
+	if (why.code == -EBADMSG && !why.status)
+		why.status = 400;
+	lines_fail(x->lines, &why);
 	import_free(x);
 }
 

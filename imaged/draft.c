@@ -10,7 +10,7 @@ struct draft_layer {
 	struct image_layer info;
 	int64_t entries;
 	char blob[STAGE_NAME], dir[STAGE_NAME]; /* on the stage; "" when the store has it */
-	bool ready, held;
+	bool ready, held; /* held: the store's, kept from collection */
 	struct worker_call *work;
 	const struct draft_layer_events *events;
 	void *arg;
@@ -124,6 +124,15 @@ bool draft_layer_find(struct draft_layer *l, const char *diff_id, const char *bl
 	struct imaged *d = l->draft->d;
 	struct image_layer found;
 
+	for (size_t i = 0; i < l->draft->nlayers; i++) {
+		const struct draft_layer *other = l->draft->layers[i];
+		if (other == l || !other->ready || !str_eq(other->info.diff_id, diff_id))
+			continue;
+		l->info = other->info;
+		l->entries = other->entries;
+		l->ready = true;
+		return true;
+	}
 	if (records_layer(d, diff_id, &found, NULL) < 0 || !stage_has_layer(d, diff_id))
 		return false;
 	if (blob && !str_eq(blob, found.blob))

@@ -14,6 +14,11 @@ void on_image_history(struct ipc_request *req, struct image_history *m, struct i
 void on_image_create(struct ipc_request *req, struct image_create *m, struct imaged *d);
 /* load.c */
 void on_image_load(struct ipc_request *req, struct image_load *m, struct imaged *d);
+/* save.c */
+void on_image_save(struct ipc_request *req, struct image_save *m, struct imaged *d);
+void on_image_save_one(struct ipc_request *req, struct image_save_one *m, struct imaged *d);
+/* commit.c */
+void on_image_commit(struct ipc_request *req, struct image_commit *m, struct imaged *d);
 /* names.c */
 void on_image_tag(struct ipc_request *req, struct image_tag *m, struct imaged *d);
 void on_image_remove(struct ipc_request *req, struct image_remove *m, struct imaged *d);

@@ -1,0 +1,222 @@
+/* save: GET /images/get: an archive as docker load and every OCI tool read it: OCI layout and manifest.json in one. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "imaged/handlers.h"
+#include "imaged/imageconf.h"
+#include "imaged/records.h"
+#include "imaged/stage.h"
+#include "imaged/worker.h"
+
+struct save {
+	struct imaged *d;
+	struct ipc_request *req;
+	struct worker_call *joining;
+	json_t *members;   /* of the archive */
+	json_t *seen;	   /* blobs that are in it */
+	json_t *manifests; /* of index.json */
+	json_t *legacy;	   /* manifest.json */
+	json_t *images;	   /* id → entry of manifest.json */
+};
+
+static void save_free(struct save *x)
+{
+	worker_cancel(x->joining);
+	json_decref(x->members);
+	json_decref(x->seen);
+	json_decref(x->manifests);
+	json_decref(x->legacy);
+	json_decref(x->images);
+	free(x);
+}
+
+static void add_blob(struct save *x, const char *digest)
+{
+	if (json_object_get(x->seen, digest))
+		return;
+	json_object_set_new(x->seen, digest, json_true());
+	json_array_append_new(x->members, json_pack("{s:o, s:s}", "Name", json_sprintf("blobs/sha256/%s", digest_hex(digest)), "Blob",
+						    digest_hex(digest)));
+}
+
+static void add_text(struct save *x, const char *name, json_t *take_content)
+{
+	AUTO_FREE char *text = json_dumps(take_content, JSON_COMPACT | JSON_SORT_KEYS);
+
+	json_decref(take_content);
+	json_array_append_new(x->members, json_pack("{s:s, s:s}", "Name", name, "Text", text));
+}
+
+/* Images that came without a manifest get one; it is a blob of the archive only. */
+static json_t *make_manifest(const struct image *image, int64_t config_size, const struct image_layer *layers, ssize_t n)
+{
+	json_t *list = json_array();
+
+	for (ssize_t i = 0; i < n; i++)
+		json_array_append_new(list, json_pack("{s:s, s:s, s:I}", "mediaType", layers[i].media, "digest", layers[i].blob, "size",
+						      (json_int_t)layers[i].blob_size));
+	return json_pack("{s:i, s:s, s:{s:s, s:s, s:I}, s:o}", "schemaVersion", 2, "mediaType",
+			 "application/vnd.oci.image.manifest.v1+json", "config", "mediaType", "application/vnd.oci.image.config.v1+json",
+			 "digest", image->id, "size", (json_int_t)config_size, "layers", list);
+}
+
+static int add_image(struct save *x, const struct image *image, struct err *e)
+{
+	AUTO_FREE struct image_layer *layers = NULL;
+	ssize_t n = records_layers(x->d, image->id, &layers, e);
+	json_t *paths = json_array();
+	int64_t size = 0;
+	int rc = n < 0 ? (int)n
+		       : store_number(x->d->store, 0, &size, e, "SELECT size FROM blob WHERE digest = ?", "t", image->id);
+
+	if (rc < 0) {
+		json_decref(paths);
+		return rc;
+	}
+	for (ssize_t i = 0; i < n; i++) {
+		add_blob(x, layers[i].blob);
+		json_array_append_new(paths, json_sprintf("blobs/sha256/%s", digest_hex(layers[i].blob)));
+	}
+	add_blob(x, image->id);
+	json_t *entry = json_pack("{s:o, s:[], s:o}", "Config", json_sprintf("blobs/sha256/%s", digest_hex(image->id)), "RepoTags",
+				  "Layers", paths);
+	json_object_set(x->images, image->id, entry);
+	json_array_append_new(x->legacy, entry);
+	return size ? 0 : err_http(e, 500, "image %s has no config", image->id);
+}
+
+static int add_manifest(struct save *x, const struct image *image, const char *full, struct err *e);
+
+/* One name or id of the request. */
+static int add_reference(struct save *x, const char *text, struct err *e)
+{
+	AUTO_IMAGE struct image image = {0};
+	struct reference named;
+	char full[REFERENCE_TEXT] = "", shown[REFERENCE_TEXT];
+	int rc = records_find(x->d, text, &image, &named, e);
+
+	if (rc == 0 && !json_object_get(x->images, image.id))
+		rc = add_image(x, &image, e);
+	if (rc < 0)
+		return rc;
+	if (*named.domain && !*named.digest) {
+		reference_full(&named, full);
+		json_array_append_new(json_object_get(json_object_get(x->images, image.id), "RepoTags"),
+				      json_string(reference_familiar(full, default_registry(x->d), shown)));
+	}
+	return add_manifest(x, &image, full, e);
+}
+
+static int add_manifest(struct save *x, const struct image *image, const char *full, struct err *e)
+{
+	AUTO_FREE struct image_layer *layers = NULL;
+	AUTO_FREE char *text = NULL;
+	char digest[DIGEST_TEXT_SIZE], shown[REFERENCE_TEXT];
+	int64_t size = 0;
+	ssize_t n = records_layers(x->d, image->id, &layers, e);
+
+	if (n < 0 || store_number(x->d->store, 0, &size, e, "SELECT size FROM blob WHERE digest = ?", "t", image->id) < 0)
+		return e->code;
+	json_t *manifest = make_manifest(image, size, layers, n);
+	text = json_dumps(manifest, JSON_COMPACT | JSON_SORT_KEYS);
+	stage_digest(text, strlen(text), digest);
+	if (!json_object_get(x->seen, digest)) {
+		AUTO_FREE char *name = xasprintf("blobs/sha256/%s", digest_hex(digest));
+		json_object_set_new(x->seen, digest, json_true());
+		json_array_append_new(x->members, json_pack("{s:s, s:s}", "Name", name, "Text", text));
+	}
+	json_decref(manifest);
+	json_t *descriptor = json_pack("{s:s, s:s, s:I, s:{}}", "mediaType", "application/vnd.oci.image.manifest.v1+json", "digest",
+				       digest, "size", (json_int_t)strlen(text), "annotations");
+	if (*full) {
+		json_t *notes = json_object_get(descriptor, "annotations");
+		const char *tag = strrchr(full, ':');
+		json_object_set_new(notes, "io.containerd.image.name", json_string(full));
+		json_object_set_new(notes, "org.opencontainers.image.ref.name",
+				    json_string(tag ? tag + 1 : reference_familiar(full, default_registry(x->d), shown)));
+	}
+	json_array_append_new(x->manifests, descriptor);
+	return 0;
+}
+
+static void on_joined(void *arg, void *reply, const struct err *e)
+{
+	struct save *x = arg;
+
+	(void)reply;
+	x->joining = NULL;
+	if (e)
+		ipc_reply_error(x->req, e);
+	else
+		ipc_reply_done(x->req);
+	save_free(x);
+}
+
+static const struct worker_events join_events = {.done = on_joined};
+
+static void on_cancel(struct ipc_request *req, void *arg)
+{
+	ipc_reply_done(req);
+	save_free(arg);
+}
+
+static int save_begin(struct save *x, struct err *e)
+{
+	struct archive_join m;
+	int ends[2];
+
+	add_text(x, "index.json", json_pack("{s:i, s:s, s:O}", "schemaVersion", 2, "mediaType",
+					    "application/vnd.oci.image.index.v1+json", "manifests", x->manifests));
+	add_text(x, "manifest.json", json_incref(x->legacy));
+	add_text(x, "oci-layout", json_pack("{s:s}", "imageLayoutVersion", "1.0.0"));
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return err_sys(e, -errno, "pipe");
+	AUTO_CLOSE int from = ends[0];
+	AUTO_CLOSE int to = ends[1];
+	ipc_init(IPC_archive_join, &m);
+	m.blobs = x->d->blobs;
+	m.pipe = to;
+	m.members.json = x->members;
+	x->joining = worker_call(x->d, IPC_archive_join, &m, &join_events, x, e);
+	if (!x->joining)
+		return e->code;
+	int rc = ipc_chunk_pipe(x->req, from, "application/x-tar");
+	return rc < 0 ? err_set(e, rc, "the client has left") : 0;
+}
+
+static void save(struct ipc_request *req, const char *names, const char *platform, struct imaged *d)
+{
+	struct save *x = XNEW(struct save);
+	AUTO_FREE char *copy = xstrdup(names ? names : "");
+	char *state = NULL;
+	struct err e = {0};
+	int rc = 0;
+
+	*x = (struct save){.d = d, .req = req, .members = json_array(), .seen = json_object(), .manifests = json_array(),
+			   .legacy = json_array(), .images = json_object()};
+	if (platform && *platform)
+		rc = err_http(&e, 501, "not implemented: save with a platform");
+	for (char *name = strtok_r(copy, "\n", &state); name && rc == 0; name = strtok_r(NULL, "\n", &state))
+		rc = add_reference(x, name, &e);
+	if (rc == 0 && json_array_size(x->legacy) == 0)
+		rc = err_http(&e, 400, "no image is named");
+	if (rc == 0)
+		rc = save_begin(x, &e);
+	if (rc < 0) {
+		ipc_reply_error(req, &e);
+		save_free(x);
+		return;
+	}
+	ipc_request_on_cancel(req, on_cancel, x);
+}
+
+void on_image_save(struct ipc_request *req, struct image_save *m, struct imaged *d)
+{
+	save(req, m->names, m->platform, d);
+}
+
+void on_image_save_one(struct ipc_request *req, struct image_save_one *m, struct imaged *d)
+{
+	save(req, m->name, m->platform, d);
+}
