@@ -413,6 +413,31 @@ static void test_admission_of_host_config(void **state)
 	}
 }
 
+/* Half of what it takes is not enough. covers D-7 */
+static void test_admission_near_misses(void **state)
+{
+	static const struct {
+		const char *rules, *host, *text;
+	} near[] = {
+		{"{\"privileged\":true}", "{\"Privileged\":true}", "host-namespaces (user)"},
+		{"{\"host-namespaces\":[\"pid\"]}", "{\"PidMode\":\"host\"}", "host-namespaces (user)"},
+		{"{\"host-namespaces\":[\"ipc\"]}", "{\"IpcMode\":\"host\"}", "host-namespaces (user)"},
+		{"{\"devices\":[\"/dev/net/*\"]}", "{\"Devices\":[{\"PathOnHost\":\"/dev/net/../sda\"}]}", "devices"},
+		{"{\"capabilities\":[\"A*\"]}", "{\"CapAdd\":[\"ALL\"]}", "capabilities"},
+		{"{\"security-options\":[\"apparmor=*\"]}", "{\"SecurityOpt\":[\"seccomp=unconfined\"]}", "seccomp"},
+		{"{\"join\":\"none\"}", "{\"PidMode\":\"container:mine\"}", "join"},
+	};
+	struct err e;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(near); i++) {
+		AUTO_FREE char *doc = xasprintf("{\"HostConfig\":%s}", near[i].host);
+		if (admit(near[i].rules, POLICY_CREATE, doc, &e) != -EPERM)
+			fail_msg("%s is admitted with %s", near[i].host, near[i].rules);
+		assert_non_null(strstr(e.text, near[i].text));
+	}
+}
+
 /* What an ordinary client sends passes without any rule. */
 static void test_ordinary_requests(void **state)
 {
@@ -619,6 +644,7 @@ int main(void)
 		cmocka_unit_test(test_permission_patterns),
 		cmocka_unit_test(test_own_objects),
 		cmocka_unit_test(test_admission_of_host_config),
+		cmocka_unit_test(test_admission_near_misses),
 		cmocka_unit_test(test_ordinary_requests),
 		cmocka_unit_test(test_ceilings),
 		cmocka_unit_test(test_ports),
