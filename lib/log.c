@@ -144,7 +144,7 @@ void log_line(enum log_level level, uint64_t rid, const char *fmt, ...)
 	vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
 
-	/* A log daemon that was restarted has a new socket, which a sandbox keeps out of reach: stderr is always there. */
+	/* A restarted log daemon has a new socket, which a sandbox keeps out of reach: stderr is always there. */
 	size_t n = logger.sink == LOG_SINK_STDERR ? 0 : render(line, sizeof line, logger.sink, level, rid, text);
 	if (n == 0 || send(logger.fd, line, n, MSG_NOSIGNAL) < 0) {
 		n = render(line, sizeof line, LOG_SINK_STDERR, level, rid, text);

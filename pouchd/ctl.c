@@ -50,7 +50,7 @@ static void usage(FILE *to)
 {
 	fputs("usage: pouchd ctl [--run DIR] [--root DIR] [--config FILE] COMMAND\n\n", to);
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		fprintf(to, "  %-14s %-36s %s\n", commands[i]->name, commands[i]->usage, commands[i]->about);
+		fprintf(to, "  %s %s\n      %s\n", commands[i]->name, commands[i]->usage, commands[i]->about);
 	fputs("\nDIR is what the engine was started with (default " DAEMON_DEFAULT_RUN ", " DAEMON_DEFAULT_ROOT ").\n",
 	      to);
 }

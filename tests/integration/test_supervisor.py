@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from tests.harness.engine import Engine
+from tests.harness.engine import Engine, UnixConnection
 
 HELPERS = ["auditd", "imaged", "volumed", "netd", "runtimed", "apid"]
 
@@ -254,6 +254,36 @@ def test_a_bad_file_is_refused_at_the_start():
             engine.start()
         assert f"{engine.config_path}:2: limits.requestss: there is no such setting" in engine.log()
     finally:
+        engine.close()
+
+
+# ---- sockets from systemd ----
+
+def test_a_passed_socket_is_the_first_listener():
+    engine = Engine(start=False)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        path = engine.dir / "activated.sock"
+        listening.bind(str(path))
+        listening.listen(64)
+        early = UnixConnection(path)
+        early.connect()  # before there is an engine
+        early.request("GET", "/_ping")
+        command = " ".join(f"'{a}'" for a in engine.arguments())
+        process = subprocess.Popen(
+            ["bash", "-c", f"exec 3<&{listening.fileno()}; LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=http-0 exec {command}"],
+            pass_fds=[listening.fileno()], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+        try:
+            assert process.stdout.readline() == b"ready\n"
+            assert early.getresponse().read() == b"OK"
+            assert not engine.socket.exists()
+        finally:
+            process.terminate()
+            assert process.wait(30) == 0
+            process.stdout.close()
+        assert path.exists()  # it is systemd's
+    finally:
+        listening.close()
         engine.close()
 
 

@@ -269,7 +269,8 @@ static void test_truncations(void **state)
 /* The file that an installation begins with. */
 static void test_example(void **state)
 {
-	const struct config_source s = {.file = "dist/pouch.json", .root = DAEMON_DEFAULT_ROOT, .run = DAEMON_DEFAULT_RUN};
+	const struct config_source s = {
+		.file = "dist/pouch.json", .root = DAEMON_DEFAULT_ROOT, .run = DAEMON_DEFAULT_RUN};
 	struct config *c = NULL;
 	struct err e = {0};
 
