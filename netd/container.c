@@ -174,7 +174,7 @@ static int make_real(struct netd *d, struct attachment *a, int netns, struct err
 {
 	struct link_space *space = NULL;
 	struct endpoint *ep;
-	int rc = link_space_open(netns, &space, e);
+	int rc = link_space_open(d->links, netns, &space, e);
 
 	if (rc < 0)
 		return rc;
@@ -258,7 +258,7 @@ static int join(struct netd *d, struct attachment *a, struct network *n, const j
 	int rc = endpoint_new(a, n, settings, &ep, e);
 	if (rc < 0)
 		return rc;
-	rc = link_space_open(netns, &space, e);
+	rc = link_space_open(d->links, netns, &space, e);
 	if (rc == 0)
 		rc = kernel_endpoint_up(d, ep, space, netns, e);
 	if (rc == 0)
@@ -321,7 +321,7 @@ static int leave(struct netd *d, struct attachment *a, struct endpoint *ep, int 
 		ports_close(a);
 	}
 	if (rc == 0 && netns >= 0)
-		rc = link_space_open(netns, &space, e);
+		rc = link_space_open(d->links, netns, &space, e);
 	if (rc == 0 && space)
 		rc = link_space_delete(space, ep->device, e);
 	if (rc == 0) {

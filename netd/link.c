@@ -1,6 +1,7 @@
 #include "netd/link.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
 #include <linux/ip.h>
@@ -62,12 +63,16 @@ int nl_open(struct nl_sock **out, struct err *e)
 int links_new(struct links **out, struct err *e)
 {
 	struct links *l = XNEW(struct links);
-	int rc = nl_open(&l->sock, e);
+	int rc;
 
-	if (rc < 0)
+	l->home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	rc = l->home < 0 ? err_sys(e, -errno, "open the host's network namespace") : nl_open(&l->sock, e);
+	if (rc < 0) {
+		fd_close(&l->home);
 		free(l);
-	else
+	} else {
 		*out = l;
+	}
 	return rc;
 }
 
@@ -76,6 +81,7 @@ void links_free(struct links *l)
 	if (!l)
 		return;
 	nl_socket_free(l->sock);
+	fd_close(&l->home);
 	free(l);
 }
 
@@ -224,7 +230,8 @@ static int set_up_port(struct links *l, const struct link_pair *p, struct err *e
 {
 	struct rtnl_link *link = rtnl_link_alloc(), *change = rtnl_link_alloc();
 
-	rtnl_link_set_name(link, p->host);
+	/* A change goes by the index alone. */
+	rtnl_link_set_ifindex(link, link_index(l, p->host));
 	rtnl_link_inet6_set_addr_gen_mode(change, IN6_ADDR_GEN_MODE_NONE);
 	int rc = rtnl_link_change(l->sock, link, change, 0);
 	rtnl_link_put(change);

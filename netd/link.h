@@ -14,6 +14,7 @@
 
 struct links; /* the netlink sockets of the host's namespace */
 
+/* Before the sandbox, which hides /proc/self/ns. */
 int links_new(struct links **out, struct err *e);
 void links_free(struct links *l);
 
@@ -64,7 +65,7 @@ int link_sub(struct links *l, const struct link_sub *s, struct err *e);
 struct link_space; /* netlink socket of a container's namespace */
 
 /* Borrow `netns` for the moment. */
-int link_space_open(int netns, struct link_space **out, struct err *e);
+int link_space_open(struct links *l, int netns, struct link_space **out, struct err *e);
 void link_space_free(struct link_space *s);
 
 int link_space_loopback(struct link_space *s, struct err *e);

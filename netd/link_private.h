@@ -8,6 +8,7 @@
 
 struct links {
 	struct nl_sock *sock;
+	int home; /* the host's network namespace */
 };
 
 struct link_space {

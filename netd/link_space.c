@@ -1,6 +1,5 @@
 /* link_space: inside of a container's network namespace. */
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
 #include <net/if.h>
@@ -21,17 +20,14 @@
 #include "netd/link_private.h"
 
 /* A socket belongs to the namespace that it was made in: go there, make it, come back. */
-int link_space_open(int netns, struct link_space **out, struct err *e)
+int link_space_open(struct links *l, int netns, struct link_space **out, struct err *e)
 {
-	AUTO_CLOSE int home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	struct nl_sock *sock = NULL;
 
-	if (home < 0)
-		return err_sys(e, -errno, "open the host's network namespace");
 	if (setns(netns, CLONE_NEWNET))
 		return err_sys(e, -errno, "enter the container's network namespace");
 	int rc = nl_open(&sock, e);
-	if (setns(home, CLONE_NEWNET)) {
+	if (setns(l->home, CLONE_NEWNET)) {
 		/* Everything further would happen to the container. */
 		log_error("cannot return from a container's network namespace: %m");
 		abort();
@@ -51,11 +47,24 @@ void link_space_free(struct link_space *s)
 	free(s);
 }
 
+static int index_of(struct nl_sock *sock, const char *device)
+{
+	struct rtnl_link *link = NULL;
+	int index = 0;
+
+	if (rtnl_link_get_kernel(sock, 0, device, &link) == 0) {
+		index = rtnl_link_get_ifindex(link);
+		rtnl_link_put(link);
+	}
+	return index;
+}
+
 static int change(struct nl_sock *sock, const char *device, struct rtnl_link *take_change, struct err *e)
 {
 	struct rtnl_link *link = rtnl_link_alloc();
 
-	rtnl_link_set_name(link, device);
+	/* It goes by the index alone. */
+	rtnl_link_set_ifindex(link, index_of(sock, device));
 	int rc = rtnl_link_change(sock, link, take_change, 0);
 	rtnl_link_put(link);
 	rtnl_link_put(take_change);
@@ -73,18 +82,6 @@ static int bring_up(struct nl_sock *sock, const char *device, struct err *e)
 int link_space_loopback(struct link_space *s, struct err *e)
 {
 	return bring_up(s->sock, "lo", e);
-}
-
-static int index_of(struct nl_sock *sock, const char *device)
-{
-	struct rtnl_link *link = NULL;
-	int index = 0;
-
-	if (rtnl_link_get_kernel(sock, 0, device, &link) == 0) {
-		index = rtnl_link_get_ifindex(link);
-		rtnl_link_put(link);
-	}
-	return index;
 }
 
 int link_space_configure(struct link_space *s, const char *device, const struct subnet *addresses, unsigned n, struct err *e)

@@ -128,11 +128,24 @@ static int open_directory(const char *path, mode_t mode, struct err *e)
 	return fd < 0 ? err_sys(e, -errno, "open %s", path) : fd;
 }
 
+/* imaged's store of layers; at the very first start it may not have made it yet. */
+static int open_layers(struct runtimed *rt, struct err *e)
+{
+	const uid_t uid = process_uid(PROC_imaged, rt->d.config->ids_base);
+	AUTO_CLOSE int state = daemon_state_dir(rt->d.root, PROC_imaged, rt->d.config->ids_base, e);
+
+	if (state < 0)
+		return state;
+	if (mkdirat(state, "layers", 0700) == 0 && fchownat(state, "layers", uid, uid, AT_SYMLINK_NOFOLLOW))
+		return err_sys(e, -errno, "create the store of layers");
+	const int fd = openat(state, "layers", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return fd < 0 ? err_sys(e, -errno, "open the store of layers") : fd;
+}
+
 static int open_paths(struct runtimed *rt, struct err *e)
 {
 	struct runtimed_paths *p = rt->paths = XNEW(struct runtimed_paths);
 	AUTO_FREE char *state = xasprintf("%s/runtimed/containers", rt->d.root);
-	AUTO_FREE char *layers = xasprintf("%s/imaged/layers", rt->d.root);
 
 	p->run = xasprintf("%s/runtimed", rt->d.run);
 	p->shim = beside_this_program("shim");
@@ -145,9 +158,8 @@ static int open_paths(struct runtimed *rt, struct err *e)
 	AUTO_CLOSE int run = open_directory(p->run, 0700, e);
 	if (run < 0)
 		return run;
-	/* imaged's, made when the supervisor has started it the first time. */
-	p->layers = open(layers, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return p->layers < 0 ? err_sys(e, -errno, "open %s", layers) : 0;
+	p->layers = open_layers(rt, e);
+	return p->layers < 0 ? p->layers : 0;
 }
 
 static void fill_runtimes(struct runtimed_paths *p, const struct config *c, struct launch_config *out)
