@@ -217,6 +217,26 @@ int run_prepare(struct launch_run *run, const struct launch_spec *spec, struct s
 	return 0;
 }
 
+int run_prepare_mount(struct launch_run *run, const struct launch_spec *spec, struct shim_settings *settings, struct err *e)
+{
+	int net = -1;
+	int r = namespaces_make(&run->ids, false, -1, &run->user_fd, &net, e);
+
+	if (r == 0)
+		r = run_dir_make(run, e);
+	if (r == 0)
+		r = state_dirs_make(run->launch, run->id, &run->state_dir, e);
+	if (r == 0)
+		r = add_layers(run, spec, settings, e);
+	if (r == 0)
+		r = add_mounts(run, spec, settings, true, e);
+	if (r < 0)
+		return r;
+	add_process(run, spec, settings);
+	settings_number(settings, "mode", 2);
+	return 0;
+}
+
 /* ---- /etc/hostname, /etc/hosts, /etc/resolv.conf ---- */
 
 static int write_file(int dir, const char *name, const char *text, size_t len, struct err *e)

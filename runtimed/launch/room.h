@@ -231,6 +231,13 @@ struct launch_run {
 const struct launch_runtime *runtime_of(const struct launch *l, const json_t *host, struct err *e);
 /* Namespaces, clones of all mounts and the settings for the shim; the clones live as long as the settings. */
 int run_prepare(struct launch_run *run, const struct launch_spec *spec, struct shim_settings *settings, struct err *e);
+/* The same for a look at a stopped container's files: its root with all that belongs into it. */
+int run_prepare_mount(struct launch_run *run, const struct launch_spec *spec, struct shim_settings *settings, struct err *e);
+struct launch_run *run_new(struct launch *l, const struct launch_spec *spec, const struct launch_events *events, void *arg);
+/* An empty <run>/c/ID. */
+int run_dir_make(struct launch_run *run, struct err *e);
+/* -EALREADY while there is a run of this id. */
+int run_check_free(const struct launch *l, const char *id, struct err *e);
 /* Make of the runtime's complaint an error, and the exit code that Docker records: 126, 127, 128. */
 int runtime_error(const char *text, const char *command, int status, struct err *e);
 char *cgroup_of(const struct launch *l, const char *id, const json_t *host);

@@ -288,7 +288,7 @@ static void on_soon(evutil_socket_t fd, short what, void *arg)
 
 /* ---- begin ---- */
 
-static int run_dir_make(struct launch_run *run, struct err *e)
+int run_dir_make(struct launch_run *run, struct err *e)
 {
 	struct launch *l = run->launch;
 
@@ -302,8 +302,7 @@ static int run_dir_make(struct launch_run *run, struct err *e)
 	return fd_write_all(fd, run->cgroup, strlen(run->cgroup), e);
 }
 
-static struct launch_run *run_new(struct launch *l, const struct launch_spec *spec, const struct launch_events *events,
-				  void *arg)
+struct launch_run *run_new(struct launch *l, const struct launch_spec *spec, const struct launch_events *events, void *arg)
 {
 	struct launch_run *run = XNEW(struct launch_run);
 
@@ -325,7 +324,7 @@ static struct launch_run *run_new(struct launch *l, const struct launch_spec *sp
 	return run;
 }
 
-static int check_free(const struct launch *l, const char *id, struct err *e)
+int run_check_free(const struct launch *l, const char *id, struct err *e)
 {
 	const struct launch_run *run;
 
@@ -341,7 +340,7 @@ int launch_start(struct launch *l, const struct launch_spec *spec, const struct 
 		 struct launch_run **out, struct err *e)
 {
 	struct shim_settings settings = {0};
-	int r = check_free(l, spec->id, e);
+	int r = run_check_free(l, spec->id, e);
 
 	if (r < 0)
 		return r;
@@ -367,7 +366,7 @@ int launch_start(struct launch *l, const struct launch_spec *spec, const struct 
 int launch_reattach(struct launch *l, const struct launch_spec *spec, const struct launch_events *events, void *arg,
 		    struct launch_run **out, struct err *e)
 {
-	int r = check_free(l, spec->id, e);
+	int r = run_check_free(l, spec->id, e);
 
 	if (r < 0)
 		return r;

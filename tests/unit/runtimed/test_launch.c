@@ -321,16 +321,20 @@ static void test_signal_and_remove(void **state)
 	(void)state;
 	if (!room.launch)
 		skip();
-	box_open(&b, "{\"Cmd\":[\"sleep\",\"100\"]}", "{\"Init\":true}");
+	box_open(&b, "{\"Cmd\":[\"sh\",\"-c\",\"trap 'exit 43' TERM; echo up; sleep 100 & wait\"]}", "{\"Init\":true}");
 	struct launch_spec spec = spec_of(&b);
+	char up[11];
 	box_start(&b, &spec);
+	box_attach(&b, false);
 	turn_until(&b.started);
 	assert_true(b.netns);
 	assert_true(b.pid > 0);
 	assert_int_equal(launch_remove(room.launch, b.id, &e), -EBUSY);
+	/* Its handler is there when it has spoken. */
+	assert_int_equal(fd_read_full(b.client, up, sizeof up, NULL), sizeof up);
 	must(launch_signal(b.run, SIGTERM, &e));
 	turn_until(&b.exited);
-	assert_int_equal(b.exit.code, 143);
+	assert_int_equal(b.exit.code, 43);
 	box_close(&b);
 }
 
