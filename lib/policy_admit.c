@@ -223,7 +223,7 @@ static int decide_by_roles(struct admit *a, const char *permission, int (*decide
 			   const void *what)
 {
 	const struct policy_grant *g = a->grant;
-	struct err first = {0}, again, *e = a->e;
+	struct err first = {0}, again = {0}, *e = a->e;
 	int r = no_role(g, permission, &first);
 	bool one = false;
 
@@ -250,6 +250,25 @@ static int decide_by_roles(struct admit *a, const char *permission, int (*decide
 	return r;
 }
 
+/* The engine's own rules for images; the first one that matches counts, and it counts for everybody. */
+static int image_rules(const struct policy *p, const char *name, bool by_digest, struct err *e)
+{
+	for (size_t i = 0; i < p->nimages; i++) {
+		const struct policy_image_rule *rule = &p->images[i];
+		if (!policy_match(rule->match, name))
+			continue;
+		if (!rule->deny && (!rule->require_digest || by_digest))
+			return 0;
+		err_set(e, -EPERM, "permission denied: Image: %.300s: images %s %s by the policy's rule images[%zu]",
+			name, rule->match,
+			rule->deny ? "are denied" : "must be named by digest, as name@sha256:…,", i);
+		if (e)
+			e->status = 403;
+		return -EPERM;
+	}
+	return 0;
+}
+
 static int decide_document(struct admit *a, const void *what)
 {
 	a->field[0] = 0;
@@ -263,6 +282,8 @@ int policy_admit(const struct policy_grant *g, const char *permission, enum poli
 	struct admit a = {.grant = g, .kind = kind, .facts = facts ? facts : &nothing, .e = e};
 	int r = kind == POLICY_CREATE ? engine_labels(doc, e) : 0;
 
+	if (r == 0 && kind == POLICY_CREATE && a.facts->image)
+		r = image_rules(g->policy, a.facts->image, a.facts->by_digest, e);
 	return r < 0 ? r : decide_by_roles(&a, permission, decide_document, doc);
 }
 
@@ -320,25 +341,6 @@ static int decide_image(struct admit *a, const void *what)
 		return 0;
 	snprintf(a->field, sizeof a->field, "Image");
 	return admit_deny(a, name, "images");
-}
-
-/* The engine's own rules for images; the first one that matches counts, and it counts for everybody. */
-static int image_rules(const struct policy *p, const char *name, bool by_digest, struct err *e)
-{
-	for (size_t i = 0; i < p->nimages; i++) {
-		const struct policy_image_rule *rule = &p->images[i];
-		if (!policy_match(rule->match, name))
-			continue;
-		if (!rule->deny && (!rule->require_digest || by_digest))
-			return 0;
-		err_set(e, -EPERM, "permission denied: Image: %.300s: images %s %s by the policy's rule images[%zu]",
-			name, rule->match,
-			rule->deny ? "are denied" : "must be named by digest, as name@sha256:…,", i);
-		if (e)
-			e->status = 403;
-		return -EPERM;
-	}
-	return 0;
 }
 
 int policy_admit_image(const struct policy_grant *g, const char *permission, const char *name, bool by_digest,

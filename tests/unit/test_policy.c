@@ -599,6 +599,12 @@ static void test_images(void **state)
 	assert_int_equal(policy_admit_image(g, "x", "quay.io/a/b:1", false, &e), -EPERM);
 	assert_int_equal(policy_admit_image(admin, "x", "quay.io/a/b:1", false, &e), 0);
 	assert_int_equal(policy_admit_image(admin, "x", "evil.example/a:1", false, &e), -EPERM);
+	/* and containers of what lies here already */
+	json_auto_t *doc = json_pack("{s:s}", "Image", "x");
+	struct policy_facts facts = {.image = "evil.example/a:1"};
+	assert_int_equal(policy_admit(admin, "x", POLICY_CREATE, doc, &facts, &e), -EPERM);
+	facts.image = "docker.io/library/busybox:latest";
+	assert_int_equal(policy_admit(admin, "x", POLICY_CREATE, doc, &facts, &e), 0);
 	policy_grant_free(g);
 	policy_grant_free(admin);
 }
