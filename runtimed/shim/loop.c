@@ -480,6 +480,8 @@ static void step(struct shim *s, struct polls *p)
 	size_t signals = watch(p, s->signals, POLLIN);
 	size_t listening = watch(p, s->args.listen, POLLIN);
 	size_t starter = watch(p, s->starter_sock, POLLIN);
+	/* Before the start has succeeded what stands in the pipes may be the runtime's complaint, told otherwise. */
+	wait = wait || !s->started;
 	size_t out = watch(p, wait ? -1 : s->out[0], POLLIN);
 	size_t err = watch(p, wait ? -1 : s->out[1], POLLIN);
 	size_t in = watch(p, s->input.from < s->input.to ? s->in : -1, POLLOUT);
