@@ -85,8 +85,8 @@ static bool has_body(int status)
 	return status != 204 && status != 304;
 }
 
-static void write_whole(struct evbuffer *out, const char *content_type, const char *headers, const char *text, size_t len,
-			bool head_only)
+static void write_whole(struct evbuffer *out, const char *content_type, const char *headers, const char *text,
+			size_t len, bool head_only)
 {
 	char line[64];
 
@@ -191,6 +191,13 @@ void answer_begin_hijack(struct exchange *x, const char *content_type)
 {
 	struct evbuffer *out = connection_out(x->conn);
 
+	if (x->ws) {
+		x->status = 101;
+		add_text(out, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n");
+		add_header(out, "Sec-WebSocket-Accept", x->ws_accept);
+		add_text(out, "\r\n");
+		return;
+	}
 	x->status = x->head.upgrade ? 101 : 200;
 	if (!content_type)
 		content_type = "application/vnd.docker.raw-stream";

@@ -25,7 +25,8 @@ void http_body_init(struct http_body *b, enum http_framing framing, uint64_t len
 
 /*
  * Read on in `data`. *used bytes belong to the body; of these the last *piece_len, from *piece, are content.
- * To be called until b->done, or *used is `len`. On failure e->status is 400 or 413 and the connection is of no more use.
+ * To be called until b->done, or *used is `len`. On failure e->status is 400 or 413 and the connection is of no more
+ * use.
  */
 int http_body_feed(struct http_body *b, const char *data, size_t len, size_t *used, const char **piece,
 		   size_t *piece_len, struct err *e);

@@ -35,6 +35,7 @@ static void exchange_free(struct exchange *x)
 	stream_clean(x);
 	upload_clean(x);
 	pump_clean(x);
+	websocket_free(x->ws);
 	if (x->json)
 		evbuffer_free(x->json);
 	fill_clean(&x->fill);
@@ -206,6 +207,11 @@ static int understand(struct exchange *x, const char *head, size_t len, char *al
 		return r;
 	if ((r = fill_from_head(x->route, &x->target, &x->head, x->msg, &x->fill, e)) < 0)
 		return r;
+	if (x->route->message->number == IPC_container_attach_ws) {
+		if ((r = websocket_handshake(&x->head, x->ws_accept, e)) < 0)
+			return r;
+		x->ws = websocket_new();
+	}
 	return choose_sink(x, e);
 }
 

@@ -11,6 +11,7 @@
 #include "apid/head.h"
 #include "apid/route.h"
 #include "apid/target.h"
+#include "apid/websocket.h"
 
 enum exchange_sink { SINK_DISCARD, SINK_JSON, SINK_UPLOAD };
 
@@ -53,6 +54,8 @@ struct exchange {
 		struct event *readable;
 		bool ended; /* the owner has said END */
 	} source;
+	struct websocket *ws; /* the hijacked stream goes through WebSocket frames; NULL: it does not */
+	char ws_accept[WEBSOCKET_ACCEPT];
 	struct pump {
 		int fd; /* our end of the socket pair that a remote client's stream goes through, -1: none */
 		struct event *readable, *writable;

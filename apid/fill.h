@@ -21,7 +21,7 @@ struct fill {
 int fill_from_head(const struct route *r, const struct target *t, const struct http_head *h, void *msg,
 		   struct fill *fill, struct err *e);
 
-/* The row of the body, NULL for an operation without one; of a pipe for an upload (W_UPLOAD), of the stream (W_STREAM). */
+/* The row of the body, NULL for an operation without one; likewise of an upload (W_UPLOAD), a stream (W_STREAM). */
 const struct ipc_field *fill_row(const struct ipc_message *m, enum ipc_where where);
 
 /* The JSON body into `msg`. `len` 0: there was none. */

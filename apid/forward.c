@@ -196,7 +196,7 @@ static int attach_descriptors(struct exchange *x, int *mine, struct err *e)
 	}
 	if (!stream)
 		return 0;
-	if (x->conn->local) {
+	if (x->conn->local && !x->ws) {
 		*(int *)(void *)(base + stream->offset) = x->conn->transport.fd;
 		return 0;
 	}
@@ -249,7 +249,7 @@ void exchange_handoff(struct exchange *x)
 	struct connection *c = x->conn;
 	size_t early = evbuffer_get_length(c->in);
 
-	if (!c->local) {
+	if (x->pump.fd >= 0) {
 		pump_start(x);
 		return;
 	}

@@ -1,4 +1,4 @@
-/* head: a request's line and headers, parsed by llhttp from bytes that the guard has passed, and how its body is framed. */
+/* head: a request's line and headers, parsed by llhttp from bytes that the guard has passed; its body's framing. */
 #ifndef POUCH_APID_HEAD_H
 #define POUCH_APID_HEAD_H
 

@@ -138,7 +138,7 @@ static void add_constant(json_t *o)
 	set(o, "LiveRestoreEnabled", json_true());
 	set(o, "ExperimentalBuild", json_false());
 	set(o, "Isolation", json_string(""));
-	set(o, "ProductLicense", json_string("Apache-2.0"));
+	set(o, "ProductLicense", json_string(""));
 	set(o, "GenericResources", json_null());
 	set(o, "SystemTime", now_text());
 	set(o, "Swarm", json_pack("{s:s s:s s:s s:b s:s s:n}", "NodeID", "", "NodeAddr", "", "LocalNodeState", "inactive",

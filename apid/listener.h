@@ -14,8 +14,8 @@ struct listener {
 };
 
 /*
- * The listening socket `fd` (borrowed) is the config's listener `index`; keys of a TLS listener are read. All are added before
- * any is started.
+ * The listening socket `fd` (borrowed) is the config's listener `index`; keys of a TLS listener are read. All are
+ * added before any is started.
  */
 int listener_add(struct apid *a, int fd, uint32_t index, struct err *e);
 /* Accept clients. */

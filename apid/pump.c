@@ -13,25 +13,34 @@
 
 /* ---- client to owner: what the owner does not take yet waits in c->in ---- */
 
+/* What is to go to the owner: the client's bytes, or what its frames contain. */
+static struct evbuffer *source(struct exchange *x)
+{
+	if (!x->ws)
+		return x->conn->in;
+	websocket_decode(x->ws, x->conn->in, connection_out(x->conn), CONN_INPUT_MAX);
+	return x->ws->plain;
+}
+
 static void end_input(struct exchange *x)
 {
-	if (x->conn->eof && !evbuffer_get_length(x->conn->in))
+	if ((x->conn->eof || (x->ws && x->ws->closed)) && !evbuffer_get_length(source(x)))
 		shutdown(x->pump.fd, SHUT_WR);
 }
 
 static void send_input(struct exchange *x)
 {
-	struct connection *c = x->conn;
+	struct evbuffer *in;
 
-	while (evbuffer_get_length(c->in)) {
-		int n = evbuffer_write(c->in, x->pump.fd);
+	while (evbuffer_get_length(in = source(x))) {
+		int n = evbuffer_write(in, x->pump.fd);
 		if (n < 0 && errno == EAGAIN) {
 			event_add(x->pump.writable, NULL);
 			return;
 		}
 		if (n < 0) {
 			/* The owner reads no more; what it still says goes on. */
-			evbuffer_drain(c->in, evbuffer_get_length(c->in));
+			evbuffer_drain(in, evbuffer_get_length(in));
 			break;
 		}
 	}
@@ -67,11 +76,16 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	if (n <= 0) {
+		if (x->ws && !x->ws->closed)
+			websocket_close(connection_out(c), 1000);
 		c->close_when_written = true;
 		connection_flush(c);
 		return;
 	}
-	evbuffer_add(connection_out(c), x->apid->buffer, (size_t)n);
+	if (x->ws)
+		websocket_encode(connection_out(c), x->apid->buffer, (size_t)n);
+	else
+		evbuffer_add(connection_out(c), x->apid->buffer, (size_t)n);
 	if (evbuffer_get_length(connection_out(c)) < CONN_OUTPUT_MAX)
 		event_add(x->pump.readable, NULL);
 	connection_flush(c);

@@ -6,7 +6,8 @@
 #include "lib/util.h"
 
 static const struct route refused[] = {
-#define REFUSED(m, p, s, st, t) {.method = #m, .pattern = (p), .since = (s), .until = API_VERSION_LAST, .status = (st), .text = (t)},
+#define REFUSED(m, p, s, st, t)                                                                                        \
+	{.method = #m, .pattern = (p), .since = (s), .until = API_VERSION_LAST, .status = (st), .text = (t)},
 #include "apid/refused.def"
 #undef REFUSED
 };

@@ -231,13 +231,19 @@ static void on_container_attach(struct ipc_request *req, struct container_attach
 	ipc_hijack(req, "application/vnd.docker.multiplexed-stream", fake_echo, &m->client);
 }
 
+static void on_container_attach_ws(struct ipc_request *req, struct container_attach_ws *m, struct fake *f)
+{
+	(void)f;
+	ipc_hijack(req, NULL, fake_echo, &m->client);
+}
+
 static const struct ipc_handler fake_handlers[] = {
 	IPC_HANDLER(container_list, struct fake),    IPC_HANDLER(container_create, struct fake),
 	IPC_HANDLER(container_inspect, struct fake), IPC_HANDLER(container_start, struct fake),
 	IPC_HANDLER(container_kill, struct fake),    IPC_HANDLER(system_events, struct fake),
 	IPC_HANDLER(container_prune, struct fake),   IPC_HANDLER(container_logs, struct fake),
 	IPC_HANDLER(container_export, struct fake),  IPC_HANDLER(container_archive_put, struct fake),
-	IPC_HANDLER(container_attach, struct fake),
+	IPC_HANDLER(container_attach, struct fake),  IPC_HANDLER(container_attach_ws, struct fake),
 };
 
 /* ---- the two processes ---- */

@@ -35,7 +35,8 @@ static void test_reply(void **state)
 	expect("GET /nothing" REST, "404", "{\"message\":\"page not found\"}");
 	expect("PUT /containers/json" REST, "405", "Allow: GET");
 	expect("GET /v1.48/containers/json" REST, "400", "client version 1.48 is too new");
-	expect("GET /containers/x/attach/ws" REST, "501", "not implemented: container_attach_ws");
+	expect("GET /containers/x/attach/ws" REST, "400", "this route speaks WebSocket");
+	expect("GET /containers/x/top" REST, "501", "not implemented: container_top");
 	expect("GET /swarm" REST, "503", "This node is not a swarm manager");
 }
 
@@ -262,6 +263,54 @@ static void test_pump(void **state)
 	assert_int_equal(got, 3000000);
 }
 
+static void read_exactly(int fd, unsigned char *buf, size_t len)
+{
+	assert_int_equal(fd_read_full(fd, buf, len, NULL), (ssize_t)len);
+}
+
+/* The example of RFC 6455, 1.3, then frames both ways: fragments with a ping between them, and the close. */
+static void test_websocket(void **state)
+{
+	static const unsigned char frames[] = {
+		0x02, 0x82, 0x00, 0x00, 0x00, 0x00, 'a', 'b',			/* the first part of a message */
+		0x89, 0x81, 0x01, 0x02, 0x03, 0x04, 'p' ^ 0x01,			/* a ping with "p" */
+		0x80, 0xfe, 0x00, 0x02, 0x20, 0x20, 0x20, 0x20, 'C', 'D',	/* its last part, masked: "cd" */
+	};
+	static const unsigned char end[] = {0x88, 0x82, 0x00, 0x00, 0x00, 0x00, 0x03, 0xe8};
+	unsigned char buf[64];
+	int fd = client_connect();
+
+	(void)state;
+	client_send(fd, "GET /containers/a/attach/ws?stream=1 HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\n"
+			"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+			"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+	AUTO_FREE char *head = client_read(fd, "\r\n\r\n");
+	assert_non_null(strstr(head, "HTTP/1.1 101 "));
+	assert_non_null(strstr(head, "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
+	read_exactly(fd, buf, 8);
+	assert_memory_equal(buf, "\x82\x06hello ", 8);
+	assert_int_equal(fd_write_all(fd, frames, sizeof frames, NULL), 0);
+	read_exactly(fd, buf, 3);
+	assert_memory_equal(buf, "\x8a\x01p", 3);
+	read_exactly(fd, buf, 6);
+	assert_memory_equal(buf, "\x82\x04" "ABCD", 6);
+	assert_int_equal(fd_write_all(fd, end, sizeof end, NULL), 0);
+	read_exactly(fd, buf, 4);
+	assert_memory_equal(buf, "\x88\x02\x03\xe8", 4);
+	/* What the owner still says comes, and the end. */
+	read_exactly(fd, buf, 6);
+	assert_memory_equal(buf, "\x82\x04 bye", 6);
+	assert_int_equal(read(fd, buf, sizeof buf), 0);
+	close(fd);
+	/* A client that does not mask its frames is told so, and ended. */
+	fd = client_connect();
+	client_send(fd, "GET /containers/a/attach/ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\x82\x01x");
+	AUTO_FREE char *rest = client_read(fd, "\x88\x02\x03\xea");
+	assert_non_null(strstr(rest, "\x88\x02\x03\xea"));
+	close(fd);
+}
+
 static bool followed(void)
 {
 	AUTO_FREE char *answer = client_ask("POST /containers/prune" REST);
@@ -344,6 +393,7 @@ int main(void)
 		cmocka_unit_test(test_pipelining), cmocka_unit_test(test_slow_bytes),
 		cmocka_unit_test(test_stream),	   cmocka_unit_test(test_upload),
 		cmocka_unit_test(test_hijack),	   cmocka_unit_test(test_pump),
+		cmocka_unit_test(test_websocket),
 		cmocka_unit_test(test_client_leaves),
 		cmocka_unit_test(test_lost_owner), cmocka_unit_test(test_times),
 	};
