@@ -42,7 +42,7 @@ static void import_fail(struct import *x, const struct err *e)
 	struct err why = *e;
 
 	/* What is damaged is what the client has sent. */
-	if (why.code == -EBADMSG && !why.status)
+	if (why.code == -EBADMSG)
 		why.status = 400;
 	lines_fail(x->lines, &why);
 	import_free(x);

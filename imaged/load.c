@@ -49,7 +49,7 @@ static void load_fail(struct load *x, const struct err *e)
 	struct err why = *e;
 
 	/* What is damaged is what the client has sent. */
-	if (why.code == -EBADMSG && !why.status)
+	if (why.code == -EBADMSG)
 		why.status = 400;
 	lines_fail(x->lines, &why);
 	load_free(x);

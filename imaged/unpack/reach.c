@@ -65,35 +65,33 @@ int reach_open(int dir, const char *path, int flags)
 	return fd < 0 ? -errno : (int)fd;
 }
 
+/* One directory below `above`; one that is there already stays as it is. */
+static int make_one(int above, const char *name, struct err *e)
+{
+	if (mkdirat(above, name, 0755) < 0)
+		return errno == EEXIST ? 0 : err_sys(e, -errno, "%s", reach_shown(name));
+	if (fchownat(above, name, 0, 0, AT_SYMLINK_NOFOLLOW) < 0 || fchmodat(above, name, 0755, 0) < 0)
+		return err_sys(e, -errno, "%s", reach_shown(name));
+	return 0;
+}
+
 int reach_make(int dir, const char *path, struct err *e)
 {
 	AUTO_FREE char *copy = xstrdup(path);
+	AUTO_CLOSE int above = reach_open(dir, "", O_PATH | O_DIRECTORY);
+	char *state = NULL;
 
-	for (char *slash = copy; slash; slash = strchr(slash + 1, '/')) {
-		if (slash == copy && *slash != '/')
-			slash = strchr(copy, '/');
-		if (slash)
-			*slash = '\0';
-		const char *base = strrchr(copy, '/');
-		AUTO_CLOSE int above = -1;
-		if (base) {
-			AUTO_FREE char *up = xstrndup(copy, (size_t)(base - copy));
-			above = reach_open(dir, up, O_PATH | O_DIRECTORY);
-		} else {
-			above = reach_open(dir, "", O_PATH | O_DIRECTORY);
-		}
-		if (above < 0)
-			return err_sys(e, above == -ENOSPC ? above : -EBADMSG, "%s", reach_shown(path));
-		const char *name = base ? base + 1 : copy;
-		if (mkdirat(above, name, 0755) == 0) {
-			if (fchownat(above, name, 0, 0, AT_SYMLINK_NOFOLLOW) < 0 || fchmodat(above, name, 0755, 0) < 0)
-				return err_sys(e, -errno, "%s", reach_shown(path));
-		} else if (errno != EEXIST) {
-			return err_sys(e, -errno, "%s", reach_shown(path));
-		}
-		if (!slash)
-			break;
-		*slash = '/';
+	if (above < 0)
+		return err_sys(e, above, "the layer's directory");
+	for (char *name = strtok_r(copy, "/", &state); name; name = strtok_r(NULL, "/", &state)) {
+		int rc = make_one(above, name, e);
+		int next = rc < 0 ? rc : reach_open(above, name, O_PATH | O_DIRECTORY);
+		if (rc < 0)
+			return rc;
+		if (next < 0)
+			return err_set(e, -EBADMSG, "%s: lies behind something that is no directory of the layer", reach_shown(path));
+		fd_close(&above);
+		above = next;
 	}
 	return 0;
 }

@@ -1,0 +1,197 @@
+"""Images: import, load, save, names, removal; hostile archives stay inside their layer."""
+import gzip
+import hashlib
+import io
+import json
+import os
+import pathlib
+import subprocess
+import tarfile
+import urllib.parse
+
+import pytest
+
+from tests.harness.rootfs import Tar, busybox_tar
+
+
+def layers(engine):
+    return {path.name for path in (engine.root / "imaged" / "layers").iterdir()}
+
+
+def staged(engine):
+    return [name for name in layers(engine) if not len(name) == 64] + os.listdir(engine.root / "imaged" / "staging")
+
+
+def wait_unstaged(engine):
+    """Removal of a refused layer is the work of another process."""
+    import time
+    end = time.monotonic() + 10
+    while staged(engine) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert not staged(engine)
+
+
+def import_raw(engine, tar, name="test:import", changes=()):
+    repository, _, tag = name.rpartition(":")
+    query = [("fromSrc", "-"), ("repo", repository), ("tag", tag)] + [("changes", change) for change in changes]
+    return engine.api("POST", "/images/create?" + urllib.parse.urlencode(query), tar,
+                      {"Content-Type": "application/x-tar"})
+
+
+def layer_dir(engine, name):
+    image = engine.api("GET", f"/images/{name}/json").json
+    return engine.root / "imaged" / "layers" / image["RootFS"]["Layers"][-1].removeprefix("sha256:")
+
+
+def archive(layer, tags, config=None):
+    """As docker save writes it."""
+    diff = "sha256:" + hashlib.sha256(layer).hexdigest()
+    config = json.dumps({"architecture": "amd64", "os": "linux", "config": config or {}, "created": "2020-01-01T00:00:00Z",
+                         "rootfs": {"type": "layers", "diff_ids": [diff]}}).encode()
+    manifest = json.dumps([{"Config": "config.json", "RepoTags": tags, "Layers": ["l/layer.tar"]}]).encode()
+    return Tar().file("l/layer.tar", layer).file("config.json", config).file("manifest.json", manifest).bytes()
+
+
+def test_names(engine):
+    image = engine.busybox("names:1")
+    engine.docker("tag", "names:1", "localhost:5000/some/where:v2")
+    assert set(engine.api("GET", f"/images/{image}/json").json["RepoTags"]) == {"names:1", "localhost:5000/some/where:v2"}
+    rows = engine.docker("images", "--format", "{{.Repository}}:{{.Tag}}", "names").stdout.split()
+    assert "names:1" in rows
+    assert engine.api("DELETE", f"/images/{image}").status == 409
+    assert engine.docker("rmi", "names:1").stdout == "Untagged: names:1\n"
+    assert f"Deleted: {image}" in engine.docker("rmi", "localhost:5000/some/where:v2").stdout
+    assert engine.api("GET", f"/images/{image}/json").status == 404
+    assert engine.api("GET", "/images/nosuch/json").message == "No such image: nosuch:latest"
+
+
+@pytest.mark.parametrize("name", ["UPPER", "a//b", "-x", "a:b:c", "a@sha256:12", "a..b", "a___b"])
+def test_bad_names(engine, name):  # covers S-10
+    assert engine.api("GET", f"/images/{urllib.parse.quote(name, safe='')}/json").status in (400, 404)
+    answer = engine.api("POST", "/images/create?" + urllib.parse.urlencode({"fromSrc": "-", "repo": name}),
+                        Tar().file("x").bytes())
+    assert answer.status == 400, answer
+
+
+def test_changes(engine):
+    answer = import_raw(engine, busybox_tar(), "changed:1", ['CMD ["sh", "-c"]', "ENV A=b C='d e'", "EXPOSE 80 53/udp",
+                                                            "LABEL x=y", "WORKDIR /srv", "USER app", "VOLUME /data"])
+    assert answer.status == 200, answer
+    config = engine.api("GET", "/images/changed:1/json").json["Config"]
+    assert config["Cmd"] == ["sh", "-c"] and config["Env"] == ["A=b", "C=d e"] and config["WorkingDir"] == "/srv"
+    assert set(config["ExposedPorts"]) == {"80/tcp", "53/udp"} and config["Labels"] == {"x": "y"}
+    assert import_raw(engine, Tar().file("x").bytes(), "changed:2", ["RUN rm -rf /"]).status == 400
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, lambda data: gzip.compress(data[:9999]) + gzip.compress(data[9999:]),
+                                  lambda data: subprocess.run(["zstd", "-c"], input=data, check=True,
+                                                              stdout=subprocess.PIPE).stdout],
+                         ids=["plain", "gzip", "gzip-members", "zstd"])
+def test_load(engine, pack):
+    answer = engine.api("POST", "/images/load", pack(archive(busybox_tar(), ["loaded:1"])))
+    assert answer.status == 200 and b"Loaded image: loaded:1" in answer.body, answer
+    assert (layer_dir(engine, "loaded:1") / "bin" / "busybox").stat().st_uid == 0
+
+
+def test_save_and_load_keep_digests(engine, tmp_path):
+    image = engine.busybox("saved:1")
+    engine.docker("save", "-o", tmp_path / "a.tar", "saved:1")
+    subprocess.run(["skopeo", "copy", "-q", f"docker-archive:{tmp_path}/a.tar", f"oci-archive:{tmp_path}/b.tar:x/saved:2"],
+                   check=True)
+    engine.docker("rmi", "saved:1")
+    engine.docker("load", "-i", tmp_path / "a.tar")
+    assert engine.api("GET", "/images/saved:1/json").json["Id"] == image
+    engine.docker("load", "-i", tmp_path / "b.tar")
+    assert engine.api("GET", "/images/x/saved:2/json").json["RootFS"] == engine.api("GET", "/images/saved:1/json").json["RootFS"]
+
+
+def test_taking_a_tag_is_said(engine):  # covers S-20
+    engine.busybox("mine:1")
+    answer = engine.api("POST", "/images/load", archive(busybox_tar(), ["mine:1"], {"Cmd": ["x"]}))
+    assert b"already exists, renaming the old one" in answer.body
+
+
+def test_attributes(engine):
+    tar = (Tar().directory("d").add("d/f", tarfile.REGTYPE, 0o4751, b"x" * 1000, uid=1000, gid=2000,
+                                    pax={"SCHILY.xattr.user.note": "hello", "SCHILY.xattr.user.overlay.opaque": "y",
+                                         "SCHILY.xattr.trusted.x": "y"}))
+    tar.add("d/hard", tarfile.LNKTYPE, 0o644, link="d/f")
+    tar.add("early", tarfile.LNKTYPE, 0o644, link="late")
+    tar.add("late", tarfile.REGTYPE, 0o600, b"late")
+    tar.add("not/named/before/x", tarfile.REGTYPE, 0o644)
+    tar.add("d/null", tarfile.CHRTYPE, 0o666, device=(1, 3))
+    tar.add("d/fifo", tarfile.FIFOTYPE, 0o600)
+    tar.add("d/.wh.gone", tarfile.REGTYPE, 0o644)
+    tar.add("o/.wh..wh..opq", tarfile.REGTYPE, 0o644)
+    assert import_raw(engine, tar.bytes(), "attributes:1").status == 200
+    root = layer_dir(engine, "attributes:1")
+    st = (root / "d/f").stat()
+    assert (st.st_mode & 0o7777, st.st_uid, st.st_gid, st.st_mtime, st.st_nlink) == (0o4751, 1000, 2000, 1700000000, 2)
+    assert os.listxattr(root / "d/f") == ["user.note"]
+    assert (root / "not/named/before").stat().st_mode & 0o7777 == 0o755
+    assert (root / "early").read_bytes() == b"late"
+    assert (root / "d/null").stat().st_rdev == os.makedev(1, 3)
+    assert (root / "d/gone").stat().st_rdev == 0
+    assert os.getxattr(root / "o", "user.overlay.opaque") == b"y"
+
+
+def hostile_archives(canary):
+    """What tries to reach `canary`, a directory of the host with a file `file`."""
+    up = "../" * 12 + str(canary).lstrip("/")
+    link = tarfile.SYMTYPE
+    hard = tarfile.LNKTYPE
+    file = tarfile.REGTYPE
+    yield "dotdot", Tar().add(up + "/new", file, 0o644, b"x")
+    yield "symlink-then-file", Tar().add("a", link, 0o777, link=str(canary)).add("a/new", file, 0o644, b"x")
+    yield "symlink-then-overwrite", Tar().add("a", link, 0o777, link=f"{canary}/file").add("a", file, 0o666, b"x")
+    yield "relative-symlink", Tar().add("a", link, 0o777, link=up).add("a/file", file, 0o666, b"x")
+    yield "hardlink-out", Tar().add("a", hard, 0o644, link=str(canary) + "/file").add("a", file, 0o666, b"x")
+    yield "hardlink-dotdot", Tar().add("a", hard, 0o644, link=up + "/file")
+    yield "hardlink-by-symlink", Tar().add("a", link, 0o777, link=str(canary)).add("b", hard, 0o644, link="a/file")
+    yield "whiteout-by-symlink", Tar().add("a", link, 0o777, link=str(canary)).add("a/.wh.file", file, 0o644)
+    yield "whiteout-dotdot", Tar().add("a/.wh...", file, 0o644)
+    yield "opaque-by-symlink", Tar().add("a", link, 0o777, link=str(canary)).add("a/.wh..wh..opq", file, 0o644)
+    yield "dir-by-symlink", Tar().add("a", link, 0o777, link=str(canary)).add("a/", tarfile.DIRTYPE, 0o777)
+    yield "absolute", Tar().add(str(canary) + "/new", file, 0o644, b"x")
+
+
+def test_hostile_archives_stay_inside(engine, tmp_path):  # covers S-15 S-16 S-18
+    canary = tmp_path / "canary"
+    canary.mkdir(mode=0o755)
+    (canary / "file").write_text("untouched")
+    before = [(p.stat().st_mode, p.stat().st_uid, p.stat().st_mtime_ns, p.stat().st_nlink) for p in (canary, canary / "file")]
+    for name, tar in hostile_archives(canary):
+        answer = import_raw(engine, tar.bytes(), "hostile:1")
+        assert answer.status in (200, 400), (name, answer)
+        assert os.listdir(canary) == ["file"] and (canary / "file").read_text() == "untouched", name
+        after = [(p.stat().st_mode, p.stat().st_uid, p.stat().st_mtime_ns, p.stat().st_nlink) for p in (canary, canary / "file")]
+        assert after == before, name
+    wait_unstaged(engine)
+
+
+def test_damaged_archives_leave_nothing(engine):  # covers S-14 S-22
+    good = busybox_tar()
+    wait_unstaged(engine)
+    known = layers(engine)
+    for data in (b"junk" * 1000, good[:700000], gzip.compress(good)[:-9], b"\xfd7zXZ\0" + b"x" * 99, b"BZh91AY" + b"x" * 99):
+        assert import_raw(engine, data, "damaged:1").status == 400
+    digest = hashlib.sha256(good).hexdigest().encode()
+    wrong = archive(good + bytes(512), ["wrong:1"]).replace(hashlib.sha256(good + bytes(512)).hexdigest().encode(), digest[::-1])
+    assert b"error" in (answer := engine.api("POST", "/images/load", wrong)).body or answer.status == 400
+    wait_unstaged(engine)
+    assert layers(engine) == known
+    assert engine.api("GET", "/images/wrong:1/json").status == 404
+
+
+def test_state_is_closed(engine):  # covers S-4
+    engine.busybox("closed:1")
+    top = engine.root / "imaged"
+    assert top.stat().st_mode & 0o777 == 0o700
+    for name in ("blobs", "layers", "staging"):
+        assert (pathlib.Path(top) / name).stat().st_mode & 0o777 == 0o700
+
+
+def test_survives_a_kill(engine):
+    image = engine.busybox("kept:1")
+    os.kill(engine.pids()["imaged"], 9)
+    assert engine.api("GET", "/images/kept:1/json").json["Id"] == image
