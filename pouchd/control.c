@@ -103,7 +103,7 @@ static void on_supervisor_restart(struct ipc_request *req, struct supervisor_res
 {
 	struct service *v = service_by_name(s, m->name);
 
-	if (!v || v->state == SERVICE_ABSENT)
+	if (!v)
 		ipc_fail(req, 404, "there is no service %s", m->name);
 	else if (s->state != ENGINE_READY)
 		ipc_fail(req, 409, "the engine is not ready");

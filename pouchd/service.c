@@ -26,7 +26,7 @@ static void start(struct service *v);
 
 const char *service_state_name(enum service_phase state)
 {
-	static const char *const names[] = {"absent", "down", "starting", "ready", "stopping"};
+	static const char *const names[] = {"down", "starting", "ready", "stopping"};
 
 	return names[state];
 }
@@ -158,8 +158,7 @@ static void start(struct service *v)
 static bool helpers_ready(const struct supervisor *s)
 {
 	for (size_t i = 0; i < SERVICES; i++)
-		if (s->services[i].id != PROC_apid && s->services[i].state != SERVICE_READY &&
-		    s->services[i].state != SERVICE_ABSENT)
+		if (s->services[i].id != PROC_apid && s->services[i].state != SERVICE_READY)
 			return false;
 	return true;
 }
@@ -185,7 +184,7 @@ void services_go_on(struct supervisor *s)
 		return;
 	if (front->state == SERVICE_DOWN && !under_way(front))
 		start(front);
-	if (front->state == SERVICE_READY || front->state == SERVICE_ABSENT)
+	if (front->state == SERVICE_READY)
 		supervisor_ready(s);
 }
 
@@ -399,15 +398,15 @@ int services_init(struct supervisor *s, struct err *e)
 {
 	for (size_t i = 0; i < SERVICES; i++) {
 		struct service *v = &s->services[i];
-		bool present = spawn_present(s, ids[i]);
 		*v = (struct service){.sup = s, .id = ids[i], .listen_fd = -1};
-		v->state = present ? SERVICE_DOWN : SERVICE_ABSENT;
+		v->state = SERVICE_DOWN;
 		v->timer = evtimer_new(s->base, on_timer, v);
 		v->leaving_timer = evtimer_new(s->base, on_leaving_timer, v);
-		if (ids[i] != PROC_apid && (v->listen_fd = socket_ipc(s->args.run, ids[i], present, e)) < 0)
+		if (!spawn_present(s, ids[i]))
+			return err_set(e, -ENOENT, "%s is missing in %s, where pouchd is", process_name(ids[i]),
+				       s->programs);
+		if (ids[i] != PROC_apid && (v->listen_fd = socket_ipc(s->args.run, ids[i], true, e)) < 0)
 			return v->listen_fd;
-		if (!present)
-			log_warn("%s is not installed beside pouchd", process_name(ids[i]));
 	}
 	return 0;
 }

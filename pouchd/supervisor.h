@@ -33,7 +33,7 @@ struct json_t;
 #define WORKER_KINDS	7
 #define WORKERS_MAX	4096
 
-enum service_phase { SERVICE_ABSENT, SERVICE_DOWN, SERVICE_STARTING, SERVICE_READY, SERVICE_STOPPING };
+enum service_phase { SERVICE_DOWN, SERVICE_STARTING, SERVICE_READY, SERVICE_STOPPING };
 
 struct service {
 	struct supervisor *sup;

@@ -85,7 +85,7 @@ def status(engine):
 
 def wait_ready(engine):
     deadline = time.monotonic() + 30
-    while any(s["State"] not in ("ready", "absent") for s in status(engine)["Services"]):
+    while any(s["State"] != "ready" for s in status(engine)["Services"]):
         assert time.monotonic() < deadline, status(engine)
         time.sleep(0.02)
 

@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import pwd
+import shutil
 import signal
 import socket
 import stat
@@ -11,7 +12,7 @@ import time
 
 import pytest
 
-from tests.harness.engine import Engine, UnixConnection
+from tests.harness.engine import BUILD, Engine, UnixConnection
 
 HELPERS = ["auditd", "imaged", "volumed", "netd", "runtimed", "apid"]
 
@@ -40,7 +41,7 @@ def service(engine, name):
 
 
 def names(engine):
-    return [s["Name"] for s in state(engine)["Services"] if s["State"] != "absent"]
+    return [s["Name"] for s in state(engine)["Services"]]
 
 
 def restarted(engine, name, old_pid):
@@ -255,6 +256,15 @@ def test_a_bad_file_is_refused_at_the_start():
         assert f"{engine.config_path}:2: limits.requestss: there is no such setting" in engine.log()
     finally:
         engine.close()
+
+
+def test_a_missing_program_is_named(tmp_path):
+    for program in ("pouchd", "auditd", "imaged", "volumed", "netd", "apid"):
+        shutil.copy(BUILD / program, tmp_path)
+    done = subprocess.run([str(tmp_path / "pouchd"), "--root", str(tmp_path / "root"), "--run", str(tmp_path / "run")],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=20, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"runtimed is missing in {tmp_path}, where pouchd is" in done.stderr
 
 
 # ---- sockets from systemd ----
