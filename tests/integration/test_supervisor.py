@@ -65,6 +65,12 @@ def test_status_counts_memory_and_uptime(running):
         assert s["Pss"] > 0 and s["UptimeMs"] >= 0 and s["Pid"] > 0
 
 
+def test_an_idle_engine_is_small():
+    with Engine() as engine:
+        now = state(engine)
+        assert now["Pss"] + sum(s["Pss"] for s in now["Services"]) <= 16 << 20, engine.ctl("status").stdout
+
+
 def test_nobody_traverses_state_or_inner_sockets(running):
     # covers S-4
     for path in [running.root, running.run / "ipc", *[p for p in running.root.iterdir() if p.is_dir()]]:
