@@ -19,6 +19,9 @@ void on_image_save(struct ipc_request *req, struct image_save *m, struct imaged 
 void on_image_save_one(struct ipc_request *req, struct image_save_one *m, struct imaged *d);
 /* commit.c */
 void on_image_commit(struct ipc_request *req, struct image_commit *m, struct imaged *d);
+/* prune.c */
+void on_image_prune(struct ipc_request *req, struct image_prune *m, struct imaged *d);
+void on_build_prune(struct ipc_request *req, struct build_prune *m, struct imaged *d);
 /* names.c */
 void on_image_tag(struct ipc_request *req, struct image_tag *m, struct imaged *d);
 void on_image_remove(struct ipc_request *req, struct image_remove *m, struct imaged *d);

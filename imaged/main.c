@@ -14,7 +14,8 @@ static const struct ipc_handler handlers[] = {
 	IPC_HANDLER(image_history, struct imaged),    IPC_HANDLER(image_tag, struct imaged),
 	IPC_HANDLER(image_remove, struct imaged),     IPC_HANDLER(image_load, struct imaged),
 	IPC_HANDLER(image_save, struct imaged),	      IPC_HANDLER(image_save_one, struct imaged),
-	IPC_HANDLER(image_commit, struct imaged),
+	IPC_HANDLER(image_commit, struct imaged),     IPC_HANDLER(image_prune, struct imaged),
+	IPC_HANDLER(build_prune, struct imaged),
 	IPC_HANDLER(rootfs_lease, struct imaged),     IPC_HANDLER(rootfs_release, struct imaged),
 	IPC_HANDLER(rootfs_reconcile, struct imaged), IPC_HANDLER(image_resolve, struct imaged),
 };

@@ -195,3 +195,17 @@ def test_survives_a_kill(engine):
     image = engine.busybox("kept:1")
     os.kill(engine.pids()["imaged"], 9)
     assert engine.api("GET", "/images/kept:1/json").json["Id"] == image
+
+
+def test_prune(fresh):
+    old = fresh.busybox("pruned:1")
+    new = fresh.busybox("pruned:1")
+    answer = fresh.api("POST", "/images/prune").json
+    assert {"Deleted": old} in answer["ImagesDeleted"] and {"Deleted": new} not in answer["ImagesDeleted"]
+    unused = urllib.parse.quote(json.dumps({"dangling": ["false"]}))
+    answer = fresh.api("POST", f"/images/prune?filters={unused}").json
+    assert {"Deleted": new} in answer["ImagesDeleted"] and answer["SpaceReclaimed"] > 1 << 20
+    assert fresh.api("GET", "/images/json?all=1").json == []
+    wait_unstaged(fresh)
+    assert not layers(fresh)
+    assert fresh.api("POST", "/build/prune").json["SpaceReclaimed"] == 0
