@@ -96,6 +96,8 @@ static const struct ipc_handler handlers[] = {
 	IPC_HANDLER(exec_resize, struct runtimed),	  IPC_HANDLER(exec_inspect, struct runtimed),
 	IPC_HANDLER(system_events, struct runtimed),	  IPC_HANDLER(event_publish, struct runtimed),
 	IPC_HANDLER(container_counts, struct runtimed),	  IPC_HANDLER(container_of_uid, struct runtimed),
+	IPC_HANDLER(container_archive_head, struct runtimed), IPC_HANDLER(container_archive_put, struct runtimed),
+	IPC_HANDLER(container_export, struct runtimed),
 	IPC_HANDLER(service_status, struct runtimed),
 };
 

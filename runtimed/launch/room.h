@@ -196,6 +196,7 @@ json_t *bundle_rlimits(const json_t *host);
 enum run_state { RUN_PREPARING, RUN_READY, RUN_STARTING, RUN_RUNNING, RUN_ENDED };
 
 struct launch_run {
+	bool listed; /* in the room's list */
 	LIST_ENTRY(launch_run) link;
 	struct launch *launch;
 	char id[ID_CHARS + 1];
@@ -217,6 +218,7 @@ struct launch_run {
 	int failure_code;
 	bool told_prepared, go, ready; /* ready: the shim is */
 	bool lost;		       /* no shim answers */
+	bool unlisted;		       /* over, and about to be freed */
 	char *who, *stage;
 	char *hosts, *resolv_conf;
 	pid_t pid;

@@ -29,7 +29,9 @@ static int64_t now_ns(void)
 
 void run_free(struct launch_run *run)
 {
-	LIST_REMOVE(run, link);
+	if (run->listed)
+		if (!run->unlisted)
+		LIST_REMOVE(run, link);
 	shim_free(&run->shim, run->state < RUN_STARTING);
 	exec_forget_all(run);
 	if (run->soon)
@@ -82,6 +84,9 @@ static void finish(struct launch_run *run)
 		log_warn("container %.12s: its cgroup cannot be removed: %s", run->id, strerror(-r));
 	run->state = RUN_ENDED;
 	execs_end(run);
+	/* Who is told may start or remove the container at once. */
+	LIST_REMOVE(run, link);
+	run->listed = false;
 	if (run->failure.code) {
 		run->events->failed(run->arg, run, &run->failure, run->failure_code);
 	} else {
@@ -321,6 +326,7 @@ struct launch_run *run_new(struct launch *l, const struct launch_spec *spec, con
 	run->soon = evtimer_new(l->c.base, on_soon, run);
 	LIST_INIT(&run->execs);
 	LIST_INSERT_HEAD(&l->runs, run, link);
+	run->listed = true;
 	return run;
 }
 

@@ -194,12 +194,12 @@ static bool clean(char *name)
 		if (str_eq(part, ".."))
 			return false;
 		size_t n = strlen(part);
+		/* Behind a part that was taken stands its slash already, or the end of what has been read. */
+		if (to > name)
+			*to++ = '/';
 		memmove(to, part, n);
 		to += n;
-		*to++ = '/';
 	}
-	if (to > name)
-		to--;
 	*to = '\0';
 	return true;
 }
