@@ -53,8 +53,7 @@ static json_t *command(const char *text)
 	bool ok = *text == '[' && json_parse(text, strlen(text), &bounds, &list, NULL) == 0 && json_is_array(list);
 	size_t i;
 
-	json_array_foreach(list, i, x)
-		ok = ok && json_is_string(x);
+	json_array_foreach(list, i, x) ok = ok && json_is_string(x);
 	if (ok)
 		return list;
 	json_decref(list);
@@ -83,11 +82,11 @@ static void put_env(json_t *env, const char *pair)
 	size_t name = strcspn(pair, "=") + 1, i;
 	json_t *x;
 
-	json_array_foreach(env, i, x)
-		if (strncmp(json_string_value(x), pair, name) == 0) {
-			json_array_set_new(env, i, json_string(pair));
-			return;
-		}
+	json_array_foreach(env, i, x) if (strncmp(json_string_value(x), pair, name) == 0)
+	{
+		json_array_set_new(env, i, json_string(pair));
+		return;
+	}
 	json_array_append_new(env, json_string(pair));
 }
 
@@ -146,8 +145,7 @@ static int set_volumes(json_t *config, const char *key, const char *text, struct
 
 	if (*text == '[') {
 		json_t *list = command(text);
-		json_array_foreach(list, i, path)
-			json_object_set_new(to, json_string_value(path), json_object());
+		json_array_foreach(list, i, path) json_object_set_new(to, json_string_value(path), json_object());
 		json_decref(list);
 		return 0;
 	}
@@ -207,7 +205,9 @@ static int set_health(json_t *config, const char *key, const char *text, struct 
 {
 	static const struct {
 		const char *option, *member;
-	} options[] = {{"--interval=", "Interval"}, {"--timeout=", "Timeout"}, {"--start-period=", "StartPeriod"},
+	} options[] = {{"--interval=", "Interval"},
+		       {"--timeout=", "Timeout"},
+		       {"--start-period=", "StartPeriod"},
 		       {"--start-interval=", "StartInterval"}};
 	json_t *health = json_object();
 
@@ -246,12 +246,18 @@ static const struct {
 	const char *word, *key;
 	int (*set)(json_t *config, const char *key, const char *text, struct err *e);
 } instructions[] = {
-	{"CMD", "Cmd", set_command},	       {"ENTRYPOINT", "Entrypoint", set_command},
-	{"ENV", "Env", set_pairs},	       {"EXPOSE", "ExposedPorts", set_ports},
-	{"HEALTHCHECK", "Healthcheck", set_health}, {"LABEL", "Labels", set_pairs},
-	{"ONBUILD", "OnBuild", add_onbuild},   {"SHELL", "Shell", set_command},
-	{"STOPSIGNAL", "StopSignal", set_text}, {"USER", "User", set_text},
-	{"VOLUME", "Volumes", set_volumes},    {"WORKDIR", "WorkingDir", set_workdir},
+	{"CMD", "Cmd", set_command},
+	{"ENTRYPOINT", "Entrypoint", set_command},
+	{"ENV", "Env", set_pairs},
+	{"EXPOSE", "ExposedPorts", set_ports},
+	{"HEALTHCHECK", "Healthcheck", set_health},
+	{"LABEL", "Labels", set_pairs},
+	{"ONBUILD", "OnBuild", add_onbuild},
+	{"SHELL", "Shell", set_command},
+	{"STOPSIGNAL", "StopSignal", set_text},
+	{"USER", "User", set_text},
+	{"VOLUME", "Volumes", set_volumes},
+	{"WORKDIR", "WorkingDir", set_workdir},
 };
 
 static int apply_one(json_t *config, char *line, struct err *e)

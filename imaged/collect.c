@@ -6,7 +6,8 @@
 
 #include "imaged/stage.h"
 
-#define UNUSED_LAYERS "SELECT diff_id FROM layer WHERE NOT EXISTS (SELECT 1 FROM image_layer i WHERE i.diff_id = layer.diff_id)"
+#define UNUSED_LAYERS                                                                                                  \
+	"SELECT diff_id FROM layer WHERE NOT EXISTS (SELECT 1 FROM image_layer i WHERE i.diff_id = layer.diff_id)"
 #define UNUSED_BLOBS                                                                                                   \
 	"SELECT digest FROM blob WHERE NOT EXISTS (SELECT 1 FROM image_layer i WHERE i.blob = blob.digest)"            \
 	" AND NOT EXISTS (SELECT 1 FROM layer l WHERE l.blob = blob.digest)"                                           \
@@ -49,10 +50,8 @@ static void remove_files(struct imaged *d, json_t *layers, json_t *blobs)
 	json_t *name;
 	size_t i;
 
-	json_array_foreach(layers, i, name)
-		stage_remove_layer(d, json_string_value(name));
-	json_array_foreach(blobs, i, name)
-		stage_remove_blob(d, json_string_value(name));
+	json_array_foreach(layers, i, name) stage_remove_layer(d, json_string_value(name));
+	json_array_foreach(blobs, i, name) stage_remove_blob(d, json_string_value(name));
 }
 
 int collect_image(struct imaged *d, const char *id, json_t *out, struct err *e)
@@ -72,8 +71,7 @@ int collect_image(struct imaged *d, const char *id, json_t *out, struct err *e)
 	} else {
 		remove_files(d, layers, blobs);
 		json_array_append_new(out, json_pack("{s:s}", "Deleted", id));
-		json_array_foreach(layers, i, name)
-			json_array_append_new(out, json_pack("{s:O}", "Deleted", name));
+		json_array_foreach(layers, i, name) json_array_append_new(out, json_pack("{s:O}", "Deleted", name));
 	}
 	json_decref(layers);
 	json_decref(blobs);
@@ -81,8 +79,8 @@ int collect_image(struct imaged *d, const char *id, json_t *out, struct err *e)
 }
 
 /* Files that no row names: a start that was cut off between renames and records. */
-static int remove_strays(struct imaged *d, int dir, const char *sql, void (*remove)(struct imaged *d, const char *digest),
-			 struct err *e)
+static int remove_strays(struct imaged *d, int dir, const char *sql,
+			 void (*remove)(struct imaged *d, const char *digest), struct err *e)
 {
 	int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *list = fd < 0 ? NULL : fdopendir(fd);
@@ -118,5 +116,6 @@ int collect_all(struct imaged *d, struct err *e)
 	if (rc == 0)
 		rc = remove_strays(d, d->blobs, "SELECT count(*) FROM blob WHERE digest = ?", stage_remove_blob, e);
 	return rc < 0 ? rc
-		      : remove_strays(d, d->layers, "SELECT count(*) FROM layer WHERE diff_id = ?", stage_remove_layer, e);
+		      : remove_strays(d, d->layers, "SELECT count(*) FROM layer WHERE diff_id = ?", stage_remove_layer,
+				      e);
 }

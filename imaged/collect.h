@@ -5,8 +5,8 @@
 #include "imaged/records.h"
 
 /*
- * Remove the image's rows, and the layers and blobs that only it had; `out` gets {"Deleted": …} objects. Its names must be
- * gone. -EEXIST when something still refers to it.
+ * Remove the image's rows, and the layers and blobs that only it had; `out` gets {"Deleted": …} objects. The names
+ * must be gone. -EEXIST when something still refers to it.
  */
 int collect_image(struct imaged *d, const char *id, json_t *out, struct err *e);
 /* Layers and blobs without a row that refers to them, and files without a row at all. At start. */

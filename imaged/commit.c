@@ -119,8 +119,8 @@ static int make_config(struct commit *x, const struct image_commit *m, struct er
 	if (!json_is_array(json_object_get(x->config, "history")))
 		json_object_set_new(x->config, "history", json_array());
 	json_array_append_new(json_object_get(x->config, "history"),
-			      json_pack("{s:s, s:s, s:s}", "created", now, "comment", m->comment ? m->comment : "", "author",
-					m->author ? m->author : ""));
+			      json_pack("{s:s, s:s, s:s}", "created", now, "comment", m->comment ? m->comment : "",
+					"author", m->author ? m->author : ""));
 	return m->changes ? changes_apply(imageconf_config(x->config), m->changes, e) : 0;
 }
 
@@ -138,7 +138,8 @@ void on_image_commit(struct ipc_request *req, struct image_commit *m, struct ima
 	if (rc == 0) {
 		draft_set_parent(x->draft, m->parent);
 		x->layer = draft_add_layer(x->draft, x);
-		rc = draft_layer_unpack(x->layer, &(struct draft_layer_source){.pipe = m->tar, .file = -1}, &layer_events, &e);
+		rc = draft_layer_unpack(x->layer, &(struct draft_layer_source){.pipe = m->tar, .file = -1},
+					&layer_events, &e);
 	}
 	if (rc < 0)
 		commit_fail(x, &e);

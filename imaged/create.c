@@ -75,9 +75,9 @@ static void make_config(struct import *x, const char *diff_id)
 	char now[40];
 
 	imageconf_now(now);
-	x->config = json_pack("{s:s, s:s, s:s, s:O, s:{s:s, s:[s]}, s:[{s:s, s:s}]}", "architecture", x->architecture, "os", x->os,
-			      "created", now, "config", x->container, "rootfs", "type", "layers", "diff_ids", diff_id, "history",
-			      "created", now, "comment", x->message);
+	x->config = json_pack("{s:s, s:s, s:s, s:O, s:{s:s, s:[s]}, s:[{s:s, s:s}]}", "architecture", x->architecture,
+			      "os", x->os, "created", now, "config", x->container, "rootfs", "type", "layers",
+			      "diff_ids", diff_id, "history", "created", now, "comment", x->message);
 	json_object_set_new(x->config, "comment", json_string(x->message));
 	if (*x->variant)
 		json_object_set_new(x->config, "variant", json_string(x->variant));
@@ -108,7 +108,8 @@ static int set_platform(struct import *x, const char *platform, struct err *e)
 {
 	AUTO_FREE char *copy = xstrdup(platform ? platform : "");
 	char *state = NULL;
-	const char *os = strtok_r(copy, "/", &state), *arch = strtok_r(NULL, "/", &state), *variant = strtok_r(NULL, "/", &state);
+	const char *os = strtok_r(copy, "/", &state), *arch = strtok_r(NULL, "/", &state),
+		   *variant = strtok_r(NULL, "/", &state);
 
 	if (os && !str_eq(os, "linux"))
 		return err_http(e, 400, "operating system is not supported: %s", os);
@@ -152,12 +153,15 @@ static int import_begin(struct import *x, const struct image_create *m, struct e
 	if (rc < 0)
 		return rc;
 	if (!str_eq(m->from_src, "-"))
-		return err_http(e, 501, "not implemented: import from a URL; send the archive as the request's body (fromSrc=-)");
+		return err_http(
+			e, 501,
+			"not implemented: import from a URL; send the archive as the request's body (fromSrc=-)");
 	if (m->input < 0)
 		return err_http(e, 400, "fromSrc=- needs the archive as the request's body");
 	x->draft = draft_new(x->d);
 	x->layer = draft_add_layer(x->draft, x);
-	return draft_layer_unpack(x->layer, &(struct draft_layer_source){.pipe = m->input, .file = -1}, &layer_events, e);
+	return draft_layer_unpack(x->layer, &(struct draft_layer_source){.pipe = m->input, .file = -1}, &layer_events,
+				  e);
 }
 
 void on_image_create(struct ipc_request *req, struct image_create *m, struct imaged *d)

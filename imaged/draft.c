@@ -10,7 +10,7 @@ struct draft_layer {
 	struct image_layer info;
 	int64_t entries;
 	char blob[STAGE_NAME], dir[STAGE_NAME]; /* on the stage; "" when the store has it */
-	bool ready, held; /* held: the store's, kept from collection */
+	bool ready, held;			/* held: the store's, kept from collection */
 	struct worker_call *work;
 	const struct draft_layer_events *events;
 	void *arg;
@@ -180,15 +180,16 @@ static void on_unpacked(void *arg, void *reply, const struct err *e)
 	l->entries = m->entries;
 	if (!*l->info.media)
 		snprintf(l->info.media, sizeof l->info.media, "application/vnd.oci.image.layer.v1.tar%s%s",
-			 str_eq(m->compression, "none") ? "" : "+", str_eq(m->compression, "none") ? "" : m->compression);
+			 str_eq(m->compression, "none") ? "" : "+",
+			 str_eq(m->compression, "none") ? "" : m->compression);
 	l->ready = true;
 	l->events->done(l->arg, NULL);
 }
 
 static const struct worker_events unpack_events = {.progress = on_unpack_progress, .done = on_unpacked};
 
-int draft_layer_unpack(struct draft_layer *l, const struct draft_layer_source *source, const struct draft_layer_events *events,
-		       struct err *e)
+int draft_layer_unpack(struct draft_layer *l, const struct draft_layer_source *source,
+		       const struct draft_layer_events *events, struct err *e)
 {
 	struct imaged *d = l->draft->d;
 	const struct config *c = d->daemon.config;
@@ -263,7 +264,8 @@ static int check_layers(const struct draft *x, struct err *e)
 	uint64_t total = 0;
 
 	if (json_array_size(ids) != x->nlayers)
-		return err_set(e, -EINVAL, "the image's config names %zu layers, its manifest %zu", json_array_size(ids), x->nlayers);
+		return err_set(e, -EINVAL, "the image's config names %zu layers, its manifest %zu",
+			       json_array_size(ids), x->nlayers);
 	for (size_t i = 0; i < x->nlayers; i++) {
 		const struct draft_layer *l = x->layers[i];
 		if (!l->ready || !str_eq(l->info.diff_id, json_string_value(json_array_get(ids, i))))
@@ -341,9 +343,8 @@ static int keep_names(struct draft *x, json_t *moved, struct err *e)
 		if (rc == 0 && *before && !str_eq(before, x->id))
 			json_object_set_new(moved, json_string_value(name), json_string(before));
 	}
-	json_array_foreach(x->digests, i, name)
-		if (rc == 0)
-			rc = records_put_digest(x->d, json_string_value(name), x->id, e);
+	json_array_foreach(x->digests, i, name) if (rc == 0) rc =
+		records_put_digest(x->d, json_string_value(name), x->id, e);
 	return rc;
 }
 

@@ -27,8 +27,8 @@ void *draft_layer_arg(const struct draft_layer *l);
 void draft_layer_set_media(struct draft_layer *l, const char *media);
 
 /*
- * Take a layer that the store has, by its tar's digest. `blob` (NULL: any) the compressed form that is wanted. True when
- * it is there; it is held until draft_free().
+ * Take a layer that the store has, by its tar's digest. `blob` (NULL: any) the compressed form that is wanted. True
+ * when it is there; it is held until draft_free().
  */
 bool draft_layer_find(struct draft_layer *l, const char *diff_id, const char *blob);
 
@@ -46,8 +46,8 @@ struct draft_layer_events {
 };
 
 /* Unpack it. `events` static. */
-int draft_layer_unpack(struct draft_layer *l, const struct draft_layer_source *source, const struct draft_layer_events *events,
-		       struct err *e);
+int draft_layer_unpack(struct draft_layer *l, const struct draft_layer_source *source,
+		       const struct draft_layer_events *events, struct err *e);
 
 /* ---- the rest ---- */
 
@@ -61,8 +61,8 @@ void draft_add_tag(struct draft *x, const char *full);
 void draft_add_digest(struct draft *x, const char *full);
 
 /*
- * Keep it. `done` is told the image's id and {"tag": "id that had it before"} when it is durable, or why it was not kept.
- * The caller then calls draft_free(). -EINVAL at once when config and layers do not fit.
+ * Keep it. `done` is told the image's id and {"tag": "id that had it before"} when it is durable, or why it was not
+ * kept. The caller then calls draft_free(). -EINVAL at once when config and layers do not fit.
  */
 int draft_keep(struct draft *x, void (*done)(void *arg, const char *id, json_t *moved, const struct err *e), void *arg,
 	       struct err *e);

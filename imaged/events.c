@@ -33,8 +33,8 @@ void event_image(struct imaged *d, const char *action, const char *id, const cha
 	m.id = str_eq(action, "pull") || str_eq(action, "push") ? (name ? name : id) : id;
 	m.attributes.json = attributes;
 	m.time = (uint64_t)records_now();
-	if (d->runtimed && !ipc_call(d->runtimed, IPC_event_publish, &m, &(struct ipc_call_options){.deadline_ms = 60000},
-				     &publish_events, NULL, &e))
+	if (d->runtimed && !ipc_call(d->runtimed, IPC_event_publish, &m,
+				     &(struct ipc_call_options){.deadline_ms = 60000}, &publish_events, NULL, &e))
 		log_warn("an event was not sent: %s", e.text);
 	json_decref(attributes);
 }

@@ -12,18 +12,20 @@ static const struct {
 	const char *key;
 	json_type type;
 } members[] = {
-	{"architecture", JSON_STRING}, {"os", JSON_STRING},	 {"variant", JSON_STRING}, {"created", JSON_STRING},
-	{"author", JSON_STRING},       {"comment", JSON_STRING}, {"config", JSON_OBJECT},  {"rootfs", JSON_OBJECT},
-	{"history", JSON_ARRAY},       {"docker_version", JSON_STRING},
+	{"architecture", JSON_STRING},	 {"os", JSON_STRING},	  {"variant", JSON_STRING},
+	{"created", JSON_STRING},	 {"author", JSON_STRING}, {"comment", JSON_STRING},
+	{"config", JSON_OBJECT},	 {"rootfs", JSON_OBJECT}, {"history", JSON_ARRAY},
+	{"docker_version", JSON_STRING},
 };
 
 static const struct {
 	const char *key;
 	json_type type;
 } config_members[] = {
-	{"User", JSON_STRING},	     {"Env", JSON_ARRAY},	  {"WorkingDir", JSON_STRING}, {"Labels", JSON_OBJECT},
-	{"ExposedPorts", JSON_OBJECT}, {"Volumes", JSON_OBJECT},	  {"StopSignal", JSON_STRING}, {"Healthcheck", JSON_OBJECT},
-	{"OnBuild", JSON_ARRAY},     {"Shell", JSON_ARRAY},	  {"Cmd", JSON_ARRAY},	       {"Entrypoint", JSON_ARRAY},
+	{"User", JSON_STRING},	     {"Env", JSON_ARRAY},	    {"WorkingDir", JSON_STRING},
+	{"Labels", JSON_OBJECT},     {"ExposedPorts", JSON_OBJECT}, {"Volumes", JSON_OBJECT},
+	{"StopSignal", JSON_STRING}, {"Healthcheck", JSON_OBJECT},  {"OnBuild", JSON_ARRAY},
+	{"Shell", JSON_ARRAY},	     {"Cmd", JSON_ARRAY},	    {"Entrypoint", JSON_ARRAY},
 };
 
 static bool type_fits(const json_t *value, json_type type)
@@ -38,13 +40,9 @@ static bool texts_only(const json_t *value)
 	const char *key;
 
 	if (json_is_array(value))
-		json_array_foreach(value, i, x)
-			if (!json_is_string(x))
-				return false;
+		json_array_foreach(value, i, x) if (!json_is_string(x)) return false;
 	if (json_is_object(value))
-		json_object_foreach((json_t *)(uintptr_t)value, key, x)
-			if (!json_is_string(x))
-				return false;
+		json_object_foreach((json_t *)(uintptr_t)value, key, x) if (!json_is_string(x)) return false;
 	return true;
 }
 
@@ -73,7 +71,8 @@ static int check_history(const json_t *history, struct err *e)
 			return err_set(e, -EINVAL, "the image's config: history has the wrong type");
 		for (size_t k = 0; k < ARRAY_LEN(keys); k++)
 			if (!type_fits(json_object_get(step, keys[k]), JSON_STRING))
-				return err_set(e, -EINVAL, "the image's config: history: %s has the wrong type", keys[k]);
+				return err_set(e, -EINVAL, "the image's config: history: %s has the wrong type",
+					       keys[k]);
 	}
 	return 0;
 }
@@ -86,10 +85,10 @@ static int check_rootfs(const json_t *config, unsigned max_layers, struct err *e
 	if (!json_is_array(ids))
 		return err_set(e, -EINVAL, "the image's config has no rootfs.diff_ids");
 	if (json_array_size(ids) > max_layers)
-		return err_set(e, -EFBIG, "%zu layers where the configuration allows %u", json_array_size(ids), max_layers);
-	json_array_foreach(ids, i, id)
-		if (!json_is_string(id) || !digest_valid(json_string_value(id)))
-			return err_set(e, -EINVAL, "the image's config: rootfs.diff_ids holds something that is no digest");
+		return err_set(e, -EFBIG, "%zu layers where the configuration allows %u", json_array_size(ids),
+			       max_layers);
+	json_array_foreach(ids, i, id) if (!json_is_string(id) || !digest_valid(json_string_value(id))) return err_set(
+		e, -EINVAL, "the image's config: rootfs.diff_ids holds something that is no digest");
 	return 0;
 }
 
@@ -185,8 +184,8 @@ int64_t imageconf_seconds(const char *rfc3339)
 static const struct {
 	const char *machine, *architecture, *variant;
 } machines[] = {
-	{"x86_64", "amd64", ""},  {"aarch64", "arm64", ""},  {"armv7l", "arm", "v7"},	 {"armv6l", "arm", "v6"},
-	{"i686", "386", ""},	  {"ppc64le", "ppc64le", ""}, {"s390x", "s390x", ""}, {"riscv64", "riscv64", ""},
+	{"x86_64", "amd64", ""}, {"aarch64", "arm64", ""},   {"armv7l", "arm", "v7"}, {"armv6l", "arm", "v6"},
+	{"i686", "386", ""},	 {"ppc64le", "ppc64le", ""}, {"s390x", "s390x", ""},  {"riscv64", "riscv64", ""},
 };
 
 static size_t machine(void)

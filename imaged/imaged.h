@@ -18,7 +18,8 @@ struct imaged {
 	struct ipc_server *server;
 	struct ipc_client *runtimed; /* events */
 	struct store *store;
-	/* Below <root>/imaged. `layers` also holds what is staged: a directory moves there without its owner's power. */
+	/* Below <root>/imaged. `layers` also holds what is staged: a directory moves there without its owner's power.
+	 */
 	int blobs, layers, staging;
 	uint64_t staged; /* number of the last staged thing */
 	json_t *held;	 /* layer or blob → how many drafts need it */

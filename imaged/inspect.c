@@ -47,10 +47,12 @@ static json_t *inspected(struct ipc_request *req, struct imaged *d, const struct
 	if (*i->variant)
 		json_object_set_new(out, "Variant", json_string(i->variant));
 	json_object_set_new(out, "Config", config_shown(req, config));
-	json_object_set_new(out, "RootFS", json_pack("{s:s, s:O}", "Type", "layers", "Layers", imageconf_diff_ids(config)));
+	json_object_set_new(out, "RootFS",
+			    json_pack("{s:s, s:O}", "Type", "layers", "Layers", imageconf_diff_ids(config)));
 	json_object_set_new(out, "GraphDriver", json_pack("{s:s, s:n}", "Name", "overlay2", "Data"));
-	json_object_set_new(out, "Metadata",
-			    json_pack("{s:s}", "LastTagTime", i->tagged ? time_text(i->tagged, buf) : "0001-01-01T00:00:00Z"));
+	json_object_set_new(
+		out, "Metadata",
+		json_pack("{s:s}", "LastTagTime", i->tagged ? time_text(i->tagged, buf) : "0001-01-01T00:00:00Z"));
 	return out;
 }
 
@@ -69,8 +71,8 @@ void on_image_inspect(struct ipc_request *req, struct image_inspect *m, struct i
 }
 
 /* Newest first. Steps without a layer of their own have no size. */
-static json_t *history_of(struct imaged *d, const struct image *image, const json_t *config, const struct image_layer *layers,
-			  size_t n)
+static json_t *history_of(struct imaged *d, const struct image *image, const json_t *config,
+			  const struct image_layer *layers, size_t n)
 {
 	json_t *steps = json_object_get(config, "history"), *out = json_array(), *step;
 	size_t layer = 0, i;
@@ -80,8 +82,8 @@ static json_t *history_of(struct imaged *d, const struct image *image, const jso
 		bool empty = json_is_true(json_object_get(step, "empty_layer")) || layer >= n;
 		json_array_insert_new(out, 0,
 				      json_pack("{s:s, s:I, s:s, s:[], s:I, s:s}", "Id", "<missing>", "Created",
-						(json_int_t)imageconf_seconds(imageconf_text(step, "created")), "CreatedBy",
-						imageconf_text(step, "created_by"), "Tags", "Size",
+						(json_int_t)imageconf_seconds(imageconf_text(step, "created")),
+						"CreatedBy", imageconf_text(step, "created_by"), "Tags", "Size",
 						(json_int_t)(empty ? 0 : layers[layer].size), "Comment",
 						imageconf_text(step, "comment")));
 		layer += !empty;

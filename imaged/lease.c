@@ -26,7 +26,8 @@ static bool fits_platform(const struct image *i, const char *platform)
 {
 	AUTO_FREE char *copy = xstrdup(platform);
 	char *state = NULL;
-	const char *os = strtok_r(copy, "/", &state), *arch = strtok_r(NULL, "/", &state), *variant = strtok_r(NULL, "/", &state);
+	const char *os = strtok_r(copy, "/", &state), *arch = strtok_r(NULL, "/", &state),
+		   *variant = strtok_r(NULL, "/", &state);
 
 	if (os && !arch && !str_eq(os, "linux") && !str_eq(os, "windows")) {
 		arch = os; /* an architecture alone is a platform, too */
@@ -45,7 +46,9 @@ static int describe(struct imaged *d, const char *text, const char *platform, st
 	if (rc < 0)
 		return rc;
 	if (platform && *platform && !fits_platform(&out->image, platform))
-		return err_http(e, 404, "image with reference %s was found but does not match the specified platform: wanted %s, actual: %s/%s",
+		return err_http(e, 404,
+				"image with reference %s was found but does not match the specified platform: wanted "
+				"%s, actual: %s/%s",
 				text, platform, out->image.os, out->image.architecture);
 	ssize_t n = records_layers(d, out->image.id, &layers, e);
 	if (n < 0)
@@ -53,7 +56,8 @@ static int describe(struct imaged *d, const char *text, const char *platform, st
 	out->layers = json_array();
 	for (ssize_t i = 0; i < n; i++) {
 		if (!stage_has_layer(d, layers[i].diff_id))
-			return err_http(e, 500, "layer %s is missing from the store; pouchd ctl image check repairs it", layers[i].diff_id);
+			return err_http(e, 500, "layer %s is missing from the store; pouchd ctl image check repairs it",
+					layers[i].diff_id);
 		json_array_append_new(out->layers, json_string(digest_hex(layers[i].diff_id)));
 	}
 	rc = imageconf_load(d, out->image.id, &config, e);
@@ -89,8 +93,9 @@ void on_rootfs_lease(struct ipc_request *req, struct rootfs_lease *m, struct ima
 
 	if (rc == 0)
 		rc = store_exec(d->store, &e,
-				"INSERT INTO lease VALUES (?, ?, ?) ON CONFLICT (container) DO UPDATE SET image = excluded.image", "tti",
-				m->container, x.image.id, records_now());
+				"INSERT INTO lease VALUES (?, ?, ?) ON CONFLICT (container) DO UPDATE SET image = "
+				"excluded.image",
+				"tti", m->container, x.image.id, records_now());
 	if (rc < 0)
 		ipc_reply_error(req, &e);
 	else
@@ -139,9 +144,8 @@ void on_rootfs_reconcile(struct ipc_request *req, struct rootfs_reconcile *m, st
 	size_t i;
 	int rc = store_query(d->store, stale_row, &s, &e, "SELECT container FROM lease", "");
 
-	json_array_foreach(s.list, i, id)
-		if (rc == 0)
-			rc = store_exec(d->store, &e, "DELETE FROM lease WHERE container = ?", "t", json_string_value(id));
+	json_array_foreach(s.list, i, id) if (rc == 0) rc =
+		store_exec(d->store, &e, "DELETE FROM lease WHERE container = ?", "t", json_string_value(id));
 	json_decref(s.list);
 	if (rc < 0)
 		ipc_reply_error(req, &e);

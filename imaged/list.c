@@ -14,8 +14,8 @@ json_t *view_names(struct imaged *d, json_t *take_full)
 	char buf[REFERENCE_TEXT];
 	size_t i;
 
-	json_array_foreach(take_full, i, name)
-		json_array_append_new(out, json_string(reference_familiar(json_string_value(name), default_registry(d), buf)));
+	json_array_foreach(take_full, i, name) json_array_append_new(
+		out, json_string(reference_familiar(json_string_value(name), default_registry(d), buf)));
 	json_decref(take_full);
 	return out;
 }
@@ -51,11 +51,12 @@ json_t *view_row(struct imaged *d, const struct image *i)
 	json_t *labels = json_loads(i->labels, 0, NULL);
 
 	store_query(d->store, count_row, &containers, NULL, "SELECT count(*) FROM lease WHERE image = ?", "t", i->id);
-	json_t *row = json_pack("{s:s, s:s, s:o, s:o, s:I, s:I, s:I, s:I, s:o, s:I}", "Id", i->id, "ParentId",
-				i->parent ? i->parent : "", "RepoTags", view_names(d, records_tags(d, i->id)), "RepoDigests",
-				view_names(d, records_digests(d, i->id)), "Created", (json_int_t)i->created, "Size",
-				(json_int_t)i->size, "VirtualSize", (json_int_t)i->size, "SharedSize", (json_int_t)-1, "Labels",
-				labels ? labels : json_object(), "Containers", (json_int_t)containers);
+	json_t *row =
+		json_pack("{s:s, s:s, s:o, s:o, s:I, s:I, s:I, s:I, s:o, s:I}", "Id", i->id, "ParentId",
+			  i->parent ? i->parent : "", "RepoTags", view_names(d, records_tags(d, i->id)), "RepoDigests",
+			  view_names(d, records_digests(d, i->id)), "Created", (json_int_t)i->created, "Size",
+			  (json_int_t)i->size, "VirtualSize", (json_int_t)i->size, "SharedSize", (json_int_t)-1,
+			  "Labels", labels ? labels : json_object(), "Containers", (json_int_t)containers);
 	add_pouch_fields(row, i);
 	return row;
 }
@@ -82,9 +83,9 @@ static bool matches_reference(const struct listing *x, json_t *tags, json_t *dig
 		json_array_foreach(lists[n], k, name)
 		{
 			const char *text = json_string_value(name);
-			json_array_foreach(patterns, i, pattern)
-				if (reference_matches(text, json_string_value(pattern)))
-					return true;
+			json_array_foreach(
+				patterns, i,
+				pattern) if (reference_matches(text, json_string_value(pattern))) return true;
 			if (x->m->filter && *x->m->filter && reference_matches(text, x->m->filter))
 				return true;
 		}
@@ -120,7 +121,8 @@ static int64_t shared_size(struct imaged *d, const char *id)
 	int64_t bytes = 0;
 
 	store_query(d->store, count_row, &bytes, NULL,
-		    "SELECT coalesce(sum(size), 0) FROM layer WHERE diff_id IN (SELECT diff_id FROM image_layer WHERE image = ?)"
+		    "SELECT coalesce(sum(size), 0) FROM layer WHERE diff_id IN (SELECT diff_id FROM image_layer WHERE "
+		    "image = ?)"
 		    " AND diff_id IN (SELECT diff_id FROM image_layer WHERE image <> ?)",
 		    "tt", id, id);
 	return bytes;
@@ -199,5 +201,6 @@ void on_image_usage(struct ipc_request *req, struct image_usage *m, struct image
 		ipc_reply_error(req, &e);
 		return;
 	}
-	ipc_reply_json(req, 200, json_pack("{s:I, s:o, s:[]}", "LayersSize", (json_int_t)bytes, "Images", x.out, "BuildCache"));
+	ipc_reply_json(req, 200,
+		       json_pack("{s:I, s:o, s:[]}", "LayersSize", (json_int_t)bytes, "Images", x.out, "BuildCache"));
 }

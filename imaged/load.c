@@ -120,7 +120,8 @@ static int image_of_manifest(const struct load *x, const json_t *descriptor, jso
 	char name[96];
 	json_t *manifest = NULL, *layers = json_array(), *layer;
 	size_t i;
-	int rc = blob_name(descriptor, name) ? read_json(x, name, &manifest, e) : err_http(e, 400, "index.json: not a digest");
+	int rc = blob_name(descriptor, name) ? read_json(x, name, &manifest, e)
+					     : err_http(e, 400, "index.json: not a digest");
 
 	if (rc == 0 && json_object_get(manifest, "manifests"))
 		rc = err_http(e, 400, "an index within the archive's index is not supported");
@@ -178,11 +179,9 @@ static int check_images(const struct load *x, struct err *e)
 		json_t *layers = json_object_get(image, "Layers"), *tags = json_object_get(image, "RepoTags");
 		bool ok = json_is_string(json_object_get(image, "Config")) && (!layers || json_is_array(layers)) &&
 			  (!tags || json_is_array(tags) || json_is_null(tags));
-		json_array_foreach(layers, k, text)
-			ok = ok && json_is_string(text);
+		json_array_foreach(layers, k, text) ok = ok && json_is_string(text);
 		if (json_is_array(tags))
-			json_array_foreach(tags, k, text)
-				ok = ok && json_is_string(text);
+			json_array_foreach(tags, k, text) ok = ok && json_is_string(text);
 		if (!ok)
 			return err_http(e, 400, "manifest.json: wrong type of a field");
 	}
@@ -205,13 +204,15 @@ static void on_kept(void *arg, const char *id, json_t *moved, const struct err *
 		load_fail(x, e);
 		return;
 	}
-	json_object_foreach(moved, name, before)
-		lines_put(x->lines, json_pack("{s:o}", "stream",
-					      json_sprintf("The image %s already exists, renaming the old one with ID %s to empty string\n",
-							   name, json_string_value(before))));
+	json_object_foreach(moved, name, before) lines_put(
+		x->lines,
+		json_pack("{s:o}", "stream",
+			  json_sprintf("The image %s already exists, renaming the old one with ID %s to empty string\n",
+				       name, json_string_value(before))));
 	if (json_is_array(tags))
 		json_array_foreach(tags, i, tag)
-			lines_put(x->lines, json_pack("{s:o}", "stream", json_sprintf("Loaded image: %s\n", json_string_value(tag))));
+			lines_put(x->lines, json_pack("{s:o}", "stream",
+						      json_sprintf("Loaded image: %s\n", json_string_value(tag))));
 	if (!json_is_array(tags) || json_array_size(tags) == 0)
 		lines_put(x->lines, json_pack("{s:o}", "stream", json_sprintf("Loaded image ID: %s\n", id)));
 	ipc_request_object(x->req, "image", id);
@@ -250,7 +251,10 @@ static int unpack_member(struct load *x, struct draft_layer *l, const char *name
 	if (renameat(x->d->staging, from, x->d->staging, staged) < 0)
 		return err_sys(e, -errno, "%s of the archive", name);
 	return draft_layer_unpack(l,
-				  &(struct draft_layer_source){.pipe = -1, .file = fd, .staged = staged, .diff_id = diff_id,
+				  &(struct draft_layer_source){.pipe = -1,
+							       .file = fd,
+							       .staged = staged,
+							       .diff_id = diff_id,
 							       .blob = json_string_value(json_object_get(m, "Digest"))},
 				  &layer_events, e);
 }
@@ -313,7 +317,8 @@ static int begin_image(struct load *x, struct err *e)
 	x->config = NULL;
 	x->layer = 0;
 	x->draft = draft_new(x->d);
-	int rc = read_member(x, json_string_value(json_object_get(image, "Config")), c->images_max_config, &x->text, &len, e);
+	int rc = read_member(x, json_string_value(json_object_get(image, "Config")), c->images_max_config, &x->text,
+			     &len, e);
 	if (rc == 0)
 		rc = imageconf_parse(x->text, len, c->images_max_layers, &x->config, e);
 	if (rc < 0)

@@ -9,15 +9,15 @@
 #include "lib/log.h"
 
 static const struct ipc_handler handlers[] = {
-	IPC_HANDLER(image_create, struct imaged),     IPC_HANDLER(image_list, struct imaged),
-	IPC_HANDLER(image_usage, struct imaged),      IPC_HANDLER(image_inspect, struct imaged),
-	IPC_HANDLER(image_history, struct imaged),    IPC_HANDLER(image_tag, struct imaged),
-	IPC_HANDLER(image_remove, struct imaged),     IPC_HANDLER(image_load, struct imaged),
-	IPC_HANDLER(image_save, struct imaged),	      IPC_HANDLER(image_save_one, struct imaged),
-	IPC_HANDLER(image_commit, struct imaged),     IPC_HANDLER(image_prune, struct imaged),
-	IPC_HANDLER(build_prune, struct imaged),
-	IPC_HANDLER(rootfs_lease, struct imaged),     IPC_HANDLER(rootfs_release, struct imaged),
-	IPC_HANDLER(rootfs_reconcile, struct imaged), IPC_HANDLER(image_resolve, struct imaged),
+	IPC_HANDLER(image_create, struct imaged),   IPC_HANDLER(image_list, struct imaged),
+	IPC_HANDLER(image_usage, struct imaged),    IPC_HANDLER(image_inspect, struct imaged),
+	IPC_HANDLER(image_history, struct imaged),  IPC_HANDLER(image_tag, struct imaged),
+	IPC_HANDLER(image_remove, struct imaged),   IPC_HANDLER(image_load, struct imaged),
+	IPC_HANDLER(image_save, struct imaged),	    IPC_HANDLER(image_save_one, struct imaged),
+	IPC_HANDLER(image_commit, struct imaged),   IPC_HANDLER(image_prune, struct imaged),
+	IPC_HANDLER(build_prune, struct imaged),    IPC_HANDLER(rootfs_lease, struct imaged),
+	IPC_HANDLER(rootfs_release, struct imaged), IPC_HANDLER(rootfs_reconcile, struct imaged),
+	IPC_HANDLER(image_resolve, struct imaged),
 };
 
 static void die(const struct err *e)
@@ -39,12 +39,19 @@ static void on_reload(struct daemon *daemon, void *arg)
 static void serve(struct imaged *d, struct err *e)
 {
 	const struct ipc_client_config runtimed = {
-		.self = PROC_imaged, .peer = PROC_runtimed, .path = daemon_socket_path(&d->daemon, PROC_runtimed),
+		.self = PROC_imaged,
+		.peer = PROC_runtimed,
+		.path = daemon_socket_path(&d->daemon, PROC_runtimed),
 		.ids_base = d->daemon.config->ids_base,
 	};
 	const struct ipc_server_config config = {
-		.self = PROC_imaged, .listen_fd = d->daemon.listen_fd, .ids_base = d->daemon.config->ids_base,
-		.handlers = handlers, .nhandlers = ARRAY_LEN(handlers), .daemon = d, .guard = guard_plug(d->guard),
+		.self = PROC_imaged,
+		.listen_fd = d->daemon.listen_fd,
+		.ids_base = d->daemon.config->ids_base,
+		.handlers = handlers,
+		.nhandlers = ARRAY_LEN(handlers),
+		.daemon = d,
+		.guard = guard_plug(d->guard),
 		.proc_fd = d->daemon.proc_fd,
 	};
 

@@ -56,7 +56,8 @@ static int conflict(const struct removal *x, struct err *e)
 {
 	const char *container = json_string_value(json_array_get(x->containers, 0));
 
-	return err_http(e, 409, "conflict: unable to delete %.12s (cannot be forced) - image is being used by container %.12s",
+	return err_http(e, 409,
+			"conflict: unable to delete %.12s (cannot be forced) - image is being used by container %.12s",
 			digest_hex(x->image->id), container ? container : "");
 }
 
@@ -64,12 +65,14 @@ static int untag(struct removal *x, const char *full, struct err *e)
 {
 	char buf[REFERENCE_TEXT];
 	bool digest = strchr(full, '@');
-	int rc = digest ? store_exec(x->d->store, e, "DELETE FROM digest WHERE name = ? AND image = ?", "tt", full, x->image->id)
+	int rc = digest ? store_exec(x->d->store, e, "DELETE FROM digest WHERE name = ? AND image = ?", "tt", full,
+				     x->image->id)
 			: store_exec(x->d->store, e, "DELETE FROM tag WHERE name = ?", "t", full);
 
 	if (rc < 0)
 		return rc;
-	json_array_append_new(x->out, json_pack("{s:s}", "Untagged", reference_familiar(full, default_registry(x->d), buf)));
+	json_array_append_new(x->out,
+			      json_pack("{s:s}", "Untagged", reference_familiar(full, default_registry(x->d), buf)));
 	event_image(x->d, "untag", x->image->id, x->image->id);
 	return 0;
 }
@@ -83,11 +86,13 @@ static int remove_name(struct removal *x, bool *last, struct err *e)
 	*last = json_array_size(x->tags) <= (digest ? 0 : 1);
 	if (*last && json_array_size(x->containers)) {
 		if (!x->force)
-			return err_http(e, 409,
-					"conflict: unable to remove repository reference \"%s\" (must force) - container %.12s is using "
-					"its referenced image %.12s",
-					reference_familiar(reference_full(&x->named, full), default_registry(x->d), shown),
-					json_string_value(json_array_get(x->containers, 0)), digest_hex(x->image->id));
+			return err_http(
+				e, 409,
+				"conflict: unable to remove repository reference \"%s\" (must force) - container %.12s "
+				"is using "
+				"its referenced image %.12s",
+				reference_familiar(reference_full(&x->named, full), default_registry(x->d), shown),
+				json_string_value(json_array_get(x->containers, 0)), digest_hex(x->image->id));
 		*last = false;
 	}
 	return digest ? untag(x, reference_by_digest(&x->named, x->named.digest, full), e)
@@ -104,11 +109,10 @@ static int remove_id(struct removal *x, struct err *e)
 		return conflict(x, e);
 	if (json_array_size(x->tags) > 1 && !x->force)
 		return err_http(e, 409,
-				"conflict: unable to delete %.12s (must be forced) - image is referenced in multiple repositories",
+				"conflict: unable to delete %.12s (must be forced) - image is referenced in multiple "
+				"repositories",
 				digest_hex(x->image->id));
-	json_array_foreach(x->tags, i, name)
-		if (rc == 0)
-			rc = untag(x, json_string_value(name), e);
+	json_array_foreach(x->tags, i, name) if (rc == 0) rc = untag(x, json_string_value(name), e);
 	return rc;
 }
 
@@ -121,9 +125,7 @@ static int remove_image(struct removal *x, struct err *e)
 		return rc;
 	json_t *digests = records_digests(x->d, x->image->id), *name;
 	size_t i;
-	json_array_foreach(digests, i, name)
-		if (rc == 0)
-			rc = untag(x, json_string_value(name), e);
+	json_array_foreach(digests, i, name) if (rc == 0) rc = untag(x, json_string_value(name), e);
 	json_decref(digests);
 	if (rc == 0)
 		rc = collect_image(x->d, x->image->id, x->out, e);

@@ -68,8 +68,9 @@ static int prune_one(struct prune *x, const char *id, struct err *e)
 /* What the store holds, blobs and files of layers. */
 static int held_bytes(struct imaged *d, int64_t *out, struct err *e)
 {
-	return store_number(d->store, 0, out, e,
-			    "SELECT (SELECT coalesce(sum(size), 0) FROM layer) + (SELECT coalesce(sum(size), 0) FROM blob)", "");
+	return store_number(
+		d->store, 0, out, e,
+		"SELECT (SELECT coalesce(sum(size), 0) FROM layer) + (SELECT coalesce(sum(size), 0) FROM blob)", "");
 }
 
 static int prune_all(struct prune *x, struct err *e)
@@ -82,9 +83,7 @@ static int prune_all(struct prune *x, struct err *e)
 					 : "SELECT id FROM image WHERE id NOT IN (SELECT image FROM lease)",
 			     "");
 
-	json_array_foreach(ids, i, id)
-		if (rc == 0)
-			rc = prune_one(x, json_string_value(id), e);
+	json_array_foreach(ids, i, id) if (rc == 0) rc = prune_one(x, json_string_value(id), e);
 	json_decref(ids);
 	return rc;
 }
@@ -106,8 +105,9 @@ void on_image_prune(struct ipc_request *req, struct image_prune *m, struct image
 	if (rc == 0)
 		rc = held_bytes(d, &after, &e);
 	if (rc == 0) {
-		ipc_reply_json(req, 200, json_pack("{s:o, s:I}", "ImagesDeleted", x.deleted, "SpaceReclaimed",
-						   (json_int_t)(before - after)));
+		ipc_reply_json(req, 200,
+			       json_pack("{s:o, s:I}", "ImagesDeleted", x.deleted, "SpaceReclaimed",
+					 (json_int_t)(before - after)));
 		return;
 	}
 	json_decref(x.deleted);

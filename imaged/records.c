@@ -24,7 +24,8 @@ static const char *const schema[] = {
 	"CREATE TABLE digest (name TEXT NOT NULL, image TEXT NOT NULL REFERENCES image ON DELETE CASCADE,"
 	"  PRIMARY KEY (name, image)) STRICT, WITHOUT ROWID;"
 	"CREATE INDEX digest_image ON digest (image);"
-	"CREATE TABLE lease (container TEXT PRIMARY KEY, image TEXT NOT NULL REFERENCES image, since INTEGER NOT NULL) STRICT;"
+	"CREATE TABLE lease (container TEXT PRIMARY KEY, image TEXT NOT NULL REFERENCES image, since INTEGER NOT NULL) "
+	"STRICT;"
 	"CREATE INDEX lease_image ON lease (image);",
 	NULL,
 };
@@ -118,7 +119,8 @@ static int find_prefix(struct imaged *d, const char *text, struct found *f, stru
 		return 0;
 	snprintf(from, sizeof from, "sha256:%s", hex);
 	snprintf(to, sizeof to, "sha256:%s~", hex);
-	return store_query(d->store, found_row, f, e, "SELECT id FROM image WHERE id >= ? AND id < ? LIMIT 2", "tt", from, to);
+	return store_query(d->store, found_row, f, e, "SELECT id FROM image WHERE id >= ? AND id < ? LIMIT 2", "tt",
+			   from, to);
 }
 
 static int find_name(struct imaged *d, const struct reference *r, struct found *f, struct err *e)
@@ -196,10 +198,11 @@ ssize_t records_layers(struct imaged *d, const char *id, struct image_layer **ou
 {
 	struct layers l = {0};
 
-	int rc = store_query(d->store, layer_row, &l, e,
-			     "SELECT i.diff_id, i.blob, i.media, b.size, l.size FROM image_layer i JOIN blob b ON b.digest = i.blob"
-			     " JOIN layer l ON l.diff_id = i.diff_id WHERE i.image = ? ORDER BY i.position",
-			     "t", id);
+	int rc = store_query(
+		d->store, layer_row, &l, e,
+		"SELECT i.diff_id, i.blob, i.media, b.size, l.size FROM image_layer i JOIN blob b ON b.digest = i.blob"
+		" JOIN layer l ON l.diff_id = i.diff_id WHERE i.image = ? ORDER BY i.position",
+		"t", id);
 	if (rc < 0)
 		free(STEAL(l.v));
 	*out = l.v;
@@ -209,10 +212,11 @@ ssize_t records_layers(struct imaged *d, const char *id, struct image_layer **ou
 int records_layer(struct imaged *d, const char *diff_id, struct image_layer *out, struct err *e)
 {
 	struct layers l = {0};
-	int rc = store_query(d->store, layer_row, &l, e,
-			     "SELECT l.diff_id, l.blob, '', b.size, l.size FROM layer l JOIN blob b ON b.digest = l.blob"
-			     " WHERE l.diff_id = ?",
-			     "t", diff_id);
+	int rc =
+		store_query(d->store, layer_row, &l, e,
+			    "SELECT l.diff_id, l.blob, '', b.size, l.size FROM layer l JOIN blob b ON b.digest = l.blob"
+			    " WHERE l.diff_id = ?",
+			    "t", diff_id);
 
 	if (rc == 0 && l.n == 0)
 		rc = err_set(e, -ENOENT, "no such layer: %s", diff_id);
@@ -250,7 +254,8 @@ json_t *records_containers(struct imaged *d, const char *id)
 {
 	json_t *list = json_array();
 
-	store_query(d->store, text_row, list, NULL, "SELECT container FROM lease WHERE image = ? ORDER BY since", "t", id);
+	store_query(d->store, text_row, list, NULL, "SELECT container FROM lease WHERE image = ? ORDER BY since", "t",
+		    id);
 	return list;
 }
 
@@ -261,22 +266,25 @@ int records_put_blob(struct imaged *d, const char *digest, int64_t size, struct 
 	return store_exec(d->store, e, "INSERT OR IGNORE INTO blob VALUES (?, ?)", "ti", digest, size);
 }
 
-int records_put_layer(struct imaged *d, const char *diff_id, const char *blob, int64_t size, int64_t entries, struct err *e)
+int records_put_layer(struct imaged *d, const char *diff_id, const char *blob, int64_t size, int64_t entries,
+		      struct err *e)
 {
-	return store_exec(d->store, e, "INSERT OR IGNORE INTO layer VALUES (?, ?, ?, ?)", "ttii", diff_id, blob, size, entries);
+	return store_exec(d->store, e, "INSERT OR IGNORE INTO layer VALUES (?, ?, ?, ?)", "ttii", diff_id, blob, size,
+			  entries);
 }
 
-int records_put_image(struct imaged *d, const struct image *i, const struct image_layer *layers, size_t n, struct err *e)
+int records_put_image(struct imaged *d, const struct image *i, const struct image_layer *layers, size_t n,
+		      struct err *e)
 {
-	int rc = store_exec(d->store, e, "INSERT OR IGNORE INTO image VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", "tiitttttti",
-			    i->id, i->created, i->size, i->os, i->architecture, i->variant, i->manifest, i->labels, i->parent,
-			    i->tagged);
+	int rc = store_exec(d->store, e, "INSERT OR IGNORE INTO image VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			    "tiitttttti", i->id, i->created, i->size, i->os, i->architecture, i->variant, i->manifest,
+			    i->labels, i->parent, i->tagged);
 
 	if (rc < 0 || store_changes(d->store) == 0)
 		return rc;
 	for (size_t k = 0; k < n && rc == 0; k++)
-		rc = store_exec(d->store, e, "INSERT INTO image_layer VALUES (?, ?, ?, ?, ?)", "tittt", i->id, (int64_t)k,
-				layers[k].diff_id, layers[k].blob, layers[k].media);
+		rc = store_exec(d->store, e, "INSERT INTO image_layer VALUES (?, ?, ?, ?, ?)", "tittt", i->id,
+				(int64_t)k, layers[k].diff_id, layers[k].blob, layers[k].media);
 	return rc;
 }
 
@@ -288,8 +296,8 @@ int records_put_tag(struct imaged *d, const char *full, const char *id, char bef
 	snprintf(before, DIGEST_TEXT_SIZE, "%s", f.id);
 	if (rc == 0)
 		rc = store_exec(d->store, e,
-				"INSERT INTO tag VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET image = excluded.image", "tt", full,
-				id);
+				"INSERT INTO tag VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET image = excluded.image",
+				"tt", full, id);
 	if (rc == 0)
 		rc = store_exec(d->store, e, "UPDATE image SET tagged = ? WHERE id = ?", "it", records_now(), id);
 	return rc;

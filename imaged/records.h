@@ -1,6 +1,6 @@
 /*
- * records: what imaged knows, in SQLite. Images, the layers and blobs they are made of, their names, and the leases that
- * containers have on them. Everything here reads or changes rows; files are stage.h's.
+ * records: what imaged knows, in SQLite. Images, the layers and blobs they are made of, their names, and the leases
+ * that containers have on them. Everything here reads or changes rows; files are stage.h's.
  */
 #ifndef POUCH_IMAGED_RECORDS_H
 #define POUCH_IMAGED_RECORDS_H
@@ -55,9 +55,11 @@ json_t *records_containers(struct imaged *d, const char *id);
 /* ---- within store_begin()…store_commit() ---- */
 
 int records_put_blob(struct imaged *d, const char *digest, int64_t size, struct err *e);
-int records_put_layer(struct imaged *d, const char *diff_id, const char *blob, int64_t size, int64_t entries, struct err *e);
+int records_put_layer(struct imaged *d, const char *diff_id, const char *blob, int64_t size, int64_t entries,
+		      struct err *e);
 /* No change when it is there already. */
-int records_put_image(struct imaged *d, const struct image *i, const struct image_layer *layers, size_t n, struct err *e);
+int records_put_image(struct imaged *d, const struct image *i, const struct image_layer *layers, size_t n,
+		      struct err *e);
 /* Give the full name to the image; *before gets the id that had it, "" when nobody. */
 int records_put_tag(struct imaged *d, const char *full, const char *id, char before[DIGEST_TEXT_SIZE], struct err *e);
 int records_put_digest(struct imaged *d, const char *full, const char *id, struct err *e);

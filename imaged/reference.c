@@ -7,9 +7,9 @@
 
 #include "lib/util.h"
 
-#define HEX	"0123456789abcdef"
-#define LOWER	"abcdefghijklmnopqrstuvwxyz0123456789"
-#define ALNUM	LOWER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+#define HEX	 "0123456789abcdef"
+#define LOWER	 "abcdefghijklmnopqrstuvwxyz0123456789"
+#define ALNUM	 LOWER "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define TAG_REST ALNUM "_.-"
 
 bool digest_valid(const char *text)
@@ -150,7 +150,9 @@ int reference_parse(const char *text, const char *default_domain, struct referen
 	if (at) {
 		*at = '\0';
 		if (!digest_valid(at + 1))
-			return err_http(e, 400, "invalid reference format: the digest must be sha256 and 64 hexadecimal digits");
+			return err_http(
+				e, 400,
+				"invalid reference format: the digest must be sha256 and 64 hexadecimal digits");
 		strcpy(out->digest, at + 1);
 	}
 	char *last = strrchr(name, '/');
@@ -162,20 +164,23 @@ int reference_parse(const char *text, const char *default_domain, struct referen
 		strcpy(out->tag, colon + 1);
 	}
 	if (!last && strlen(name) == 64 && strspn(name, HEX) == 64)
-		return err_http(e, 400, "invalid repository name (%s), cannot specify 64-byte hexadecimal strings", name);
+		return err_http(e, 400, "invalid repository name (%s), cannot specify 64-byte hexadecimal strings",
+				name);
 	const char *rest = name;
 	int rc = take_domain(&rest, default_domain, out, e);
 	if (rc < 0)
 		return rc;
 	for (const char *p = rest; *p; p++)
 		if (*p >= 'A' && *p <= 'Z')
-			return err_http(e, 400, "invalid reference format: repository name (%s) must be lowercase", rest);
+			return err_http(e, 400, "invalid reference format: repository name (%s) must be lowercase",
+					rest);
 	bool official = str_eq(out->domain, "docker.io") && !strchr(rest, '/');
 	int n = snprintf(out->path, sizeof out->path, "%s%s", official ? "library/" : "", rest);
 	if (!*rest || !path_valid(rest))
 		return invalid(e);
 	if (n < 0 || strlen(out->domain) + 1 + (size_t)n > REFERENCE_NAME_MAX)
-		return err_http(e, 400, "invalid reference format: repository name must not be longer than %d characters",
+		return err_http(e, 400,
+				"invalid reference format: repository name must not be longer than %d characters",
 				REFERENCE_NAME_MAX);
 	return 0;
 }

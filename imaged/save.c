@@ -36,8 +36,9 @@ static void add_blob(struct save *x, const char *digest)
 	if (json_object_get(x->seen, digest))
 		return;
 	json_object_set_new(x->seen, digest, json_true());
-	json_array_append_new(x->members, json_pack("{s:o, s:s}", "Name", json_sprintf("blobs/sha256/%s", digest_hex(digest)), "Blob",
-						    digest_hex(digest)));
+	json_array_append_new(x->members,
+			      json_pack("{s:o, s:s}", "Name", json_sprintf("blobs/sha256/%s", digest_hex(digest)),
+					"Blob", digest_hex(digest)));
 }
 
 static void add_text(struct save *x, const char *name, json_t *take_content)
@@ -49,16 +50,18 @@ static void add_text(struct save *x, const char *name, json_t *take_content)
 }
 
 /* Images that came without a manifest get one; it is a blob of the archive only. */
-static json_t *make_manifest(const struct image *image, int64_t config_size, const struct image_layer *layers, ssize_t n)
+static json_t *make_manifest(const struct image *image, int64_t config_size, const struct image_layer *layers,
+			     ssize_t n)
 {
 	json_t *list = json_array();
 
 	for (ssize_t i = 0; i < n; i++)
-		json_array_append_new(list, json_pack("{s:s, s:s, s:I}", "mediaType", layers[i].media, "digest", layers[i].blob, "size",
-						      (json_int_t)layers[i].blob_size));
+		json_array_append_new(list, json_pack("{s:s, s:s, s:I}", "mediaType", layers[i].media, "digest",
+						      layers[i].blob, "size", (json_int_t)layers[i].blob_size));
 	return json_pack("{s:i, s:s, s:{s:s, s:s, s:I}, s:o}", "schemaVersion", 2, "mediaType",
-			 "application/vnd.oci.image.manifest.v1+json", "config", "mediaType", "application/vnd.oci.image.config.v1+json",
-			 "digest", image->id, "size", (json_int_t)config_size, "layers", list);
+			 "application/vnd.oci.image.manifest.v1+json", "config", "mediaType",
+			 "application/vnd.oci.image.config.v1+json", "digest", image->id, "size",
+			 (json_int_t)config_size, "layers", list);
 }
 
 static int add_image(struct save *x, const struct image *image, struct err *e)
@@ -68,7 +71,8 @@ static int add_image(struct save *x, const struct image *image, struct err *e)
 	json_t *paths = json_array();
 	int64_t size = 0;
 	int rc = n < 0 ? (int)n
-		       : store_number(x->d->store, 0, &size, e, "SELECT size FROM blob WHERE digest = ?", "t", image->id);
+		       : store_number(x->d->store, 0, &size, e, "SELECT size FROM blob WHERE digest = ?", "t",
+				      image->id);
 
 	if (rc < 0) {
 		json_decref(paths);
@@ -79,8 +83,8 @@ static int add_image(struct save *x, const struct image *image, struct err *e)
 		json_array_append_new(paths, json_sprintf("blobs/sha256/%s", digest_hex(layers[i].blob)));
 	}
 	add_blob(x, image->id);
-	json_t *entry = json_pack("{s:o, s:[], s:o}", "Config", json_sprintf("blobs/sha256/%s", digest_hex(image->id)), "RepoTags",
-				  "Layers", paths);
+	json_t *entry = json_pack("{s:o, s:[], s:o}", "Config", json_sprintf("blobs/sha256/%s", digest_hex(image->id)),
+				  "RepoTags", "Layers", paths);
 	json_object_set(x->images, image->id, entry);
 	json_array_append_new(x->legacy, entry);
 	return size ? 0 : err_http(e, 500, "image %s has no config", image->id);
@@ -116,7 +120,8 @@ static int add_manifest(struct save *x, const struct image *image, const char *f
 	int64_t size = 0;
 	ssize_t n = records_layers(x->d, image->id, &layers, e);
 
-	if (n < 0 || store_number(x->d->store, 0, &size, e, "SELECT size FROM blob WHERE digest = ?", "t", image->id) < 0)
+	if (n < 0 ||
+	    store_number(x->d->store, 0, &size, e, "SELECT size FROM blob WHERE digest = ?", "t", image->id) < 0)
 		return e->code;
 	json_t *manifest = make_manifest(image, size, layers, n);
 	text = json_dumps(manifest, JSON_COMPACT | JSON_SORT_KEYS);
@@ -127,14 +132,16 @@ static int add_manifest(struct save *x, const struct image *image, const char *f
 		json_array_append_new(x->members, json_pack("{s:s, s:s}", "Name", name, "Text", text));
 	}
 	json_decref(manifest);
-	json_t *descriptor = json_pack("{s:s, s:s, s:I, s:{}}", "mediaType", "application/vnd.oci.image.manifest.v1+json", "digest",
-				       digest, "size", (json_int_t)strlen(text), "annotations");
+	json_t *descriptor =
+		json_pack("{s:s, s:s, s:I, s:{}}", "mediaType", "application/vnd.oci.image.manifest.v1+json", "digest",
+			  digest, "size", (json_int_t)strlen(text), "annotations");
 	if (*full) {
 		json_t *notes = json_object_get(descriptor, "annotations");
 		const char *tag = strrchr(full, ':');
 		json_object_set_new(notes, "io.containerd.image.name", json_string(full));
-		json_object_set_new(notes, "org.opencontainers.image.ref.name",
-				    json_string(tag ? tag + 1 : reference_familiar(full, default_registry(x->d), shown)));
+		json_object_set_new(
+			notes, "org.opencontainers.image.ref.name",
+			json_string(tag ? tag + 1 : reference_familiar(full, default_registry(x->d), shown)));
 	}
 	json_array_append_new(x->manifests, descriptor);
 	return 0;
@@ -166,8 +173,9 @@ static int save_begin(struct save *x, struct err *e)
 	struct archive_join m;
 	int ends[2];
 
-	add_text(x, "index.json", json_pack("{s:i, s:s, s:O}", "schemaVersion", 2, "mediaType",
-					    "application/vnd.oci.image.index.v1+json", "manifests", x->manifests));
+	add_text(x, "index.json",
+		 json_pack("{s:i, s:s, s:O}", "schemaVersion", 2, "mediaType",
+			   "application/vnd.oci.image.index.v1+json", "manifests", x->manifests));
 	add_text(x, "manifest.json", json_incref(x->legacy));
 	add_text(x, "oci-layout", json_pack("{s:s}", "imageLayoutVersion", "1.0.0"));
 	if (pipe2(ends, O_CLOEXEC) < 0)
@@ -193,8 +201,13 @@ static void save(struct ipc_request *req, const char *names, const char *platfor
 	struct err e = {0};
 	int rc = 0;
 
-	*x = (struct save){.d = d, .req = req, .members = json_array(), .seen = json_object(), .manifests = json_array(),
-			   .legacy = json_array(), .images = json_object()};
+	*x = (struct save){.d = d,
+			   .req = req,
+			   .members = json_array(),
+			   .seen = json_object(),
+			   .manifests = json_array(),
+			   .legacy = json_array(),
+			   .images = json_object()};
 	if (platform && *platform)
 		rc = err_http(&e, 501, "not implemented: save with a platform");
 	for (char *name = strtok_r(copy, "\n", &state); name && rc == 0; name = strtok_r(NULL, "\n", &state))

@@ -106,8 +106,8 @@ int stage_check_space(struct imaged *d, struct err *e)
 	uint64_t free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
 	if (free_bytes >= want)
 		return 0;
-	return err_http(e, 507, "no space: %" PRIu64 " MiB are free where images.min-free keeps %" PRIu64, free_bytes >> 20,
-			want >> 20);
+	return err_http(e, 507, "no space: %" PRIu64 " MiB are free where images.min-free keeps %" PRIu64,
+			free_bytes >> 20, want >> 20);
 }
 
 /* ---- making ---- */

@@ -1,9 +1,10 @@
 /*
- * stage: files of the store. Everything is made under a name of its own, and gets the name of its content by a rename, when
- * it is whole and on the disk. What has no such name is removed when imaged starts.
+ * stage: files of the store. Everything is made under a name of its own, and gets the name of its content by a rename,
+ * when it is whole and on the disk. What has no such name is removed when imaged starts.
  *
  *   blobs/HEX        the bytes with that SHA-256       staging/N   a blob or an archive in the making
- *   layers/HEX       the files of the tar with that SHA-256       layers/new-N, layers/gone-N   in the making, on its way out
+ *   layers/HEX       the files of the tar with that SHA-256       layers/new-N, layers/gone-N   in the making, on its
+ * way out
  */
 #ifndef POUCH_IMAGED_STAGE_H
 #define POUCH_IMAGED_STAGE_H

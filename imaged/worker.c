@@ -56,11 +56,13 @@ static void on_done(void *arg, void *reply, const struct err *e)
 
 static const struct ipc_call_events call_events = {.chunk = on_chunk, .done = on_done};
 
-struct worker_call *worker_call(struct imaged *d, uint16_t number, void *msg, const struct worker_events *events, void *arg,
-				struct err *e)
+struct worker_call *worker_call(struct imaged *d, uint16_t number, void *msg, const struct worker_events *events,
+				void *arg, struct err *e)
 {
 	const struct ipc_client_config config = {
-		.self = PROC_imaged, .peer = MSG_OWNER(number), .path = daemon_socket_path(&d->daemon, MSG_OWNER(number)),
+		.self = PROC_imaged,
+		.peer = MSG_OWNER(number),
+		.path = daemon_socket_path(&d->daemon, MSG_OWNER(number)),
 		.ids_base = d->daemon.config->ids_base,
 	};
 	struct worker_call *w = XNEW(struct worker_call);

@@ -14,8 +14,8 @@ struct worker_events {
 };
 
 /* `events` static. NULL when it cannot be sent. Descriptors in `msg` stay the caller's. */
-struct worker_call *worker_call(struct imaged *d, uint16_t number, void *msg, const struct worker_events *events, void *arg,
-				struct err *e);
+struct worker_call *worker_call(struct imaged *d, uint16_t number, void *msg, const struct worker_events *events,
+				void *arg, struct err *e);
 /* End the worker; no event. Takes NULL. */
 void worker_cancel(struct worker_call *w);
 

@@ -70,8 +70,8 @@ static int split_file(struct splitting *s, const char *path, const struct tar_en
 		return rc;
 	if (fchown(fd, s->owner.st_uid, s->owner.st_gid) < 0)
 		return err_sys(e, -errno, "a file of the archive");
-	json_array_append_new(s->members, json_pack("{s:s, s:I, s:s, s:s}", "Name", path, "Size", (json_int_t)x->size, "Digest",
-						    digest, "File", file));
+	json_array_append_new(s->members, json_pack("{s:s, s:I, s:s, s:s}", "Name", path, "Size", (json_int_t)x->size,
+						    "Digest", digest, "File", file));
 	return 0;
 }
 
@@ -122,8 +122,13 @@ void on_archive_split(struct ipc_request *req, struct archive_split *m, struct w
 	CLEANUP(splitting_free) struct splitting s = {0};
 	struct err e = {0};
 	const struct source_config source = {
-		.fd = m->pipe, .blob = -1, .watch = w->watch, .max_bytes = m->max_bytes, .stall_ms = m->stall_ms,
-		.progress = worker_progress, .arg = req,
+		.fd = m->pipe,
+		.blob = -1,
+		.watch = w->watch,
+		.max_bytes = m->max_bytes,
+		.stall_ms = m->stall_ms,
+		.progress = worker_progress,
+		.arg = req,
 	};
 
 	source_begin(&s.source, &source);
@@ -189,9 +194,7 @@ void on_archive_join(struct ipc_request *req, struct archive_join *m, struct wor
 	size_t i;
 
 	int rc = worker_narrow(m->blobs, &e);
-	json_array_foreach(m->members.json, i, member)
-		if (rc == 0)
-			rc = join_member(&t, m->blobs, member, &e);
+	json_array_foreach(m->members.json, i, member) if (rc == 0) rc = join_member(&t, m->blobs, member, &e);
 	if (rc == 0)
 		rc = tarout_end(&t, &e);
 	if (rc < 0)

@@ -7,9 +7,9 @@
 
 #include "lib/util.h"
 
-#define BUFFER	    (256u << 10)
-#define RATIO_FROM  (16u << 20)
-#define WINDOW_LOG  27 /* 128 MiB, what zstd(1) itself accepts unasked */
+#define BUFFER	   (256u << 10)
+#define RATIO_FROM (16u << 20)
+#define WINDOW_LOG 27 /* 128 MiB, what zstd(1) itself accepts unasked */
 
 void inflate_begin(struct inflate *s, struct feed from, bool hashing, uint64_t max_out, uint32_t max_ratio)
 {
@@ -69,7 +69,8 @@ static int start_kind(struct inflate *s, struct err *e)
 		if (s->in_len < magics[i].len || memcmp(s->in, magics[i].magic, magics[i].len) != 0)
 			continue;
 		if (magics[i].refused)
-			return err_set(e, -EINVAL, "%s compression is not supported: use gzip, zstd or none", magics[i].refused);
+			return err_set(e, -EINVAL, "%s compression is not supported: use gzip, zstd or none",
+				       magics[i].refused);
 		s->kind = magics[i].kind;
 	}
 	if (s->kind != INFLATE_NONE)
@@ -203,7 +204,8 @@ static int produce(struct inflate *s, size_t *out, struct err *e)
 static int within_limits(struct inflate *s, struct err *e)
 {
 	if (s->max_out && s->out_total > s->max_out)
-		return err_set(e, -EFBIG, "expands to more than the %" PRIu64 " bytes that the configuration allows", s->max_out);
+		return err_set(e, -EFBIG, "expands to more than the %" PRIu64 " bytes that the configuration allows",
+			       s->max_out);
 	if (s->max_ratio && s->out_total > RATIO_FROM && s->out_total / s->max_ratio > s->in_total)
 		return err_set(e, -EFBIG, "expands to more than %" PRIu32 " times its size", s->max_ratio);
 	return 0;

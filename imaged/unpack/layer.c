@@ -51,8 +51,8 @@ static int check_digests(const struct unpacking *u, const struct layer_unpack *m
 	if (m->digest && !str_eq(m->digest, u->source.hash))
 		return err_set(e, -EBADMSG, "wrong content: the bytes are %s, not %s", u->source.hash, m->digest);
 	if (m->diff_id && !str_eq(m->diff_id, u->inflate.hash))
-		return err_set(e, -EBADMSG, "wrong content: the layer's tar is %s, not %s as the image's config says", u->inflate.hash,
-			       m->diff_id);
+		return err_set(e, -EBADMSG, "wrong content: the layer's tar is %s, not %s as the image's config says",
+			       u->inflate.hash, m->diff_id);
 	return 0;
 }
 
@@ -75,8 +75,13 @@ void on_layer_unpack(struct ipc_request *req, struct layer_unpack *m, struct wor
 	struct err e = {0};
 	const struct source_config source = {
 		.fd = m->pipe >= 0 ? m->pipe : m->file,
-		.blob = m->blob, .watch = w->watch, .size = m->size, .max_bytes = m->max_bytes,
-		.stall_ms = m->stall_ms, .progress = worker_progress, .arg = req,
+		.blob = m->blob,
+		.watch = w->watch,
+		.size = m->size,
+		.max_bytes = m->max_bytes,
+		.stall_ms = m->stall_ms,
+		.progress = worker_progress,
+		.arg = req,
 	};
 
 	if ((m->pipe >= 0) == (m->file >= 0)) {

@@ -1,6 +1,6 @@
 /*
- * image-unpack: the side of imaged with file power and without network: unpacks one layer, takes one archive apart or puts
- * one together, removes one layer's files. It gets descriptors of what it works on, and reaches nothing else.
+ * image-unpack: the side of imaged with file power and without network: unpacks one layer, takes one archive apart or
+ * puts one together, removes one layer's files. It gets descriptors of what it works on, and reaches nothing else.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -54,8 +54,8 @@ void on_store_sync(struct ipc_request *req, struct store_sync *m, struct worker 
 }
 
 static const struct ipc_handler handlers[] = {
-	IPC_HANDLER(layer_unpack, struct worker),  IPC_HANDLER(layer_verify, struct worker),
-	IPC_HANDLER(layer_remove, struct worker),  IPC_HANDLER(archive_split, struct worker),
+	IPC_HANDLER(layer_unpack, struct worker), IPC_HANDLER(layer_verify, struct worker),
+	IPC_HANDLER(layer_remove, struct worker), IPC_HANDLER(archive_split, struct worker),
 	IPC_HANDLER(archive_join, struct worker), IPC_HANDLER(store_sync, struct worker),
 };
 
@@ -74,8 +74,13 @@ int main(int argc, char **argv)
 	umask(077);
 	w.watch = w.daemon.listen_fd;
 	struct ipc_server_config config = {
-		.self = PROC_image_unpack, .listen_fd = -1, .ids_base = w.daemon.config->ids_base,
-		.handlers = handlers, .nhandlers = ARRAY_LEN(handlers), .daemon = &w, .proc_fd = -1,
+		.self = PROC_image_unpack,
+		.listen_fd = -1,
+		.ids_base = w.daemon.config->ids_base,
+		.handlers = handlers,
+		.nhandlers = ARRAY_LEN(handlers),
+		.daemon = &w,
+		.proc_fd = -1,
 	};
 	if (ipc_server_new(w.daemon.base, &config, &w.server, &e) < 0 ||
 	    ipc_server_serve_fd(w.server, STEAL_FD(w.daemon.listen_fd), &e) < 0) {

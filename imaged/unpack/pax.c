@@ -86,7 +86,8 @@ static int text_value(char **out, const char *value, size_t len, struct err *e)
 	return 0;
 }
 
-static int xattr_value(struct tar_pax *p, const char *name, size_t name_len, const char *value, size_t len, struct err *e)
+static int xattr_value(struct tar_pax *p, const char *name, size_t name_len, const char *value, size_t len,
+		       struct err *e)
 {
 	if (name_len == 0 || name_len > 255 || memchr(name, '\0', name_len))
 		return err_set(e, -EBADMSG, "tar: bad name of an extended attribute");

@@ -94,7 +94,8 @@ static int open_parent(struct place *p, const char *path, struct err *e)
 		fd = reach_open(p->config.dir, path, O_PATH | O_DIRECTORY);
 	}
 	if (fd == -ELOOP || fd == -ENOTDIR || fd == -EXDEV)
-		return err_set(e, -EBADMSG, "%s: lies behind something that is no directory of the layer", reach_shown(path));
+		return err_set(e, -EBADMSG, "%s: lies behind something that is no directory of the layer",
+			       reach_shown(path));
 	if (fd < 0)
 		return err_sys(e, fd, "%s", reach_shown(path));
 	p->parent = fd;
@@ -106,7 +107,8 @@ static int open_parent(struct place *p, const char *path, struct err *e)
 
 bool place_xattr_allowed(const char *name)
 {
-	static const char *const exact[] = {"security.capability", "system.posix_acl_access", "system.posix_acl_default"};
+	static const char *const exact[] = {"security.capability", "system.posix_acl_access",
+					    "system.posix_acl_default"};
 
 	for (size_t i = 0; i < ARRAY_LEN(exact); i++)
 		if (str_eq(name, exact[i]))
@@ -210,7 +212,8 @@ static int write_data(int fd, struct tar *t, const struct tar_entry *x, struct e
 	return ftruncate(fd, (off_t)x->real_size) < 0 ? err_sys(e, -errno, "%s", reach_shown(x->path)) : 0;
 }
 
-static int put_file(struct place *p, int parent, const char *name, struct tar *t, const struct tar_entry *x, struct err *e)
+static int put_file(struct place *p, int parent, const char *name, struct tar *t, const struct tar_entry *x,
+		    struct err *e)
 {
 	AUTO_CLOSE int fd = openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 
@@ -270,7 +273,8 @@ static int link_to(struct place *p, const char *target, int parent, const char *
 	if (dir == -ENOENT)
 		return -ENOENT;
 	if (dir < 0 || !*target_name)
-		return err_set(e, -EBADMSG, "hard link to %s: lies behind something that is no directory of the layer", reach_shown(target));
+		return err_set(e, -EBADMSG, "hard link to %s: lies behind something that is no directory of the layer",
+			       reach_shown(target));
 	if (linkat(dir, target_name, parent, name, 0) == 0)
 		return 0;
 	return errno == ENOENT ? -ENOENT : err_sys(e, -errno, "hard link to %s", reach_shown(target));
@@ -342,7 +346,8 @@ int place_entry(struct place *p, struct tar *t, const struct tar_entry *x, struc
 
 	p->entries++;
 	if (p->config.max_entries && p->entries > p->config.max_entries)
-		return err_set(e, -EFBIG, "more than the %" PRIu32 " files that the configuration allows", p->config.max_entries);
+		return err_set(e, -EFBIG, "more than the %" PRIu32 " files that the configuration allows",
+			       p->config.max_entries);
 	int rc = reach_split(path, &parent_path, &name, e);
 	if (rc < 0)
 		return err_prefix(e, "%s", reach_shown(x->path));
@@ -391,7 +396,8 @@ static int finish_links(struct place *p, struct err *e)
 	} while (left && left < before);
 	for (size_t i = 0; i < p->nlinks; i++)
 		if (p->links[i].path)
-			return err_set(e, -EBADMSG, "hard link to %s, which the layer does not have", reach_shown(p->links[i].target));
+			return err_set(e, -EBADMSG, "hard link to %s, which the layer does not have",
+				       reach_shown(p->links[i].target));
 	return 0;
 }
 

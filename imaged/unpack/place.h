@@ -2,8 +2,8 @@
  * place: puts the entries of a layer's tar beneath one directory, which thereby becomes an overlay lower directory.
  *
  * What must hold, whatever the archive says: nothing outside the directory is created, changed or read. Every name is
- * taken apart here; parents are opened by openat2(2) with RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS and RESOLVE_NO_XDEV; the last
- * component is created exclusively and changed through the descriptor that was created.
+ * taken apart here; parents are opened by openat2(2) with RESOLVE_BENEATH, RESOLVE_NO_SYMLINKS and RESOLVE_NO_XDEV; the
+ * last component is created exclusively and changed through the descriptor that was created.
  *
  * Whiteouts (OCI image spec, "Layer") become overlay's: a 0/0 character device, and user.overlay.opaque on directories.
  */

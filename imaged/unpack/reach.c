@@ -45,7 +45,7 @@ const char *reach_shown(const char *name)
 	char *buf = bufs[turn++ % 2];
 	size_t n = 0;
 
-	for (; name[n] && n < sizeof bufs[0] - 1; n++)
+	for (; n < sizeof bufs[0] - 1 && name[n]; n++)
 		buf[n] = (unsigned char)name[n] < 0x20 || (unsigned char)name[n] >= 0x7f ? '?' : name[n];
 	buf[n] = '\0';
 	return buf;
@@ -89,7 +89,8 @@ int reach_make(int dir, const char *path, struct err *e)
 		if (rc < 0)
 			return rc;
 		if (next < 0)
-			return err_set(e, -EBADMSG, "%s: lies behind something that is no directory of the layer", reach_shown(path));
+			return err_set(e, -EBADMSG, "%s: lies behind something that is no directory of the layer",
+				       reach_shown(path));
 		fd_close(&above);
 		above = next;
 	}

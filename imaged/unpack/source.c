@@ -7,7 +7,7 @@
 
 #include "lib/fd.h"
 
-#define BUFFER	     (256u << 10)
+#define BUFFER	      (256u << 10)
 #define PROGRESS_STEP (512u << 10)
 
 void source_begin(struct source *s, const struct source_config *config)
@@ -28,7 +28,8 @@ void source_free(struct source *s)
 /* Until there is something to read. A file is always ready. */
 static int wait_readable(struct source *s, struct err *e)
 {
-	struct pollfd fds[2] = {{.fd = s->config.fd, .events = POLLIN}, {.fd = s->config.watch, .events = POLLIN | POLLRDHUP}};
+	struct pollfd fds[2] = {{.fd = s->config.fd, .events = POLLIN},
+				{.fd = s->config.watch, .events = POLLIN | POLLRDHUP}};
 	int timeout = s->config.stall_ms ? (int)s->config.stall_ms : -1;
 	int n;
 
@@ -47,7 +48,8 @@ static int wait_readable(struct source *s, struct err *e)
 static int finish(struct source *s, struct err *e)
 {
 	if (!s->ended && s->config.size && s->bytes != s->config.size)
-		return err_set(e, -EBADMSG, "%" PRIu64 " bytes came where %" PRIu64 " were announced", s->bytes, s->config.size);
+		return err_set(e, -EBADMSG, "%" PRIu64 " bytes came where %" PRIu64 " were announced", s->bytes,
+			       s->config.size);
 	if (!s->ended)
 		digest_text(&s->digest, s->hash);
 	s->ended = true;
@@ -58,7 +60,8 @@ static int account(struct source *s, size_t n, struct err *e)
 {
 	s->bytes += n;
 	if (s->config.max_bytes && s->bytes > s->config.max_bytes)
-		return err_set(e, -EFBIG, "more than the %" PRIu64 " bytes that the configuration allows", s->config.max_bytes);
+		return err_set(e, -EFBIG, "more than the %" PRIu64 " bytes that the configuration allows",
+			       s->config.max_bytes);
 	if (s->config.size && s->bytes > s->config.size)
 		return err_set(e, -EBADMSG, "more bytes came than the %" PRIu64 " announced", s->config.size);
 	digest_add(&s->digest, s->buffer, n);

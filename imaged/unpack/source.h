@@ -11,12 +11,12 @@
 #include "imaged/unpack/feed.h"
 
 struct source_config {
-	int fd;		    /* borrowed: pipe or file */
-	int blob;	    /* borrowed: where the bytes are kept, -1 */
-	int watch;	    /* borrowed: anything from there, or its end, cancels; -1 */
-	uint64_t size;	    /* that they must have, 0: not known */
-	uint64_t max_bytes; /* 0: no limit */
-	uint32_t stall_ms;  /* 0: no limit */
+	int fd;					     /* borrowed: pipe or file */
+	int blob;				     /* borrowed: where the bytes are kept, -1 */
+	int watch;				     /* borrowed: anything from there, or its end, cancels; -1 */
+	uint64_t size;				     /* that they must have, 0: not known */
+	uint64_t max_bytes;			     /* 0: no limit */
+	uint32_t stall_ms;			     /* 0: no limit */
 	void (*progress)(void *arg, uint64_t bytes); /* now and then; may be NULL */
 	void *arg;
 };

@@ -30,10 +30,10 @@ struct tar_piece {
 
 struct tar_entry {
 	enum tar_type type;
-	char *path; /* never empty; no NUL, anything else may be in it */
-	char *link; /* TAR_HARDLINK, TAR_SYMLINK; else NULL */
-	uint64_t size;	    /* bytes of data in the archive; 0 for all but files */
-	uint64_t real_size; /* of the file; differs for sparse ones */
+	char *path;		  /* never empty; no NUL, anything else may be in it */
+	char *link;		  /* TAR_HARDLINK, TAR_SYMLINK; else NULL */
+	uint64_t size;		  /* bytes of data in the archive; 0 for all but files */
+	uint64_t real_size;	  /* of the file; differs for sparse ones */
 	struct tar_piece *pieces; /* sparse: where the data goes, in order; NULL otherwise */
 	size_t npieces;
 	uint32_t mode; /* permission bits and set-id, 07777 */

@@ -16,7 +16,8 @@ static int put(struct tarout *t, const void *data, size_t len, struct err *e)
 	const char *p = data;
 
 	while (len) {
-		struct pollfd fds[2] = {{.fd = t->fd, .events = POLLOUT}, {.fd = t->watch, .events = POLLIN | POLLRDHUP}};
+		struct pollfd fds[2] = {{.fd = t->fd, .events = POLLOUT},
+					{.fd = t->watch, .events = POLLIN | POLLRDHUP}};
 		if (poll(fds, 2, -1) < 0 && errno != EINTR)
 			return err_sys(e, -errno, "poll");
 		if (fds[1].revents)
@@ -43,7 +44,8 @@ static void put_size(char *field, uint64_t size)
 		field[i] = (char)(size & 0xff);
 }
 
-static int header(struct tarout *t, char type, const char *name, const char *link, uint64_t size, int64_t time, struct err *e)
+static int header(struct tarout *t, char type, const char *name, const char *link, uint64_t size, int64_t time,
+		  struct err *e)
 {
 	char h[BLOCK] = {0};
 	unsigned sum = 0;
@@ -59,7 +61,10 @@ static int header(struct tarout *t, char type, const char *name, const char *lin
 	memset(h + 148, ' ', 8);
 	h[156] = type;
 	memcpy(h + 157, link, strlen(link));
-	memcpy(h + 257, "ustar\0" "00", 8);
+	memcpy(h + 257,
+	       "ustar\0"
+	       "00",
+	       8);
 	for (size_t i = 0; i < sizeof h; i++)
 		sum += (unsigned char)h[i];
 	snprintf(h + 148, 7, "%06o", sum);

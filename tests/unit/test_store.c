@@ -76,7 +76,8 @@ static void test_values(void **state)
 	struct err e = {0};
 	int rows = 0;
 
-	assert_int_equal(store_exec(f->s, &e, "INSERT INTO thing VALUES(?,?,?)", "tib", "a", (int64_t)1 << 40, "x\0y", (size_t)3),
+	assert_int_equal(store_exec(f->s, &e, "INSERT INTO thing VALUES(?,?,?)", "tib", "a", (int64_t)1 << 40, "x\0y",
+				    (size_t)3),
 			 0);
 	assert_int_equal(store_changes(f->s), 1);
 	assert_int_equal(store_exec(f->s, &e, "INSERT INTO thing VALUES(?,?,NULL)", "ti", "a", (int64_t)1), -EEXIST);

@@ -37,9 +37,27 @@ static void test_full(void **state)
 
 static void test_refused(void **state)
 {
-	static const char *const rows[] = {"",	   "A",	   "a//b", "a/",   "/a",      "a:",	  "a:b:c", "a..b", "a___b",
-					   "-a",   "a-",   "a@b",  "a@sha256:12", "a@sha512:" HEX64, HEX64, "x/../y", "a b",
-					   "a:-b", "-.x/a", "localhost:123456/a", "a\nb"};
+	static const char *const rows[] = {"",
+					   "A",
+					   "a//b",
+					   "a/",
+					   "/a",
+					   "a:",
+					   "a:b:c",
+					   "a..b",
+					   "a___b",
+					   "-a",
+					   "a-",
+					   "a@b",
+					   "a@sha256:12",
+					   "a@sha512:" HEX64,
+					   HEX64,
+					   "x/../y",
+					   "a b",
+					   "a:-b",
+					   "-.x/a",
+					   "localhost:123456/a",
+					   "a\nb"};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
