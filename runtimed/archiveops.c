@@ -154,3 +154,92 @@ void on_container_export(struct ipc_request *req, struct container_export *m, st
 	spec_clean(&spec);
 	transfer_begun(t, r, &e);
 }
+
+/* ---- stats ---- */
+
+struct stats {
+	struct ipc_request *req;
+	struct container *container;
+	struct event *timer;
+	json_t *last; /* cpu_stats of the sample before */
+	bool stream;
+};
+
+static void stats_free(struct stats *s)
+{
+	event_free(s->timer);
+	json_decref(s->last);
+	container_unref(s->container);
+	free(s);
+}
+
+/* Returns false when there is nothing to tell: it has ended. */
+static bool sample(struct stats *s, bool tell)
+{
+	struct container *c = s->container;
+	json_t *now = NULL;
+
+	if (!c->run || !container_alive(c) || launch_stats(c->run, &now, NULL) < 0)
+		return false;
+	json_object_set_new(now, "name", json_sprintf("/%s", c->name));
+	json_object_set_new(now, "id", json_string(c->id));
+	json_object_set_new(now, "preread", json_string("0001-01-01T00:00:00Z"));
+	json_object_set_new(now, "precpu_stats", s->last ? json_incref(s->last) : json_pack("{s:{s:i}}", "cpu_usage", "total_usage", 0));
+	json_decref(s->last);
+	s->last = json_incref(json_object_get(now, "cpu_stats"));
+	if (tell) {
+		AUTO_FREE char *text = json_dumps(now, JSON_COMPACT);
+		AUTO_FREE char *line = xasprintf("%s\n", text);
+		/* A client that does not keep up misses samples. */
+		ipc_chunk(s->req, line, strlen(line));
+	}
+	json_decref(now);
+	return true;
+}
+
+static void on_second(evutil_socket_t fd, short what, void *arg)
+{
+	const struct timeval second = {.tv_sec = 1};
+	struct stats *s = arg;
+
+	(void)fd;
+	(void)what;
+	if (sample(s, true) && s->stream) {
+		event_add(s->timer, &second);
+		return;
+	}
+	ipc_reply_done(s->req);
+	stats_free(s);
+}
+
+static void on_stats_cancel(struct ipc_request *req, void *arg)
+{
+	ipc_fail(req, 499, "the client has gone");
+	stats_free(arg);
+}
+
+void on_container_stats(struct ipc_request *req, struct container_stats *m, struct runtimed *rt)
+{
+	struct container *c = request_container(rt, req, m->id);
+	const struct timeval second = {.tv_sec = 1};
+
+	if (!c)
+		return;
+	struct stats *s = XNEW(struct stats);
+	*s = (struct stats){.req = req, .container = container_ref(c), .stream = m->stream};
+	s->timer = evtimer_new(rt->d.base, on_second, s);
+	/* Without one-shot a single answer carries two samples, a second apart. */
+	bool first = m->stream || m->one_shot;
+	if (!container_alive(c)) {
+		AUTO_FREE char *text = xasprintf("{\"name\":\"/%s\",\"id\":\"%s\",\"read\":\"0001-01-01T00:00:00Z\","
+						 "\"cpu_stats\":{},\"precpu_stats\":{},\"memory_stats\":{},\"pids_stats\":{},"
+						 "\"blkio_stats\":{}}\n", c->name, c->id);
+		ipc_chunk(req, text, strlen(text));
+	} else if (sample(s, first) && !(first && !m->stream)) {
+		ipc_request_on_cancel(req, on_stats_cancel, s);
+		event_add(s->timer, &second);
+		return;
+	}
+	ipc_reply_done(req);
+	stats_free(s);
+}

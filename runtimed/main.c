@@ -97,7 +97,7 @@ static const struct ipc_handler handlers[] = {
 	IPC_HANDLER(system_events, struct runtimed),	  IPC_HANDLER(event_publish, struct runtimed),
 	IPC_HANDLER(container_counts, struct runtimed),	  IPC_HANDLER(container_of_uid, struct runtimed),
 	IPC_HANDLER(container_archive_head, struct runtimed), IPC_HANDLER(container_archive_put, struct runtimed),
-	IPC_HANDLER(container_export, struct runtimed),
+	IPC_HANDLER(container_export, struct runtimed), IPC_HANDLER(container_stats, struct runtimed),
 	IPC_HANDLER(service_status, struct runtimed),
 };
 
