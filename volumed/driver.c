@@ -133,8 +133,7 @@ void driver_remove(struct volumed *d, const char *driver, const char *name, driv
 	struct err e = {0};
 
 	if (is_local(driver)) {
-		int rc = local_mounted(d->local, name) ? err_http(&e, 409, "volume %s is mounted", name) :
-							 local_remove(d->local, name, &e);
+		const int rc = local_remove(d->local, name, &e);
 		done(arg, NULL, rc < 0 ? &e : NULL);
 		return;
 	}
@@ -146,7 +145,7 @@ static void mount_local(struct volumed *d, struct volume *v, struct pending *p)
 {
 	AUTO_FREE char *path = local_path(d->local, v->name);
 
-	if (!local_is_mount(v->options) || local_mounted(d->local, v->name)) {
+	if (!local_is_mount(v->options)) {
 		pending_end(p, path, NULL);
 		return;
 	}
@@ -178,7 +177,7 @@ void driver_unmount(struct volumed *d, struct volume *v, const char *id, driver_
 	if (!is_local(v->driver))
 		ask_plugin(d, v->driver, "VolumeDriver.Unmount", json_pack("{s:s, s:s}", "Name", v->name, "ID", id),
 			   plugin_simple_done, p);
-	else if (local_is_mount(v->options) && local_mounted(d->local, v->name))
+	else if (local_is_mount(v->options))
 		ask_worker(d, IPC_volume_mount_undo, &m, p);
 	else
 		pending_end(p, NULL, NULL);

@@ -274,7 +274,7 @@ static void reconcile_one(void *arg, struct volume *v)
 		if (!running && volume_let_go(r->d->volumes, v, v->holds[i].container, &e) < 0)
 			log_error("%s", e.text);
 	}
-	if (!volume_users(v) && (before || local_mounted(r->d->local, v->name)))
+	if (!volume_users(v) && (before || local_is_mount(v->options)))
 		driver_unmount(r->d, v, "", stale_unmounted, NULL);
 }
 

@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/stat.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -253,14 +252,6 @@ bool local_empty(const struct local *l, const char *name)
 	AUTO_CLOSE int data = data_of(l, name);
 
 	return data >= 0 && each_entry(data, found_one, NULL, NULL) == 0;
-}
-
-bool local_mounted(const struct local *l, const char *name)
-{
-	AUTO_CLOSE int data = data_of(l, name);
-	struct statx st;
-
-	return data >= 0 && statx(data, "", AT_EMPTY_PATH, 0, &st) == 0 && (st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
 }
 
 struct sweep {

@@ -33,8 +33,6 @@ int local_remove(struct local *l, const char *name, struct err *e);
 char *local_path(const struct local *l, const char *name);
 /* Is there nothing in it? */
 bool local_empty(const struct local *l, const char *name);
-/* Is something mounted on it? */
-bool local_mounted(const struct local *l, const char *name);
 /* Descriptor of volumes/, for measuring; borrowed. */
 int local_dir(const struct local *l);
 /* Every directory in volumes/ of which `known` says false goes to the deletions: creates that were cut. */

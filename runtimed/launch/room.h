@@ -26,9 +26,9 @@ LIST_HEAD(orphans, orphan);
 
 struct launch {
 	struct launch_config c;
-	int run_dir;	     /* <run> */
-	int runs_dir;	     /* <run>/c */
-	char *runtime_root;  /* <run>/rt: the OCI runtime's state */
+	int run_dir;	    /* <run> */
+	int runs_dir;	    /* <run>/c */
+	char *runtime_root; /* <run>/rt: the OCI runtime's state */
 	bool idmap;
 	uint64_t capabilities; /* what the engine itself can give */
 	const char *stages[8]; /* directories that a private mount namespace may cover */
@@ -182,7 +182,8 @@ struct bundle {
 
 int bundle_make(const struct bundle *b, json_t **out, struct err *e);
 /* OCI's process object for an exec. */
-int bundle_exec(const struct bundle *b, const json_t *exec, unsigned rows, unsigned columns, json_t **out, struct err *e);
+int bundle_exec(const struct bundle *b, const json_t *exec, unsigned rows, unsigned columns, json_t **out,
+		struct err *e);
 int bundle_mounts(const struct bundle *b, json_t *mounts, struct err *e);
 int bundle_resources(const struct launch *l, const json_t *host, json_t *resources, struct err *e);
 int bundle_devices(const struct bundle *b, json_t *linux_, json_t *resources, json_t *mounts, struct err *e);
@@ -204,8 +205,8 @@ struct launch_run {
 	void *arg;
 	enum run_state state;
 	struct launch_shim shim;
-	int dir;	/* <run>/c/ID */
-	int state_dir;	/* <state>/ID */
+	int dir;       /* <run>/c/ID */
+	int state_dir; /* <state>/ID */
 	char *cgroup;
 	struct launch_ids ids;
 	json_t *config, *host;
@@ -234,8 +235,10 @@ const struct launch_runtime *runtime_of(const struct launch *l, const json_t *ho
 /* Namespaces, clones of all mounts and the settings for the shim; the clones live as long as the settings. */
 int run_prepare(struct launch_run *run, const struct launch_spec *spec, struct shim_settings *settings, struct err *e);
 /* The same for a look at a stopped container's files: its root with all that belongs into it. */
-int run_prepare_mount(struct launch_run *run, const struct launch_spec *spec, struct shim_settings *settings, struct err *e);
-struct launch_run *run_new(struct launch *l, const struct launch_spec *spec, const struct launch_events *events, void *arg);
+int run_prepare_mount(struct launch_run *run, const struct launch_spec *spec, struct shim_settings *settings,
+		      struct err *e);
+struct launch_run *run_new(struct launch *l, const struct launch_spec *spec, const struct launch_events *events,
+			   void *arg);
 /* An empty <run>/c/ID. */
 int run_dir_make(struct launch_run *run, struct err *e);
 /* -EALREADY while there is a run of this id. */
@@ -259,8 +262,8 @@ int64_t doc_int(const json_t *o, const char *key, int64_t otherwise);
 /* ---- control.c ---- */
 
 /* Hand `stream` (borrowed) to a shim. */
-int shim_attach(struct launch_shim *s, const struct launch_attach *how, bool tty, int stream, const void *early, size_t len,
-		struct err *e);
+int shim_attach(struct launch_shim *s, const struct launch_attach *how, bool tty, int stream, const void *early,
+		size_t len, struct err *e);
 
 /* ---- exec.c ---- */
 

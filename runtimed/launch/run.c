@@ -31,7 +31,7 @@ void run_free(struct launch_run *run)
 {
 	if (run->listed)
 		if (!run->unlisted)
-		LIST_REMOVE(run, link);
+			LIST_REMOVE(run, link);
 	shim_free(&run->shim, run->state < RUN_STARTING);
 	exec_forget_all(run);
 	if (run->soon)
@@ -144,7 +144,8 @@ static void shim_lost(struct launch_run *run)
 static int explain(struct launch_run *run, int status, const char *text)
 {
 	const json_t *entry = json_object_get(run->config, "Entrypoint");
-	const char *command = json_string_value(json_array_get(json_array_size(entry) ? entry : json_object_get(run->config, "Cmd"), 0));
+	const char *command = json_string_value(
+		json_array_get(json_array_size(entry) ? entry : json_object_get(run->config, "Cmd"), 0));
 
 	return runtime_error(text, command ? command : "", status, &run->failure);
 }
@@ -176,7 +177,9 @@ static void on_shim(void *arg, const struct wire_head *head, char *text, size_t 
 		return;
 	}
 	switch (head->type) {
-	case WIRE_PREPARED: take_prepared(run, text, len); break;
+	case WIRE_PREPARED:
+		take_prepared(run, text, len);
+		break;
 	case WIRE_FAILED:
 		if (head->flags) {
 			run->failure_code = explain(run, head->code, text);
@@ -187,7 +190,9 @@ static void on_shim(void *arg, const struct wire_head *head, char *text, size_t 
 		}
 		fail(run, run->failure_code);
 		break;
-	case WIRE_STATE: shim_watch(&run->shim, STEAL_FD(fds[0])); break;
+	case WIRE_STATE:
+		shim_watch(&run->shim, STEAL_FD(fds[0]));
+		break;
 	case WIRE_STARTED:
 		run->state = RUN_RUNNING;
 		run->pid = head->pid;
@@ -202,7 +207,8 @@ static void on_shim(void *arg, const struct wire_head *head, char *text, size_t 
 		run->exit.finished_at = head->time;
 		ended(run);
 		break;
-	default: break;
+	default:
+		break;
 	}
 }
 
@@ -222,10 +228,21 @@ static void read_who(const struct launch_run *run, struct bundle *b, long groups
 
 static int make_document(struct launch_run *run, struct err *e)
 {
-	struct bundle b = {.launch = run->launch, .id = run->id, .config = run->config, .host = run->host,
-			   .ids = run->ids, .mounts = run->mounts, .nmounts = run->nmounts, .stage = run->stage,
-			   .user_fd = run->user_fd, .net_fd = run->net_fd, .ipc_fd = run->ipc_fd, .pid_fd = run->pid_fd,
-			   .uts_fd = run->uts_fd, .host_net = run->host_net, .cgroup = run->cgroup};
+	struct bundle b = {.launch = run->launch,
+			   .id = run->id,
+			   .config = run->config,
+			   .host = run->host,
+			   .ids = run->ids,
+			   .mounts = run->mounts,
+			   .nmounts = run->nmounts,
+			   .stage = run->stage,
+			   .user_fd = run->user_fd,
+			   .net_fd = run->net_fd,
+			   .ipc_fd = run->ipc_fd,
+			   .pid_fd = run->pid_fd,
+			   .uts_fd = run->uts_fd,
+			   .host_net = run->host_net,
+			   .cgroup = run->cgroup};
 	long groups[256];
 	json_t *document = NULL;
 
@@ -235,7 +252,8 @@ static int make_document(struct launch_run *run, struct err *e)
 		return r;
 	AUTO_FREE char *text = json_dumps(document, JSON_COMPACT);
 	json_decref(document);
-	return text ? fd_memfd("config.json", text, strlen(text), e) : err_set(e, -EINVAL, "the document cannot be written");
+	return text ? fd_memfd("config.json", text, strlen(text), e)
+		    : err_set(e, -EINVAL, "the document cannot be written");
 }
 
 static void send_go(struct launch_run *run)
@@ -307,7 +325,8 @@ int run_dir_make(struct launch_run *run, struct err *e)
 	return fd_write_all(fd, run->cgroup, strlen(run->cgroup), e);
 }
 
-struct launch_run *run_new(struct launch *l, const struct launch_spec *spec, const struct launch_events *events, void *arg)
+struct launch_run *run_new(struct launch *l, const struct launch_spec *spec, const struct launch_events *events,
+			   void *arg)
 {
 	struct launch_run *run = XNEW(struct launch_run);
 
@@ -318,7 +337,8 @@ struct launch_run *run_new(struct launch *l, const struct launch_spec *spec, con
 	run->shim.on = on_shim;
 	run->shim.arg = run;
 	run->shim.control = run->shim.pidfd = -1;
-	run->dir = run->state_dir = run->user_fd = run->net_fd = run->ipc_fd = run->pid_fd = run->uts_fd = run->pidfd = -1;
+	run->dir = run->state_dir = run->user_fd = run->net_fd = run->ipc_fd = run->pid_fd = run->uts_fd = run->pidfd =
+		-1;
 	run->ids = spec->ids;
 	run->host = json_incref((json_t *)(uintptr_t)spec->host);
 	run->config = json_incref((json_t *)(uintptr_t)spec->config);
@@ -337,8 +357,8 @@ int run_check_free(const struct launch *l, const char *id, struct err *e)
 	if (!id_valid(id))
 		return err_set(e, -EINVAL, "invalid container id");
 	LIST_FOREACH(run, &l->runs, link)
-		if (str_eq(run->id, id))
-			return err_set(e, -EALREADY, "container %.12s is being run", id);
+	if (str_eq(run->id, id))
+		return err_set(e, -EALREADY, "container %.12s is being run", id);
 	return 0;
 }
 

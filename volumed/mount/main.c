@@ -5,9 +5,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <linux/stat.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -39,6 +41,13 @@ static int open_target(struct worker *w, const char *name, char *path, size_t si
 	return fd;
 }
 
+static bool is_mounted(int target)
+{
+	struct statx st;
+
+	return statx(target, "", AT_EMPTY_PATH, 0, &st) == 0 && (st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
+}
+
 static void on_volume_mount_do(struct ipc_request *req, struct volume_mount_do *m, struct worker *w)
 {
 	struct mount_options options;
@@ -48,6 +57,11 @@ static void on_volume_mount_do(struct ipc_request *req, struct volume_mount_do *
 
 	if (target < 0 || mount_options_parse(m->options, &options, &e) < 0) {
 		ipc_reply_error(req, &e);
+		return;
+	}
+	/* The host's table is the truth: volumed cannot see these mounts where they are not shared with it. */
+	if (is_mounted(target)) {
+		ipc_reply_done(req);
 		return;
 	}
 	const char *type = options.flags & MS_BIND || str_eq(m->type, "none") ? NULL : m->type;
@@ -73,7 +87,7 @@ static void on_volume_mount_undo(struct ipc_request *req, struct volume_mount_un
 		ipc_reply_error(req, &e);
 		return;
 	}
-	if (umount2(path, MNT_DETACH) && errno != EINVAL) {
+	if (is_mounted(target) && umount2(path, MNT_DETACH)) {
 		err_sys(&e, -errno, "unmount volume %s", m->name);
 		ipc_reply_error(req, &e);
 		return;
