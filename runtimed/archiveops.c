@@ -27,7 +27,8 @@ static char *base64(const char *text)
 	char *out = xcalloc(n / 3 * 4 + 8, 1), *p = out;
 
 	for (size_t i = 0; i < n; i += 3) {
-		uint32_t v = (uint32_t)in[i] << 16 | (i + 1 < n ? (uint32_t)in[i + 1] << 8 : 0) | (i + 2 < n ? in[i + 2] : 0);
+		uint32_t v = (uint32_t)in[i] << 16 | (i + 1 < n ? (uint32_t)in[i + 1] << 8 : 0) |
+			     (i + 2 < n ? in[i + 2] : 0);
 		*p++ = set[v >> 18];
 		*p++ = set[v >> 12 & 63];
 		*p++ = i + 1 < n ? set[v >> 6 & 63] : '=';
@@ -132,8 +133,8 @@ void on_container_archive_put(struct ipc_request *req, struct container_archive_
 	spec_basic(c, &spec);
 	struct launch_root root = {rt->launch, &spec.launch, c->run};
 	struct transfer *t = transfer_new(req, c, false);
-	int r = launch_archive_put(&root, m->path, m->tar, m->no_overwrite_dir_non_dir, m->copy_uid_gid, &transfer_events, t,
-				   &t->files, &e);
+	int r = launch_archive_put(&root, m->path, m->tar, m->no_overwrite_dir_non_dir, m->copy_uid_gid,
+				   &transfer_events, t, &t->files, &e);
 	spec_clean(&spec);
 	fd_close(&m->tar);
 	transfer_begun(t, r, &e);
@@ -184,7 +185,8 @@ static bool sample(struct stats *s, bool tell)
 	json_object_set_new(now, "name", json_sprintf("/%s", c->name));
 	json_object_set_new(now, "id", json_string(c->id));
 	json_object_set_new(now, "preread", json_string("0001-01-01T00:00:00Z"));
-	json_object_set_new(now, "precpu_stats", s->last ? json_incref(s->last) : json_pack("{s:{s:i}}", "cpu_usage", "total_usage", 0));
+	json_object_set_new(now, "precpu_stats",
+			    s->last ? json_incref(s->last) : json_pack("{s:{s:i}}", "cpu_usage", "total_usage", 0));
 	json_decref(s->last);
 	s->last = json_incref(json_object_get(now, "cpu_stats"));
 	if (tell) {
@@ -231,9 +233,11 @@ void on_container_stats(struct ipc_request *req, struct container_stats *m, stru
 	/* Without one-shot a single answer carries two samples, a second apart. */
 	bool first = m->stream || m->one_shot;
 	if (!container_alive(c)) {
-		AUTO_FREE char *text = xasprintf("{\"name\":\"/%s\",\"id\":\"%s\",\"read\":\"0001-01-01T00:00:00Z\","
-						 "\"cpu_stats\":{},\"precpu_stats\":{},\"memory_stats\":{},\"pids_stats\":{},"
-						 "\"blkio_stats\":{}}\n", c->name, c->id);
+		AUTO_FREE char *text =
+			xasprintf("{\"name\":\"/%s\",\"id\":\"%s\",\"read\":\"0001-01-01T00:00:00Z\","
+				  "\"cpu_stats\":{},\"precpu_stats\":{},\"memory_stats\":{},\"pids_stats\":{},"
+				  "\"blkio_stats\":{}}\n",
+				  c->name, c->id);
 		ipc_chunk(req, text, strlen(text));
 	} else if (sample(s, first) && !(first && !m->stream)) {
 		ipc_request_on_cancel(req, on_stats_cancel, s);

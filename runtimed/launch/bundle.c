@@ -7,9 +7,10 @@
 #include "runtimed/launch/room.h"
 
 static const char *const masked_paths[] = {
-	"/proc/asound", "/proc/acpi", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
-	"/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
-	"/sys/devices/virtual/powercap", "/sys/fs/selinux",
+	"/proc/asound",	     "/proc/acpi",	    "/proc/interrupts", "/proc/kcore",
+	"/proc/keys",	     "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats",
+	"/proc/sched_debug", "/proc/scsi",	    "/sys/firmware",	"/sys/devices/virtual/powercap",
+	"/sys/fs/selinux",
 };
 static const char *const readonly_paths[] = {
 	"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
@@ -53,9 +54,8 @@ static json_t *env_of(const json_t *config, const json_t *more, bool tty, const 
 		if (text && text[n] == '=' && !env_has(more, name))
 			json_array_append(env, item);
 	}
-	json_array_foreach(more, i, item)
-		if (json_string_value(item) && strchr(json_string_value(item), '='))
-			json_array_append(env, item);
+	json_array_foreach(more, i, item) if (json_string_value(item) && strchr(json_string_value(item), '='))
+		json_array_append(env, item);
 	return env;
 }
 
@@ -112,10 +112,8 @@ static json_t *args_of(const struct bundle *b, bool init)
 		json_array_append_new(args, json_string("/sbin/docker-init"));
 		json_array_append_new(args, json_string("--"));
 	}
-	json_array_foreach(json_object_get(b->config, "Entrypoint"), i, item)
-		json_array_append(args, item);
-	json_array_foreach(json_object_get(b->config, "Cmd"), i, item)
-		json_array_append(args, item);
+	json_array_foreach(json_object_get(b->config, "Entrypoint"), i, item) json_array_append(args, item);
+	json_array_foreach(json_object_get(b->config, "Cmd"), i, item) json_array_append(args, item);
 	return args;
 }
 
@@ -154,7 +152,8 @@ static int process_of(const struct bundle *b, const struct security *sec, uint64
 	return 0;
 }
 
-int bundle_exec(const struct bundle *b, const json_t *exec, unsigned rows, unsigned columns, json_t **out, struct err *e)
+int bundle_exec(const struct bundle *b, const json_t *exec, unsigned rows, unsigned columns, json_t **out,
+		struct err *e)
 {
 	bool tty = doc_true(exec, "Tty"), privileged = doc_true(exec, "Privileged");
 	const char *cwd = doc_text(exec, "WorkingDir");
@@ -271,8 +270,7 @@ static void add_sysctls(const struct bundle *b, json_t *linux_)
 	if (!b->host_net && b->net_fd >= 0 && b->launch && !doc_true(b->host, "Privileged")) {
 		json_object_set_new(all, "net.ipv4.ip_unprivileged_port_start", json_string("0"));
 		if (b->ids.size)
-			json_object_set_new(all, "net.ipv4.ping_group_range",
-					    json_sprintf("0 %u", b->ids.size - 1));
+			json_object_set_new(all, "net.ipv4.ping_group_range", json_sprintf("0 %u", b->ids.size - 1));
 	}
 	json_object_foreach((json_t *)(uintptr_t)json_object_get(b->host, "Sysctls"), key, v)
 		json_object_set(all, key, v);
@@ -303,10 +301,12 @@ static int linux_of(const struct bundle *b, const struct security *sec, uint64_t
 		json_object_set_new(l, "gidMappings", mapping(&b->ids));
 	}
 	if (!sec->unconfined_paths) {
-		json_object_set_new(l, "maskedPaths", paths_of(json_object_get(b->host, "MaskedPaths"), masked_paths,
-							       ARRAY_LEN(masked_paths)));
-		json_object_set_new(l, "readonlyPaths", paths_of(json_object_get(b->host, "ReadonlyPaths"),
-								 readonly_paths, ARRAY_LEN(readonly_paths)));
+		json_object_set_new(
+			l, "maskedPaths",
+			paths_of(json_object_get(b->host, "MaskedPaths"), masked_paths, ARRAY_LEN(masked_paths)));
+		json_object_set_new(
+			l, "readonlyPaths",
+			paths_of(json_object_get(b->host, "ReadonlyPaths"), readonly_paths, ARRAY_LEN(readonly_paths)));
 	}
 	add_sysctls(b, l);
 	int r = bundle_resources(b->launch, b->host, resources, e);

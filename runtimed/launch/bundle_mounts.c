@@ -88,8 +88,8 @@ static void add_tmpfs(const struct bundle *b, struct entries *list)
 
 	json_object_foreach((json_t *)(uintptr_t)json_object_get(b->host, "Tmpfs"), path, v)
 	{
-		AUTO_FREE char *options = xasprintf("noexec,nosuid,nodev%s%s", *json_string_value(v) ? "," : "",
-						    json_string_value(v));
+		AUTO_FREE char *options =
+			xasprintf("noexec,nosuid,nodev%s%s", *json_string_value(v) ? "," : "", json_string_value(v));
 		add(list, mount_of(path, "tmpfs", "tmpfs", options));
 	}
 	json_array_foreach(json_object_get(b->host, "Mounts"), i, item)
@@ -102,8 +102,8 @@ static void add_tmpfs(const struct bundle *b, struct entries *list)
 			snprintf(size, sizeof size, ",size=%lld", (long long)doc_int(o, "SizeBytes", 0));
 		if (doc_int(o, "Mode", 0) > 0)
 			snprintf(mode, sizeof mode, ",mode=%o", (unsigned)doc_int(o, "Mode", 0));
-		AUTO_FREE char *options = xasprintf("nosuid,nodev,noexec%s%s%s", doc_true(item, "ReadOnly") ? ",ro" : "",
-						    size, mode);
+		AUTO_FREE char *options =
+			xasprintf("nosuid,nodev,noexec%s%s%s", doc_true(item, "ReadOnly") ? ",ro" : "", size, mode);
 		add(list, mount_of(doc_text(item, "Target"), "tmpfs", "tmpfs", options));
 	}
 }
@@ -136,13 +136,15 @@ static void add_system(const struct bundle *b, const struct entries *user, struc
 	if (!wanted(user, "/dev"))
 		add(list, mount_of("/dev", "tmpfs", "tmpfs", "nosuid,strictatime,mode=755,size=65536k"));
 	if (!wanted(user, "/dev/pts"))
-		add(list, mount_of("/dev/pts", "devpts", "devpts", "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5"));
+		add(list, mount_of("/dev/pts", "devpts", "devpts",
+				   "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620,gid=5"));
 	/* sysfs belongs to the network namespace: of the host's, a user namespace can only have a bind. */
 	if (!wanted(user, "/sys")) {
 		if (b->ids.size && b->host_net)
 			add(list, mount_of("/sys", "bind", "/sys", "rbind,ro,nosuid,noexec,nodev"));
 		else
-			add(list, mount_of("/sys", "sysfs", "sysfs", privileged ? "nosuid,noexec,nodev" : "nosuid,noexec,nodev,ro"));
+			add(list, mount_of("/sys", "sysfs", "sysfs",
+					   privileged ? "nosuid,noexec,nodev" : "nosuid,noexec,nodev,ro"));
 	}
 	if (!wanted(user, "/sys/fs/cgroup") && !(b->ids.size && b->host_net))
 		add(list, mount_of("/sys/fs/cgroup", "cgroup", "cgroup",

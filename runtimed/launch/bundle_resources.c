@@ -57,9 +57,10 @@ static int add_throttles(const json_t *host, json_t *blkio, struct err *e)
 				json_decref(list);
 				return err_http(e, 400, "%s: %s is not a block device", throttles[t].docker, path);
 			}
-			json_array_append_new(list, json_pack("{s:I, s:I, s:I}", "major", (json_int_t)major(st.st_rdev), "minor",
-							      (json_int_t)minor(st.st_rdev), throttles[t].oci_value,
-							      (json_int_t)doc_int(item, throttles[t].value, 0)));
+			json_array_append_new(list,
+					      json_pack("{s:I, s:I, s:I}", "major", (json_int_t)major(st.st_rdev),
+							"minor", (json_int_t)minor(st.st_rdev), throttles[t].oci_value,
+							(json_int_t)doc_int(item, throttles[t].value, 0)));
 		}
 		if (json_array_size(list))
 			json_object_set(blkio, throttles[t].oci, list);
@@ -127,11 +128,11 @@ static const struct {
 	const char *name;
 	int resource;
 } limits[] = {
-	{"as", RLIMIT_AS},	       {"core", RLIMIT_CORE},	    {"cpu", RLIMIT_CPU},
-	{"data", RLIMIT_DATA},	       {"fsize", RLIMIT_FSIZE},	    {"locks", RLIMIT_LOCKS},
-	{"memlock", RLIMIT_MEMLOCK},   {"msgqueue", RLIMIT_MSGQUEUE}, {"nice", RLIMIT_NICE},
-	{"nofile", RLIMIT_NOFILE},     {"nproc", RLIMIT_NPROC},	    {"rss", RLIMIT_RSS},
-	{"rtprio", RLIMIT_RTPRIO},     {"rttime", RLIMIT_RTTIME},   {"sigpending", RLIMIT_SIGPENDING},
+	{"as", RLIMIT_AS},	     {"core", RLIMIT_CORE},	    {"cpu", RLIMIT_CPU},
+	{"data", RLIMIT_DATA},	     {"fsize", RLIMIT_FSIZE},	    {"locks", RLIMIT_LOCKS},
+	{"memlock", RLIMIT_MEMLOCK}, {"msgqueue", RLIMIT_MSGQUEUE}, {"nice", RLIMIT_NICE},
+	{"nofile", RLIMIT_NOFILE},   {"nproc", RLIMIT_NPROC},	    {"rss", RLIMIT_RSS},
+	{"rtprio", RLIMIT_RTPRIO},   {"rttime", RLIMIT_RTTIME},	    {"sigpending", RLIMIT_SIGPENDING},
 	{"stack", RLIMIT_STACK},
 };
 
@@ -160,9 +161,10 @@ json_t *bundle_rlimits(const json_t *host)
 			soft = soft > hard ? hard : soft;
 			for (size_t c = 0; limits[i].name[c]; c++)
 				type[7 + c] = (char)(limits[i].name[c] - 'a' + 'A');
-			json_array_append_new(list, json_pack("{s:s, s:I, s:I}", "type", type, "hard",
-							      hard > INT64_MAX ? (json_int_t)-1 : (json_int_t)hard,
-							      "soft", soft > INT64_MAX ? (json_int_t)-1 : (json_int_t)soft));
+			json_array_append_new(list,
+					      json_pack("{s:s, s:I, s:I}", "type", type, "hard",
+							hard > INT64_MAX ? (json_int_t)-1 : (json_int_t)hard, "soft",
+							soft > INT64_MAX ? (json_int_t)-1 : (json_int_t)soft));
 		}
 	}
 	return list;
@@ -206,23 +208,25 @@ static int add_device(const struct bundle *b, const json_t *device, json_t *devi
 	if (!*inside)
 		inside = host;
 	if (stat(host, &st) < 0)
-		return err_http(e, 400, "error gathering device information while adding custom device \"%s\": %s", host,
-				"no such file or directory");
+		return err_http(e, 400, "error gathering device information while adding custom device \"%s\": %s",
+				host, "no such file or directory");
 	if (!S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode))
-		return err_http(e, 400, "error gathering device information while adding custom device \"%s\": not a device node",
-				host);
+		return err_http(
+			e, 400,
+			"error gathering device information while adding custom device \"%s\": not a device node",
+			host);
 	const char *type = S_ISCHR(st.st_mode) ? "c" : "b";
 	json_array_append_new(rules, rule(true, type, major(st.st_rdev), minor(st.st_rdev), *access ? access : "rwm"));
 	/* In a user namespace nodes cannot be made: the host's own is bound. */
 	if (b->ids.size)
-		json_array_append_new(mounts, json_pack("{s:s, s:s, s:s, s:[s,s]}", "destination", inside, "type", "bind",
-							"source", host, "options", "bind", "nosuid"));
+		json_array_append_new(mounts, json_pack("{s:s, s:s, s:s, s:[s,s]}", "destination", inside, "type",
+							"bind", "source", host, "options", "bind", "nosuid"));
 	else
-		json_array_append_new(devices, json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "path", inside, "type", type,
-							 "major", (json_int_t)major(st.st_rdev), "minor",
+		json_array_append_new(devices, json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "path", inside, "type",
+							 type, "major", (json_int_t)major(st.st_rdev), "minor",
 							 (json_int_t)minor(st.st_rdev), "fileMode",
-							 (json_int_t)(st.st_mode & 07777), "uid", (json_int_t)st.st_uid, "gid",
-							 (json_int_t)st.st_gid));
+							 (json_int_t)(st.st_mode & 07777), "uid", (json_int_t)st.st_uid,
+							 "gid", (json_int_t)st.st_gid));
 	return 0;
 }
 
@@ -236,11 +240,9 @@ int bundle_devices(const struct bundle *b, json_t *linux_, json_t *resources, js
 	json_object_set_new(resources, "devices", rules);
 	json_object_set_new(linux_, "devices", devices);
 	json_array_append_new(rules, rule(privileged, NULL, -1, -1, "rwm"));
-	json_array_foreach(json_object_get(b->host, "Devices"), i, item)
-		if (r == 0)
-			r = add_device(b, item, devices, rules, mounts, e);
-	json_array_foreach(json_object_get(b->host, "DeviceCgroupRules"), i, item)
-		if (r == 0 && json_is_string(item))
-			r = add_rule(rules, json_string_value(item), e);
+	json_array_foreach(json_object_get(b->host, "Devices"), i, item) if (r == 0) r =
+		add_device(b, item, devices, rules, mounts, e);
+	json_array_foreach(json_object_get(b->host, "DeviceCgroupRules"), i, item) if (r == 0 && json_is_string(item))
+		r = add_rule(rules, json_string_value(item), e);
 	return r;
 }

@@ -15,7 +15,7 @@
 #include "lib/util.h"
 #include "runtimed/launch/room.h"
 
-#define ROOT "/sys/fs/cgroup"
+#define ROOT	    "/sys/fs/cgroup"
 #define KILL_ROUNDS 200
 
 bool cgroup_is_v2(void)
@@ -273,7 +273,8 @@ int cgroup_freeze(const char *path, bool freeze, struct err *e)
 		if (cgroup_is_v2()) {
 			if (cgroup_read("", path, "cgroup.events", text, sizeof text) == 0 && strstr(text, "frozen 1"))
 				return 0;
-		} else if (cgroup_read("freezer", path, "freezer.state", text, sizeof text) == 0 && str_eq(text, "FROZEN")) {
+		} else if (cgroup_read("freezer", path, "freezer.state", text, sizeof text) == 0 &&
+			   str_eq(text, "FROZEN")) {
 			return 0;
 		}
 		usleep(i < 20 ? 50 : 500);

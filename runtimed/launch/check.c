@@ -22,8 +22,8 @@ static void warn(json_t *warnings, const char *text)
 /* ---- sysctls ---- */
 
 static const char *const ipc_sysctls[] = {
-	"kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni",
-	"kernel.shm_rmid_forced",
+	"kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem",
+	"kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced",
 };
 
 static int check_sysctls(const struct launch_spec *spec, struct err *e)
@@ -55,9 +55,12 @@ static int check_annotations(const json_t *host, struct err *e)
 	const char *key;
 	json_t *v;
 
-	json_object_foreach((json_t *)(uintptr_t)json_object_get(host, "Annotations"), key, v)
-		if (str_starts(key, "run.oci.") || str_starts(key, "org.systemd.property.") || str_starts(key, "org.criu."))
-			return err_http(e, 400, "Annotations: \"%s\" would steer the runtime and is refused", key);
+	json_object_foreach((json_t *)(uintptr_t)json_object_get(host, "Annotations"), key,
+			    v) if (str_starts(key, "run.oci.") || str_starts(key, "org.systemd.property.") ||
+				   str_starts(key, "org.criu.")) return err_http(e, 400,
+										 "Annotations: \"%s\" would steer the "
+										 "runtime and is refused",
+										 key);
 	return 0;
 }
 
@@ -65,9 +68,10 @@ static int check_annotations(const json_t *host, struct err *e)
 
 static void check_clamps(const json_t *host, json_t *warnings)
 {
-	static const char *const names[] = {"nofile", "memlock", "core", "nproc", "rtprio", "nice", "stack", "msgqueue"};
-	static const int resources[] = {RLIMIT_NOFILE, RLIMIT_MEMLOCK, RLIMIT_CORE, RLIMIT_NPROC,
-					RLIMIT_RTPRIO, RLIMIT_NICE, RLIMIT_STACK, RLIMIT_MSGQUEUE};
+	static const char *const names[] = {"nofile", "memlock", "core",  "nproc",
+					    "rtprio", "nice",	 "stack", "msgqueue"};
+	static const int resources[] = {RLIMIT_NOFILE, RLIMIT_MEMLOCK, RLIMIT_CORE,  RLIMIT_NPROC,
+					RLIMIT_RTPRIO, RLIMIT_NICE,    RLIMIT_STACK, RLIMIT_MSGQUEUE};
 	bool may_raise = cap_own() & 1ull << 24; /* SYS_RESOURCE */
 	char text[160];
 	json_t *item;
@@ -75,19 +79,19 @@ static void check_clamps(const json_t *host, json_t *warnings)
 
 	if (may_raise)
 		return;
-	json_array_foreach(json_object_get(host, "Ulimits"), at, item)
-		for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-			struct rlimit own;
-			int64_t hard = doc_int(item, "Hard", 0);
-			if (!str_eq(names[i], doc_text(item, "Name")) ||
-			    getrlimit((__rlimit_resource_t)resources[i], &own) < 0 || own.rlim_max == RLIM_INFINITY)
-				continue;
-			if (hard >= 0 && (uint64_t)hard <= own.rlim_max)
-				continue;
-			snprintf(text, sizeof text, "Ulimits: %s is limited to %llu: the engine may not raise it further",
-				 names[i], (unsigned long long)own.rlim_max);
-			warn(warnings, text);
-		}
+	json_array_foreach(json_object_get(host, "Ulimits"), at, item) for (size_t i = 0; i < ARRAY_LEN(names); i++)
+	{
+		struct rlimit own;
+		int64_t hard = doc_int(item, "Hard", 0);
+		if (!str_eq(names[i], doc_text(item, "Name")) ||
+		    getrlimit((__rlimit_resource_t)resources[i], &own) < 0 || own.rlim_max == RLIM_INFINITY)
+			continue;
+		if (hard >= 0 && (uint64_t)hard <= own.rlim_max)
+			continue;
+		snprintf(text, sizeof text, "Ulimits: %s is limited to %llu: the engine may not raise it further",
+			 names[i], (unsigned long long)own.rlim_max);
+		warn(warnings, text);
+	}
 	if (doc_int(host, "OomScoreAdj", 0) < oom_score_least())
 		warn(warnings, "OomScoreAdj: raised to the engine's own: it may not set a lower one");
 }
@@ -99,11 +103,13 @@ static int check_limits(const json_t *host, json_t *warnings, struct err *e)
 	if (memory > 0 && memory < 6 << 20)
 		return err_http(e, 400, "Minimum memory limit allowed is 6MB");
 	if (swap > 0 && memory == 0)
-		return err_http(e, 400, "You should always set the Memory limit when using Memoryswap limit, see usage");
+		return err_http(e, 400,
+				"You should always set the Memory limit when using Memoryswap limit, see usage");
 	if (memory > 0 && swap > 0 && swap < memory)
 		return err_http(e, 400, "Minimum memoryswap limit should be larger than memory limit, see usage");
 	if (memory > 0 && doc_int(host, "MemoryReservation", 0) > memory)
-		return err_http(e, 400, "Minimum memory limit can not be less than memory reservation limit, see usage");
+		return err_http(e, 400,
+				"Minimum memory limit can not be less than memory reservation limit, see usage");
 	if (doc_int(host, "NanoCpus", 0) > 0 && (doc_int(host, "CpuQuota", 0) || doc_int(host, "CpuPeriod", 0)))
 		return err_http(e, 400, "Conflicting options: Nano CPUs and CPU Period/Quota cannot both be set");
 	if (doc_int(host, "NanoCpus", 0) > sysconf(_SC_NPROCESSORS_ONLN) * 1000000000ll)
@@ -112,7 +118,8 @@ static int check_limits(const json_t *host, json_t *warnings, struct err *e)
 	if (doc_int(host, "CpuRealtimeRuntime", 0) && access("/sys/fs/cgroup/cpu/cpu.rt_runtime_us", F_OK) < 0)
 		return err_http(e, 400, "CpuRealtimeRuntime: the kernel has no realtime scheduling of groups");
 	if (doc_int(host, "BlkioWeight", 0) && !cgroup_is_v2() &&
-	    access("/sys/fs/cgroup/blkio/blkio.weight", F_OK) < 0 && access("/sys/fs/cgroup/blkio/blkio.bfq.weight", F_OK) < 0)
+	    access("/sys/fs/cgroup/blkio/blkio.weight", F_OK) < 0 &&
+	    access("/sys/fs/cgroup/blkio/blkio.bfq.weight", F_OK) < 0)
 		return err_http(e, 400, "BlkioWeight: the kernel's block layer has no weights");
 	if (doc_int(host, "KernelMemory", 0))
 		return err_http(e, 400, "KernelMemory: the kernel has no such limit any more");
@@ -144,17 +151,20 @@ static int check_log(const json_t *host, struct err *e)
 		return 0;
 	json_object_foreach(json_object_get(log, "Config"), key, v)
 	{
-		static const char *const known[] = {"max-size", "max-file", "labels", "labels-regex", "env", "env-regex",
-						    "tag", "compress", "mode", "max-buffer-size"};
+		static const char *const known[] = {"max-size", "max-file",	  "labels", "labels-regex",
+						    "env",	"env-regex",	  "tag",    "compress",
+						    "mode",	"max-buffer-size"};
 		bool ok = false;
 		for (size_t i = 0; i < ARRAY_LEN(known); i++)
 			ok = ok || str_eq(known[i], key);
 		if (!ok)
-			return err_http(e, 400, "unknown log opt '%s' for %s log driver", key, *type ? type : "json-file");
+			return err_http(e, 400, "unknown log opt '%s' for %s log driver", key,
+					*type ? type : "json-file");
 		if (str_eq(key, "compress") && str_eq(json_string_value(v), "true"))
 			return err_http(e, 400, "LogConfig: compress=true is not supported: rotated logs stay plain");
 		if (str_eq(key, "mode") && !str_eq(json_string_value(v), "blocking"))
-			return err_http(e, 400, "LogConfig: mode=%s is not supported by %s: it never waits for a network",
+			return err_http(e, 400,
+					"LogConfig: mode=%s is not supported by %s: it never waits for a network",
 					json_string_value(v), *type ? type : "json-file");
 	}
 	return 0;
@@ -163,7 +173,8 @@ static int check_log(const json_t *host, struct err *e)
 static int check_ids(const struct launch *l, const struct launch_spec *spec, struct err *e)
 {
 	if (spec->ids.size && !l->idmap)
-		return err_http(e, 400, "the kernel or its file systems cannot map ids: only UsernsMode=host is possible here");
+		return err_http(e, 400,
+				"the kernel or its file systems cannot map ids: only UsernsMode=host is possible here");
 	for (size_t i = 0; i < spec->nmounts; i++) {
 		const struct launch_mount *m = &spec->mounts[i];
 		if (spec->ids.size && (m->propagation == LAUNCH_RSHARED || m->propagation == LAUNCH_SHARED))
@@ -206,11 +217,14 @@ static int check_modes(const struct launch *l, const struct launch_spec *spec, s
 	const json_t *host = spec->host;
 
 	if (doc_true(host, "Init") && (!l->c.init || access(l->c.init, X_OK) < 0))
-		return err_http(e, 400, "Init: there is no init program at %s", l->c.init ? l->c.init : "(none configured)");
+		return err_http(e, 400, "Init: there is no init program at %s",
+				l->c.init ? l->c.init : "(none configured)");
 	if (json_array_size(json_object_get(host, "DeviceRequests")))
-		return err_http(e, 400, "could not select device driver: DeviceRequests need CDI, which this engine has not");
+		return err_http(e, 400,
+				"could not select device driver: DeviceRequests need CDI, which this engine has not");
 	if (json_object_size(json_object_get(host, "StorageOpt")))
-		return err_http(e, 400, "StorageOpt: sizes need project quotas, which the engine's file system has not (%s)",
+		return err_http(e, 400,
+				"StorageOpt: sizes need project quotas, which the engine's file system has not (%s)",
 				filesystem_name(l->c.state_dir));
 	if (*doc_text(host, "Isolation") && !str_eq(doc_text(host, "Isolation"), "default"))
 		return err_http(e, 400, "Isolation: only \"default\" exists on Linux");
@@ -225,12 +239,22 @@ static int check_modes(const struct launch *l, const struct launch_spec *spec, s
 
 static int check_documents(struct launch *l, const struct launch_spec *spec, struct err *e)
 {
-	struct bundle b = {.launch = l, .id = spec->id, .config = spec->config, .host = spec->host, .ids = spec->ids,
-			   .stage = "/", .user_fd = -1, .net_fd = -1, .ipc_fd = spec->join_ipc, .pid_fd = spec->join_pid,
-			   .uts_fd = spec->join_uts, .cgroup = "/"};
+	struct bundle b = {.launch = l,
+			   .id = spec->id,
+			   .config = spec->config,
+			   .host = spec->host,
+			   .ids = spec->ids,
+			   .stage = "/",
+			   .user_fd = -1,
+			   .net_fd = -1,
+			   .ipc_fd = spec->join_ipc,
+			   .pid_fd = spec->join_pid,
+			   .uts_fd = spec->join_uts,
+			   .cgroup = "/"};
 	json_t *document = NULL;
 
-	/* What a start would find wrong is found now: devices, options, capabilities, the seccomp profile, the command. */
+	/* What a start would find wrong is found now: devices, options, capabilities, the seccomp profile, the command.
+	 */
 	int r = bundle_make(&b, &document, e);
 	json_decref(document);
 	return r;

@@ -16,11 +16,24 @@ const char *filesystem_name(int fd)
 		long magic;
 		const char *name;
 	} names[] = {
-		{0x794c7630, "overlay"}, {PROC_SUPER_MAGIC, "proc"}, {SYSFS_MAGIC, "sysfs"}, {TMPFS_MAGIC, "tmpfs"},
-		{NFS_SUPER_MAGIC, "nfs"}, {0x65735546, "fuse"}, {0x9fa2, "usbdevfs"}, {CGROUP_SUPER_MAGIC, "cgroup"},
-		{CGROUP2_SUPER_MAGIC, "cgroup2"}, {EXT4_SUPER_MAGIC, "ext4"}, {0x58465342, "xfs"},
-		{BTRFS_SUPER_MAGIC, "btrfs"}, {DEVPTS_SUPER_MAGIC, "devpts"}, {0xff534d42, "cifs"}, {0x01021997, "9p"},
-		{RAMFS_MAGIC, "ramfs"}, {DEBUGFS_MAGIC, "debugfs"}, {0x2fc12fc1, "zfs"},
+		{0x794c7630, "overlay"},
+		{PROC_SUPER_MAGIC, "proc"},
+		{SYSFS_MAGIC, "sysfs"},
+		{TMPFS_MAGIC, "tmpfs"},
+		{NFS_SUPER_MAGIC, "nfs"},
+		{0x65735546, "fuse"},
+		{0x9fa2, "usbdevfs"},
+		{CGROUP_SUPER_MAGIC, "cgroup"},
+		{CGROUP2_SUPER_MAGIC, "cgroup2"},
+		{EXT4_SUPER_MAGIC, "ext4"},
+		{0x58465342, "xfs"},
+		{BTRFS_SUPER_MAGIC, "btrfs"},
+		{DEVPTS_SUPER_MAGIC, "devpts"},
+		{0xff534d42, "cifs"},
+		{0x01021997, "9p"},
+		{RAMFS_MAGIC, "ramfs"},
+		{DEBUGFS_MAGIC, "debugfs"},
+		{0x2fc12fc1, "zfs"},
 	};
 	struct statfs fs;
 
@@ -51,7 +64,8 @@ int clone_mount(int fd, bool recursive, bool read_only, int propagation, int use
 		return STEAL_FD(tree);
 	int error = errno;
 	if (userns >= 0 && (error == EINVAL || error == EPERM || error == EOPNOTSUPP))
-		return err_http(e, 400, "%s cannot be mapped to the ids of a user namespace; UsernsMode=host can use it",
+		return err_http(e, 400,
+				"%s cannot be mapped to the ids of a user namespace; UsernsMode=host can use it",
 				filesystem_name(fd));
 	return err_sys(e, -error, "set attributes of a mount");
 }

@@ -11,8 +11,9 @@
 
 static int must_run(const struct launch_run *run, struct err *e)
 {
-	return run->state == RUN_RUNNING && run->pidfd >= 0 ? 0 :
-							      err_set(e, -ESRCH, "container %.12s is not running", run->id);
+	return run->state == RUN_RUNNING && run->pidfd >= 0
+		       ? 0
+		       : err_set(e, -ESRCH, "container %.12s is not running", run->id);
 }
 
 int launch_signal(struct launch_run *run, int sig, struct err *e)
@@ -98,7 +99,8 @@ static int keys_parse(const char *text, unsigned char keys[32], struct err *e)
 		unsigned char c = (unsigned char)text[5];
 		if (len == 1)
 			c = (unsigned char)text[0];
-		else if (len == 6 && strncmp(text, "ctrl-", 5) == 0 && ((c >= 'a' && c <= 'z') || (c >= '@' && c <= '_')))
+		else if (len == 6 && strncmp(text, "ctrl-", 5) == 0 &&
+			 ((c >= 'a' && c <= 'z') || (c >= '@' && c <= '_')))
 			c &= 0x1f;
 		else
 			return err_http(e, 400, "Invalid detach keys (%s) provided", text);
@@ -118,8 +120,8 @@ int launch_detach_keys_check(const char *keys, struct err *e)
 	return n < 0 ? n : 0;
 }
 
-int shim_attach(struct launch_shim *s, const struct launch_attach *how, bool tty, int stream, const void *early, size_t len,
-		struct err *e)
+int shim_attach(struct launch_shim *s, const struct launch_attach *how, bool tty, int stream, const void *early,
+		size_t len, struct err *e)
 {
 	struct wire_head head = {.type = WIRE_ATTACH};
 	unsigned char keys[32];
@@ -139,8 +141,8 @@ int shim_attach(struct launch_shim *s, const struct launch_attach *how, bool tty
 	return shim_send(s, &head, text, (size_t)n + len, stream, e);
 }
 
-int launch_attach(struct launch_run *run, const struct launch_attach *how, int take_stream, const void *early, size_t len,
-		  struct err *e)
+int launch_attach(struct launch_run *run, const struct launch_attach *how, int take_stream, const void *early,
+		  size_t len, struct err *e)
 {
 	AUTO_CLOSE int stream = take_stream;
 

@@ -106,7 +106,8 @@ static int read_exit(const struct launch_exec *x)
 	AUTO_CLOSE int fd = openat(x->dir, "exit", O_RDONLY | O_CLOEXEC);
 	struct wire_exit w;
 
-	return fd >= 0 && fd_read_full(fd, &w, sizeof w, NULL) == (ssize_t)sizeof w && w.magic == WIRE_MAGIC ? w.code : 137;
+	return fd >= 0 && fd_read_full(fd, &w, sizeof w, NULL) == (ssize_t)sizeof w && w.magic == WIRE_MAGIC ? w.code
+													     : 137;
 }
 
 /* ---- what the shim says ---- */
@@ -129,7 +130,8 @@ static int make_process(struct launch_exec *x, const char *who, struct err *e)
 		return r;
 	AUTO_FREE char *text = json_dumps(document, JSON_COMPACT);
 	json_decref(document);
-	return text ? fd_memfd("process.json", text, strlen(text), e) : err_set(e, -EINVAL, "the document cannot be written");
+	return text ? fd_memfd("process.json", text, strlen(text), e)
+		    : err_set(e, -EINVAL, "the document cannot be written");
 }
 
 static void take_prepared(struct launch_exec *x, const char *who)
@@ -172,9 +174,15 @@ static void on_shim(void *arg, const struct wire_head *head, char *text, size_t 
 		return;
 	}
 	switch (head->type) {
-	case WIRE_PREPARED: take_prepared(x, text); break;
-	case WIRE_FAILED: take_failure(x, head, text); break;
-	case WIRE_STATE: shim_watch(&x->shim, STEAL_FD(fds[0])); break;
+	case WIRE_PREPARED:
+		take_prepared(x, text);
+		break;
+	case WIRE_FAILED:
+		take_failure(x, head, text);
+		break;
+	case WIRE_STATE:
+		shim_watch(&x->shim, STEAL_FD(fds[0]));
+		break;
 	case WIRE_STARTED:
 		x->started = true;
 		fd_close(&x->stream);
@@ -182,8 +190,11 @@ static void on_shim(void *arg, const struct wire_head *head, char *text, size_t 
 		x->pidfd = STEAL_FD(fds[0]);
 		x->events->started(x->arg, x, head->pid);
 		break;
-	case WIRE_EXITED: end(x, head->code); break;
-	default: break;
+	case WIRE_EXITED:
+		end(x, head->code);
+		break;
+	default:
+		break;
 	}
 }
 
@@ -199,7 +210,8 @@ static void on_soon(evutil_socket_t fd, short what, void *arg)
 
 /* ---- begin ---- */
 
-static struct launch_exec *exec_new(struct launch_run *run, const char *id, const struct launch_exec_events *events, void *arg)
+static struct launch_exec *exec_new(struct launch_run *run, const char *id, const struct launch_exec_events *events,
+				    void *arg)
 {
 	struct launch_exec *x = XNEW(struct launch_exec);
 
@@ -257,9 +269,8 @@ static int add_settings(struct launch_exec *x, struct shim_settings *s, struct e
 	settings_text(s, "user", *user ? user : doc_text(x->config, "User"));
 	json_t *item;
 	size_t i;
-	json_array_foreach(json_object_get(x->host, "GroupAdd"), i, item)
-		if (json_is_string(item))
-			settings_text(s, "group", json_string_value(item));
+	json_array_foreach(json_object_get(x->host, "GroupAdd"), i, item) if (json_is_string(item))
+		settings_text(s, "group", json_string_value(item));
 	settings_number(s, "base", run->ids.base);
 	settings_number(s, "size", run->ids.size);
 	settings_number(s, "uid", run->launch->c.shim_uid);
@@ -275,15 +286,17 @@ static int add_settings(struct launch_exec *x, struct shim_settings *s, struct e
 static int attach_client(struct launch_exec *x, const void *early, size_t len, struct err *e)
 {
 	const char *keys = doc_text(x->exec, "DetachKeys");
-	struct launch_attach how = {.in = doc_true(x->exec, "AttachStdin"), .out = doc_true(x->exec, "AttachStdout"),
-				    .err = doc_true(x->exec, "AttachStderr"), .stream = true,
+	struct launch_attach how = {.in = doc_true(x->exec, "AttachStdin"),
+				    .out = doc_true(x->exec, "AttachStdout"),
+				    .err = doc_true(x->exec, "AttachStderr"),
+				    .stream = true,
 				    .detach_keys = *keys ? keys : NULL};
 
 	return x->stream < 0 ? 0 : shim_attach(&x->shim, &how, x->tty, x->stream, early, len, e);
 }
 
-int launch_exec(struct launch_run *run, const struct launch_exec_spec *spec, int take_stream, const void *early, size_t len,
-		const struct launch_exec_events *events, void *arg, struct launch_exec **out, struct err *e)
+int launch_exec(struct launch_run *run, const struct launch_exec_spec *spec, int take_stream, const void *early,
+		size_t len, const struct launch_exec_events *events, void *arg, struct launch_exec **out, struct err *e)
 {
 	AUTO_CLOSE int stream = take_stream;
 	struct shim_settings settings = {0};
@@ -317,8 +330,8 @@ int launch_exec(struct launch_run *run, const struct launch_exec_spec *spec, int
 	return 0;
 }
 
-int launch_exec_reattach(struct launch_run *run, const char *exec_id, const struct launch_exec_events *events, void *arg,
-			 struct launch_exec **out, struct err *e)
+int launch_exec_reattach(struct launch_run *run, const char *exec_id, const struct launch_exec_events *events,
+			 void *arg, struct launch_exec **out, struct err *e)
 {
 	if (!id_valid(exec_id))
 		return err_set(e, -EINVAL, "invalid exec id");

@@ -20,8 +20,8 @@ struct launch_files {
 	void *arg;
 	uint16_t number;
 	char *path;
-	int tar;	  /* of rootfs_put: to read from; of rootfs_get, rootfs_export: the worker's end */
-	int pipe;	  /* our end, to give away */
+	int tar;  /* of rootfs_put: to read from; of rootfs_get, rootfs_export: the worker's end */
+	int pipe; /* our end, to give away */
 	bool keep_kinds;
 	int64_t uid, gid;
 	struct launch_ids ids;
@@ -101,8 +101,10 @@ static const struct ipc_call_events call_events = {.chunk = on_chunk, .done = on
 
 static int ask(struct launch_files *f, int root, struct err *e)
 {
-	const struct ipc_client_config config = {.self = PROC_runtimed, .peer = PROC_rootfs,
-						 .path = f->launch->c.rootfs_socket, .ids_base = f->launch->c.ids_base};
+	const struct ipc_client_config config = {.self = PROC_runtimed,
+						 .peer = PROC_rootfs,
+						 .path = f->launch->c.rootfs_socket,
+						 .ids_base = f->launch->c.ids_base};
 	union {
 		struct rootfs_stat stat;
 		struct rootfs_get get;
@@ -120,11 +122,18 @@ static int ask(struct launch_files *f, int root, struct err *e)
 			.root = root, .base = f->ids.base, .size = f->ids.size, .path = f->path, .tar = f->tar};
 		break;
 	case IPC_rootfs_export:
-		m.export = (struct rootfs_export){.root = root, .base = f->ids.base, .size = f->ids.size, .tar = f->tar};
+		m.export =
+			(struct rootfs_export){.root = root, .base = f->ids.base, .size = f->ids.size, .tar = f->tar};
 		break;
 	default:
-		m.put = (struct rootfs_put){.root = root, .base = f->ids.base, .size = f->ids.size, .path = f->path,
-					    .tar = f->tar, .keep_kinds = f->keep_kinds, .uid = f->uid, .gid = f->gid};
+		m.put = (struct rootfs_put){.root = root,
+					    .base = f->ids.base,
+					    .size = f->ids.size,
+					    .path = f->path,
+					    .tar = f->tar,
+					    .keep_kinds = f->keep_kinds,
+					    .uid = f->uid,
+					    .gid = f->gid};
 	}
 	f->client = ipc_client_new(f->launch->c.base, &config);
 	f->call = ipc_call(f->client, f->number, &m, NULL, &call_events, f, e);
@@ -227,14 +236,14 @@ static int open_pipe(struct launch_files *f, struct err *e)
 
 /* ---- what can be asked ---- */
 
-int launch_archive_head(const struct launch_root *root, const char *path, const struct launch_files_events *ev, void *arg,
-			struct launch_files **out, struct err *e)
+int launch_archive_head(const struct launch_root *root, const char *path, const struct launch_files_events *ev,
+			void *arg, struct launch_files **out, struct err *e)
 {
 	return begin(files_new(root, IPC_rootfs_stat, path, ev, arg), root, out, e);
 }
 
-int launch_archive_get(const struct launch_root *root, const char *path, const struct launch_files_events *ev, void *arg,
-		       struct launch_files **out, struct err *e)
+int launch_archive_get(const struct launch_root *root, const char *path, const struct launch_files_events *ev,
+		       void *arg, struct launch_files **out, struct err *e)
 {
 	struct launch_files *f = files_new(root, IPC_rootfs_get, path, ev, arg);
 	int r = open_pipe(f, e);
@@ -317,8 +326,8 @@ int launch_commit_tar(const struct launch_root *root, const struct launch_files_
 	return refused("container_commit", e);
 }
 
-int launch_size(const struct launch_root *root, const struct launch_files_events *ev, void *arg, struct launch_files **out,
-		struct err *e)
+int launch_size(const struct launch_root *root, const struct launch_files_events *ev, void *arg,
+		struct launch_files **out, struct err *e)
 {
 	(void)root, (void)ev, (void)arg, (void)out;
 	return refused("size of a container", e);

@@ -34,8 +34,8 @@ struct launch_run; /* a container between launch_start() or launch_reattach() an
 /* ---- the room itself ---- */
 
 struct launch_runtime {
-	const char *name; /* as in HostConfig.Runtime: "crun" */
-	const char *path; /* "/usr/bin/crun" */
+	const char *name;	 /* as in HostConfig.Runtime: "crun" */
+	const char *path;	 /* "/usr/bin/crun" */
 	const char *const *args; /* go before the command; NULL-ended, or NULL */
 	bool bpf_annotation;	 /* takes filters as the annotation run.oci.seccomp_bpf_data, as crun does */
 };
@@ -52,15 +52,15 @@ struct launch_config {
 	const char *cgroup_parent; /* "/pouch": where containers without CgroupParent go */
 	const struct launch_runtime *runtimes; /* the first is the default */
 	size_t nruntimes;
-	const char *init;	     /* tini or catatonit, for HostConfig.Init; NULL: refused at check */
-	const char *seccomp_profile; /* default profile; NULL: /usr/share/containers/seccomp.json */
-	const char *apparmor;	     /* default AppArmor profile's name, NULL for none */
-	int64_t pids_limit;	     /* for containers without PidsLimit; 0: none */
+	const char *init;		 /* tini or catatonit, for HostConfig.Init; NULL: refused at check */
+	const char *seccomp_profile;	 /* default profile; NULL: /usr/share/containers/seccomp.json */
+	const char *apparmor;		 /* default AppArmor profile's name, NULL for none */
+	int64_t pids_limit;		 /* for containers without PidsLimit; 0: none */
 	const char *const *capabilities; /* of a container before CapAdd and CapDrop, without CAP_ */
 	size_t ncapabilities;
-	bool no_new_privileges;	     /* unless the container says no-new-privileges=false */
-	uint64_t shm_size;	     /* where ShmSize is not given; 0: 64 MiB */
-	uint64_t log_max_size;	     /* of log files without max-size, max-file; 0: 10 MiB, 3 */
+	bool no_new_privileges; /* unless the container says no-new-privileges=false */
+	uint64_t shm_size;	/* where ShmSize is not given; 0: 64 MiB */
+	uint64_t log_max_size;	/* of log files without max-size, max-file; 0: 10 MiB, 3 */
 	unsigned log_max_file;
 };
 
@@ -85,10 +85,10 @@ struct launch_mount {
 	const char *destination; /* absolute path in the container, as asked */
 	int source;		 /* O_PATH descriptor, of launch_open_source() or of volumed; borrowed */
 	bool read_only;
-	bool recursive;		 /* submounts too (Docker's rbind, the default) */
+	bool recursive; /* submounts too (Docker's rbind, the default) */
 	enum launch_propagation propagation;
-	bool plain;		 /* do not idmap although the container has a range (config allows it, with a Warning) */
-	const char *name;	 /* for messages: the source as the user wrote it */
+	bool plain;	  /* do not idmap although the container has a range (config allows it, with a Warning) */
+	const char *name; /* for messages: the source as the user wrote it */
 };
 
 /*
@@ -135,21 +135,22 @@ bool launch_can_idmap(const struct launch *l);
 /* ---- start, exit ---- */
 
 struct launch_exit {
-	int code;		/* 0–255; 128 + signal when killed by one */
-	int signal;		/* 0 when it ended by itself */
-	bool oom;		/* the kernel's OOM killer was in its cgroup */
-	int64_t finished_at;	/* nanoseconds since 1970 */
-	const char *error;	/* State.Error: set when the shim died ("killed with code 137"), else "" */
+	int code;	     /* 0–255; 128 + signal when killed by one */
+	int signal;	     /* 0 when it ended by itself */
+	bool oom;	     /* the kernel's OOM killer was in its cgroup */
+	int64_t finished_at; /* nanoseconds since 1970 */
+	const char *error;   /* State.Error: set when the shim died ("killed with code 137"), else "" */
 };
 
 struct launch_events {
-	/* netns: borrowed descriptor, -1 with the host's or another container's. Answer with launch_go() or launch_cancel(). */
+	/* netns: borrowed descriptor, -1 with the host's or another container's. Answer with launch_go() or
+	 * launch_cancel(). */
 	void (*prepared)(void *arg, struct launch_run *run, int netns);
 	/* The init process runs. Times in nanoseconds since 1970. */
 	void (*started)(void *arg, struct launch_run *run, pid_t pid, int64_t started_at);
 	/*
-	 * It never ran; everything of the attempt is gone, and `run` is freed after this returns. exit_code: 127 command not
-	 * found, 126 cannot be invoked, 128 else (what Docker records in State.ExitCode).
+	 * It never ran; everything of the attempt is gone, and `run` is freed after this returns. exit_code: 127
+	 * command not found, 126 cannot be invoked, 128 else (what Docker records in State.ExitCode).
 	 */
 	void (*failed)(void *arg, struct launch_run *run, const struct err *e, int exit_code);
 	/* It ran and has ended; its processes, cgroup and mounts are gone. `run` is freed after this returns. */
@@ -176,8 +177,8 @@ void launch_cancel(struct launch_run *run);
 
 /*
  * After a restart of runtimed, for every container that the database calls running: find its shim. exited() follows
- * when it has ended meanwhile (or its shim was killed: 137); otherwise started() follows with pid and time as they were.
- * `spec` needs id, host, ids only.
+ * when it has ended meanwhile (or its shim was killed: 137); otherwise started() follows with pid and time as they
+ * were. `spec` needs id, host, ids only.
  */
 int launch_reattach(struct launch *l, const struct launch_spec *spec, const struct launch_events *events, void *arg,
 		    struct launch_run **out, struct err *e);
@@ -199,7 +200,8 @@ int launch_kill_all(struct launch_run *run, struct err *e);
 int launch_pause(struct launch_run *run, struct err *e);
 int launch_unpause(struct launch_run *run, struct err *e);
 bool launch_paused(const struct launch_run *run);
-/* Write the limits of `host` (the whole new HostConfig) to the cgroup. Nothing or all: on failure the old ones are back. */
+/* Write the limits of `host` (the whole new HostConfig) to the cgroup. Nothing or all: on failure the old ones are
+ * back. */
 int launch_update(struct launch_run *run, const json_t *old_host, const json_t *host, struct err *e);
 int launch_resize(struct launch_run *run, unsigned rows, unsigned columns, struct err *e);
 /* Descriptor of a namespace of the init process, "net" "ipc" "pid" "uts" "user" "mnt"; the caller's to close. */
@@ -212,9 +214,9 @@ int launch_stats(struct launch_run *run, json_t **out, struct err *e);
 /* ---- streams ---- */
 
 struct launch_attach {
-	bool in, out, err; /* which streams */
-	bool logs;	   /* first what was logged so far */
-	bool stream;	   /* then what comes; without it the stream ends after the logs */
+	bool in, out, err;	 /* which streams */
+	bool logs;		 /* first what was logged so far */
+	bool stream;		 /* then what comes; without it the stream ends after the logs */
 	const char *detach_keys; /* "ctrl-p,ctrl-q"; NULL: the default; "" none */
 };
 
@@ -225,18 +227,18 @@ int launch_detach_keys_check(const char *keys, struct err *e);
  * The shim speaks the stream from now on: raw for a terminal, Docker's 8-byte frames otherwise. `early`: bytes that the
  * client has sent already. May be called from prepared() on (before launch_go(): attach, then start, loses nothing).
  */
-int launch_attach(struct launch_run *run, const struct launch_attach *how, int take_stream, const void *early, size_t len,
-		  struct err *e);
+int launch_attach(struct launch_run *run, const struct launch_attach *how, int take_stream, const void *early,
+		  size_t len, struct err *e);
 
 struct launch_exec; /* from launch_exec() until ended() */
 
 struct launch_exec_spec {
-	const char *id;		/* of the exec, 64 hexadecimal digits */
-	const json_t *exec;	/* ExecConfig as given: Cmd, Env, User, WorkingDir, Tty, Privileged, Attach*, DetachKeys */
-	const json_t *config;	/* ContainerConfig and HostConfig of the container */
+	const char *id;	    /* of the exec, 64 hexadecimal digits */
+	const json_t *exec; /* ExecConfig as given: Cmd, Env, User, WorkingDir, Tty, Privileged, Attach*, DetachKeys */
+	const json_t *config; /* ContainerConfig and HostConfig of the container */
 	const json_t *host;
 	bool detach;		/* no stream; output is dropped */
-	unsigned rows, columns;	/* ConsoleSize, 0 for none */
+	unsigned rows, columns; /* ConsoleSize, 0 for none */
 };
 
 struct launch_exec_events {
@@ -250,13 +252,14 @@ struct launch_exec_events {
  * Run a command in a running container. `take_stream` -1 with detach. The stream's bytes before the command runs are
  * kept. A failure after the client was told 101 is also written to the stream as Docker does (stderr frame, or raw).
  */
-int launch_exec(struct launch_run *run, const struct launch_exec_spec *spec, int take_stream, const void *early, size_t len,
-		const struct launch_exec_events *events, void *arg, struct launch_exec **out, struct err *e);
+int launch_exec(struct launch_run *run, const struct launch_exec_spec *spec, int take_stream, const void *early,
+		size_t len, const struct launch_exec_events *events, void *arg, struct launch_exec **out,
+		struct err *e);
 int launch_exec_resize(struct launch_exec *x, unsigned rows, unsigned columns, struct err *e);
 int launch_exec_signal(struct launch_exec *x, int sig, struct err *e);
 /* After a restart of runtimed: as launch_reattach(). -ENOENT when no trace of it is left. */
-int launch_exec_reattach(struct launch_run *run, const char *exec_id, const struct launch_exec_events *events, void *arg,
-			 struct launch_exec **out, struct err *e);
+int launch_exec_reattach(struct launch_run *run, const char *exec_id, const struct launch_exec_events *events,
+			 void *arg, struct launch_exec **out, struct err *e);
 
 /* ---- files: each runs in a rootfs worker of its own ---- */
 
@@ -264,8 +267,8 @@ struct launch_files; /* a request in progress, until done() */
 
 struct launch_files_events {
 	/*
-	 * Answers that stream: the bytes come through `pipe` (STEAL_FD to keep), `info` is the path's stat object or NULL.
-	 * done() follows when the worker has written everything.
+	 * Answers that stream: the bytes come through `pipe` (STEAL_FD to keep), `info` is the path's stat object or
+	 * NULL. done() follows when the worker has written everything.
 	 */
 	void (*stream)(void *arg, json_t *info, int *pipe);
 	/* The end, exactly once unless cancelled; `result` borrowed, NULL when there is none or it failed (`e`). */
@@ -279,12 +282,13 @@ struct launch_root {
 	struct launch_run *run;
 };
 
-/* {"name","size","mode","mtime","linkTarget"} as Docker's X-Docker-Container-Path-Stat. 404 when there is no such path. */
-int launch_archive_head(const struct launch_root *root, const char *path, const struct launch_files_events *ev, void *arg,
-			struct launch_files **out, struct err *e);
+/* {"name","size","mode","mtime","linkTarget"} as Docker's X-Docker-Container-Path-Stat. 404 when there is no such path.
+ */
+int launch_archive_head(const struct launch_root *root, const char *path, const struct launch_files_events *ev,
+			void *arg, struct launch_files **out, struct err *e);
 /* A tar of the path through stream(), with its stat. */
-int launch_archive_get(const struct launch_root *root, const char *path, const struct launch_files_events *ev, void *arg,
-		       struct launch_files **out, struct err *e);
+int launch_archive_get(const struct launch_root *root, const char *path, const struct launch_files_events *ev,
+		       void *arg, struct launch_files **out, struct err *e);
 /* Unpack a tar (any of plain, gzip, bzip2, xz as the spec says) from `tar`, borrowed, into the directory `path`. */
 int launch_archive_put(const struct launch_root *root, const char *path, int tar, bool no_overwrite_dir_non_dir,
 		       bool copy_uid_gid, const struct launch_files_events *ev, void *arg, struct launch_files **out,
@@ -299,8 +303,8 @@ int launch_changes(const struct launch_root *root, const struct launch_files_eve
 int launch_commit_tar(const struct launch_root *root, const struct launch_files_events *ev, void *arg,
 		      struct launch_files **out, struct err *e);
 /* {"SizeRw": bytes of the upper directory}. */
-int launch_size(const struct launch_root *root, const struct launch_files_events *ev, void *arg, struct launch_files **out,
-		struct err *e);
+int launch_size(const struct launch_root *root, const struct launch_files_events *ev, void *arg,
+		struct launch_files **out, struct err *e);
 /*
  * Copy what the image has at `path` into the empty directory `target` (a new volume's, borrowed) with owners and modes,
  * the directory's own included; nothing when the image has none there or `target` is not empty.

@@ -66,7 +66,8 @@ int security_parse(const struct launch *l, const json_t *host, struct security *
 	json_t *item;
 	size_t i;
 
-	*out = (struct security){.no_new_privileges = l->c.no_new_privileges, .apparmor = l->c.apparmor ? l->c.apparmor : ""};
+	*out = (struct security){.no_new_privileges = l->c.no_new_privileges,
+				 .apparmor = l->c.apparmor ? l->c.apparmor : ""};
 	json_array_foreach(json_object_get(host, "SecurityOpt"), i, item)
 	{
 		int r = option(out, json_string_value(item) ? json_string_value(item) : "", e);
@@ -79,7 +80,8 @@ int security_parse(const struct launch *l, const json_t *host, struct security *
 		out->no_new_privileges = false;
 		out->apparmor = "";
 	}
-	if (*out->apparmor && access("/sys/kernel/security/apparmor/profiles", F_OK) < 0 && out->apparmor != l->c.apparmor)
+	if (*out->apparmor && access("/sys/kernel/security/apparmor/profiles", F_OK) < 0 &&
+	    out->apparmor != l->c.apparmor)
 		return err_http(e, 400, "SecurityOpt apparmor=%s: AppArmor is not enabled on this host", out->apparmor);
 	if ((out->label_user || out->label_role || out->label_type || out->label_level) &&
 	    access("/sys/fs/selinux/enforce", F_OK) < 0)

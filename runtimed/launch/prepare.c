@@ -47,17 +47,20 @@ static int propagation_flag(enum launch_propagation p)
 {
 	switch (p) {
 	case LAUNCH_RSLAVE:
-	case LAUNCH_SLAVE: return MS_SLAVE;
+	case LAUNCH_SLAVE:
+		return MS_SLAVE;
 	case LAUNCH_RSHARED:
-	case LAUNCH_SHARED: return MS_SHARED;
+	case LAUNCH_SHARED:
+		return MS_SHARED;
 	case LAUNCH_RPRIVATE:
-	case LAUNCH_PRIVATE: break;
+	case LAUNCH_PRIVATE:
+		break;
 	}
 	return MS_PRIVATE;
 }
 
-static int add_mounts(struct launch_run *run, const struct launch_spec *spec, struct shim_settings *settings, bool targets,
-		      struct err *e)
+static int add_mounts(struct launch_run *run, const struct launch_spec *spec, struct shim_settings *settings,
+		      bool targets, struct err *e)
 {
 	run->mounts = xcalloc(spec->nmounts, sizeof *run->mounts);
 	for (size_t i = 0; i < spec->nmounts; i++) {
@@ -72,9 +75,11 @@ static int add_mounts(struct launch_run *run, const struct launch_spec *spec, st
 		settings_take_fd(settings, "mount", fd);
 		if (targets)
 			settings_text(settings, "target", m->destination);
-		run->mounts[run->nmounts++] = (struct bundle_mount){
-			.destination = xstrdup(m->destination), .read_only = m->read_only, .recursive = m->recursive,
-			.propagation = m->propagation, .is_file = !S_ISDIR(st.st_mode)};
+		run->mounts[run->nmounts++] = (struct bundle_mount){.destination = xstrdup(m->destination),
+								    .read_only = m->read_only,
+								    .recursive = m->recursive,
+								    .propagation = m->propagation,
+								    .is_file = !S_ISDIR(st.st_mode)};
 	}
 	return 0;
 }
@@ -110,16 +115,30 @@ static uint64_t parse_size(const char *text)
 	int shift = 0;
 
 	switch (*end) {
-	case 'k': case 'K': shift = 10; break;
-	case 'm': case 'M': shift = 20; break;
-	case 'g': case 'G': shift = 30; break;
-	case 't': case 'T': shift = 40; break;
-	default: break;
+	case 'k':
+	case 'K':
+		shift = 10;
+		break;
+	case 'm':
+	case 'M':
+		shift = 20;
+		break;
+	case 'g':
+	case 'G':
+		shift = 30;
+		break;
+	case 't':
+	case 'T':
+		shift = 40;
+		break;
+	default:
+		break;
 	}
 	return v <= 0 ? 0 : (uint64_t)(v * (double)(1ull << shift));
 }
 
-static int add_log(struct launch_run *run, const struct launch_spec *spec, struct shim_settings *settings, struct err *e)
+static int add_log(struct launch_run *run, const struct launch_spec *spec, struct shim_settings *settings,
+		   struct err *e)
 {
 	const json_t *log = json_object_get(spec->host, "LogConfig"), *options = json_object_get(log, "Config");
 	const struct launch_config *c = &run->launch->c;
@@ -137,7 +156,10 @@ static int add_log(struct launch_run *run, const struct launch_spec *spec, struc
 	settings_text(settings, "log-name", spec->log_path_name ? spec->log_path_name : name);
 	uint64_t most = *size ? parse_size(size) : c->log_max_size ? c->log_max_size : 10u << 20;
 	settings_number(settings, "log-size", str_eq(size, "-1") ? 0 : most);
-	settings_number(settings, "log-files", *files ? strtoul(files, NULL, 10) : c->log_max_file ? c->log_max_file : 3);
+	settings_number(settings, "log-files",
+			*files		  ? strtoul(files, NULL, 10)
+			: c->log_max_file ? c->log_max_file
+					  : 3);
 	return 0;
 }
 
@@ -149,9 +171,8 @@ static void add_user(const struct launch_spec *spec, struct shim_settings *setti
 	size_t i;
 
 	settings_text(settings, "user", doc_text(spec->config, "User"));
-	json_array_foreach(json_object_get(spec->host, "GroupAdd"), i, item)
-		if (json_is_string(item))
-			settings_text(settings, "group", json_string_value(item));
+	json_array_foreach(json_object_get(spec->host, "GroupAdd"), i, item) if (json_is_string(item))
+		settings_text(settings, "group", json_string_value(item));
 }
 
 static int add_runtime(struct launch_run *run, struct shim_settings *settings, struct err *e)
@@ -217,7 +238,8 @@ int run_prepare(struct launch_run *run, const struct launch_spec *spec, struct s
 	return 0;
 }
 
-int run_prepare_mount(struct launch_run *run, const struct launch_spec *spec, struct shim_settings *settings, struct err *e)
+int run_prepare_mount(struct launch_run *run, const struct launch_spec *spec, struct shim_settings *settings,
+		      struct err *e)
 {
 	int net = -1;
 	int r = namespaces_make(&run->ids, false, -1, &run->user_fd, &net, e);

@@ -182,8 +182,8 @@ static struct launch_run *find_run(const struct launch *l, const char *id)
 	struct launch_run *run;
 
 	LIST_FOREACH(run, &l->runs, link)
-		if (str_eq(run->id, id))
-			return run;
+	if (str_eq(run->id, id))
+		return run;
 	return NULL;
 }
 
@@ -237,7 +237,8 @@ void launch_sweep(struct launch *l)
 	while (d && (entry = readdir(d))) {
 		if (!id_valid(entry->d_name) || find_run(l, entry->d_name))
 			continue;
-		AUTO_CLOSE int dir = openat(l->runs_dir, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		AUTO_CLOSE int dir =
+			openat(l->runs_dir, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 		if (dir < 0)
 			continue;
 		remembered_cgroup(dir, cgroup, sizeof cgroup);
@@ -279,7 +280,10 @@ int launch_open_source(const char *path, bool create, char *real, size_t size, s
 	}
 	if (fd < 0) {
 		if (errno == ENOENT)
-			return err_http(e, 400, "invalid mount config for type \"bind\": bind source path does not exist: %s", path), -ENOENT;
+			return err_http(e, 400,
+					"invalid mount config for type \"bind\": bind source path does not exist: %s",
+					path),
+			       -ENOENT;
 		return err_sys(e, -errno, "open %s", path);
 	}
 	snprintf(link, sizeof link, "/proc/self/fd/%d", fd);

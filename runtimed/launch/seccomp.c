@@ -68,8 +68,12 @@ static const struct {
 	const char *name;
 	enum scmp_compare op;
 } compares[] = {
-	{"SCMP_CMP_NE", SCMP_CMP_NE}, {"SCMP_CMP_LT", SCMP_CMP_LT}, {"SCMP_CMP_LE", SCMP_CMP_LE},
-	{"SCMP_CMP_EQ", SCMP_CMP_EQ}, {"SCMP_CMP_GE", SCMP_CMP_GE}, {"SCMP_CMP_GT", SCMP_CMP_GT},
+	{"SCMP_CMP_NE", SCMP_CMP_NE},
+	{"SCMP_CMP_LT", SCMP_CMP_LT},
+	{"SCMP_CMP_LE", SCMP_CMP_LE},
+	{"SCMP_CMP_EQ", SCMP_CMP_EQ},
+	{"SCMP_CMP_GE", SCMP_CMP_GE},
+	{"SCMP_CMP_GT", SCMP_CMP_GT},
 	{"SCMP_CMP_MASKED_EQ", SCMP_CMP_MASKED_EQ},
 };
 
@@ -78,10 +82,14 @@ static const struct {
 	const char *oci, *go;
 	uint32_t token;
 } arches[] = {
-	{"SCMP_ARCH_X86_64", "amd64", SCMP_ARCH_X86_64}, {"SCMP_ARCH_X86", "386", SCMP_ARCH_X86},
-	{"SCMP_ARCH_X32", "amd64p32", SCMP_ARCH_X32},	 {"SCMP_ARCH_AARCH64", "arm64", SCMP_ARCH_AARCH64},
-	{"SCMP_ARCH_ARM", "arm", SCMP_ARCH_ARM},	 {"SCMP_ARCH_S390X", "s390x", SCMP_ARCH_S390X},
-	{"SCMP_ARCH_S390", "s390", SCMP_ARCH_S390},	 {"SCMP_ARCH_PPC64LE", "ppc64le", SCMP_ARCH_PPC64LE},
+	{"SCMP_ARCH_X86_64", "amd64", SCMP_ARCH_X86_64},
+	{"SCMP_ARCH_X86", "386", SCMP_ARCH_X86},
+	{"SCMP_ARCH_X32", "amd64p32", SCMP_ARCH_X32},
+	{"SCMP_ARCH_AARCH64", "arm64", SCMP_ARCH_AARCH64},
+	{"SCMP_ARCH_ARM", "arm", SCMP_ARCH_ARM},
+	{"SCMP_ARCH_S390X", "s390x", SCMP_ARCH_S390X},
+	{"SCMP_ARCH_S390", "s390", SCMP_ARCH_S390},
+	{"SCMP_ARCH_PPC64LE", "ppc64le", SCMP_ARCH_PPC64LE},
 	{"SCMP_ARCH_RISCV64", "riscv64", SCMP_ARCH_RISCV64},
 };
 
@@ -105,9 +113,7 @@ static bool list_has(const json_t *list, const char *text)
 	json_t *item;
 	size_t i;
 
-	json_array_foreach(list, i, item)
-		if (str_eq(json_string_value(item), text))
-			return true;
+	json_array_foreach(list, i, item) if (str_eq(json_string_value(item), text)) return true;
 	return false;
 }
 
@@ -183,7 +189,8 @@ static int read_args(const json_t *rule, struct scmp_arg_cmp args[6], unsigned *
 		size_t c = 0;
 		while (c < ARRAY_LEN(compares) && !str_eq(doc_text(item, "op"), compares[c].name))
 			c++;
-		if (c == ARRAY_LEN(compares) || doc_int(item, "index", 0) < 0 || doc_int(item, "index", 0) > 5 || *n == 6)
+		if (c == ARRAY_LEN(compares) || doc_int(item, "index", 0) < 0 || doc_int(item, "index", 0) > 5 ||
+		    *n == 6)
 			return err_http(e, 400, "seccomp profile: a rule's arguments are invalid");
 		args[(*n)++] = SCMP_CMP((unsigned)doc_int(item, "index", 0), compares[c].op, number_of(item, "value"),
 					number_of(item, "valueTwo"));
@@ -232,9 +239,8 @@ static int add_rules(scmp_filter_ctx ctx, const json_t *profile, uint64_t caps, 
 			return r;
 		if (action == otherwise)
 			continue;
-		json_array_foreach(json_object_get(rule, "names"), j, name)
-			if (r == 0 && json_is_string(name))
-				r = add_call(ctx, action, json_string_value(name), args, n, e);
+		json_array_foreach(json_object_get(rule, "names"), j, name) if (r == 0 && json_is_string(name)) r =
+			add_call(ctx, action, json_string_value(name), args, n, e);
 		/* The old form of a profile has one name a rule. */
 		if (r == 0 && *doc_text(rule, "name"))
 			r = add_call(ctx, action, doc_text(rule, "name"), args, n, e);
@@ -256,8 +262,7 @@ static void add_arches(scmp_filter_ctx ctx, const json_t *profile)
 	json_t *item, *sub;
 	size_t i, j;
 
-	json_array_foreach(json_object_get(profile, "architectures"), i, item)
-		add_arch(ctx, json_string_value(item));
+	json_array_foreach(json_object_get(profile, "architectures"), i, item) add_arch(ctx, json_string_value(item));
 	json_array_foreach(json_object_get(profile, "archMap"), i, item)
 	{
 		for (size_t k = 0; k < ARRAY_LEN(arches); k++)
@@ -274,7 +279,8 @@ static char *base64(const unsigned char *in, size_t n)
 	char *out = xcalloc(n / 3 * 4 + 8, 1), *p = out;
 
 	for (size_t i = 0; i < n; i += 3) {
-		uint32_t v = (uint32_t)in[i] << 16 | (i + 1 < n ? (uint32_t)in[i + 1] << 8 : 0) | (i + 2 < n ? in[i + 2] : 0);
+		uint32_t v = (uint32_t)in[i] << 16 | (i + 1 < n ? (uint32_t)in[i + 1] << 8 : 0) |
+			     (i + 2 < n ? in[i + 2] : 0);
 		*p++ = set[v >> 18];
 		*p++ = set[v >> 12 & 63];
 		*p++ = i + 1 < n ? set[v >> 6 & 63] : '=';
@@ -359,7 +365,9 @@ static int profile_of(struct launch *l, const char *text, json_t **out, struct e
 	if (strlen(text) > PROFILE_MAX)
 		return err_http(e, 400, "the seccomp profile is larger than 4 MiB");
 	*out = json_loads(text, JSON_REJECT_DUPLICATES, &je);
-	return *out && json_is_object(*out) ? 0 : err_http(e, 400, "Decoding seccomp profile failed: line %d: %s", je.line, je.text);
+	return *out && json_is_object(*out)
+		       ? 0
+		       : err_http(e, 400, "Decoding seccomp profile failed: line %d: %s", je.line, je.text);
 }
 
 static struct compiled *cached(struct seccomp_cache *c, const char *profile, uint64_t caps)
@@ -436,16 +444,18 @@ int seccomp_oci(struct launch *l, const char *profile, uint64_t caps, json_t **o
 		json_decref(list);
 		return r;
 	}
-	json_array_foreach(json_object_get(parsed, "syscalls"), i, rule)
-		if (holds(rule, caps) && !str_eq(doc_text(rule, "action"), doc_text(parsed, "defaultAction")))
-			json_array_append_new(calls, oci_rule(rule));
-	json_array_foreach(json_object_get(parsed, "archMap"), i, item)
-		for (size_t k = 0; k < ARRAY_LEN(arches); k++)
-			if (arches[k].token == seccomp_arch_native() &&
-			    str_eq(arches[k].oci, doc_text(item, "architecture"))) {
-				json_array_append(list, json_object_get(item, "architecture"));
-				json_array_extend(list, json_object_get(item, "subArchitectures"));
-			}
+	json_array_foreach(json_object_get(parsed, "syscalls"), i,
+			   rule) if (holds(rule, caps) &&
+				     !str_eq(doc_text(rule, "action"), doc_text(parsed, "defaultAction")))
+		json_array_append_new(calls, oci_rule(rule));
+	json_array_foreach(json_object_get(parsed, "archMap"), i,
+			   item) for (size_t k = 0; k < ARRAY_LEN(arches);
+				      k++) if (arches[k].token == seccomp_arch_native() &&
+					       str_eq(arches[k].oci, doc_text(item, "architecture")))
+	{
+		json_array_append(list, json_object_get(item, "architecture"));
+		json_array_extend(list, json_object_get(item, "subArchitectures"));
+	}
 	*out = json_object();
 	json_object_set(*out, "defaultAction", json_object_get(parsed, "defaultAction"));
 	if (json_is_integer(json_object_get(parsed, "defaultErrnoRet")))

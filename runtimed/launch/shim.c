@@ -129,7 +129,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 static int spawn(const char *program, const char *id, int control, const struct shim_settings *settings)
 {
 	char number[16];
-	char *const argv[] = {(char *)(uintptr_t)"pouch-shim", (char *)(uintptr_t)id, number, NULL};
+	char *const argv[] = {(char *)(uintptr_t) "pouch-shim", (char *)(uintptr_t)id, number, NULL};
 	char *const environment[] = {NULL};
 
 	snprintf(number, sizeof number, "%d", control);

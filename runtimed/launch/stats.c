@@ -92,11 +92,12 @@ static json_t *cpu_of(const char *path)
 				  (json_int_t)kernel, "usage_in_usermode", (json_int_t)user);
 	if (per_cpu)
 		json_object_set_new(usage, "percpu_usage", per_cpu);
-	json_t *o = json_pack("{s:o, s:I, s:i, s:{s:I, s:I, s:I}}", "cpu_usage", usage, "system_cpu_usage",
-			      (json_int_t)system_cpu(), "online_cpus", (int)sysconf(_SC_NPROCESSORS_ONLN), "throttling_data",
-			      "periods", (json_int_t)pair(stat, "nr_periods"), "throttled_periods",
-			      (json_int_t)pair(stat, "nr_throttled"), "throttled_time",
-			      (json_int_t)(cgroup_is_v2() ? pair(stat, "throttled_usec") * 1000 : pair(stat, "throttled_time")));
+	json_t *o = json_pack(
+		"{s:o, s:I, s:i, s:{s:I, s:I, s:I}}", "cpu_usage", usage, "system_cpu_usage", (json_int_t)system_cpu(),
+		"online_cpus", (int)sysconf(_SC_NPROCESSORS_ONLN), "throttling_data", "periods",
+		(json_int_t)pair(stat, "nr_periods"), "throttled_periods", (json_int_t)pair(stat, "nr_throttled"),
+		"throttled_time",
+		(json_int_t)(cgroup_is_v2() ? pair(stat, "throttled_usec") * 1000 : pair(stat, "throttled_time")));
 	json_decref(stat);
 	return o;
 }
@@ -116,10 +117,11 @@ static json_t *memory_of(const char *path)
 	if (limit <= 0 || limit > host_memory())
 		limit = host_memory();
 	json_t *o = json_pack("{s:I, s:o, s:I}", "usage",
-			      (json_int_t)read_number("memory", path, v2 ? "memory.current" : "memory.usage_in_bytes"), "stats",
-			      read_pairs("memory", path, "memory.stat"), "limit", (json_int_t)limit);
+			      (json_int_t)read_number("memory", path, v2 ? "memory.current" : "memory.usage_in_bytes"),
+			      "stats", read_pairs("memory", path, "memory.stat"), "limit", (json_int_t)limit);
 	if (!v2) {
-		json_object_set_new(o, "max_usage", json_integer(read_number("memory", path, "memory.max_usage_in_bytes")));
+		json_object_set_new(o, "max_usage",
+				    json_integer(read_number("memory", path, "memory.max_usage_in_bytes")));
 		json_object_set_new(o, "failcnt", json_integer(read_number("memory", path, "memory.failcnt")));
 	}
 	return o;
@@ -129,8 +131,8 @@ static json_t *memory_of(const char *path)
 
 static void add_blkio(json_t *list, unsigned maj, unsigned min, const char *op, long long value)
 {
-	json_array_append_new(list, json_pack("{s:i, s:i, s:s, s:I}", "major", (int)maj, "minor", (int)min, "op", op, "value",
-					      (json_int_t)value));
+	json_array_append_new(list, json_pack("{s:i, s:i, s:s, s:I}", "major", (int)maj, "minor", (int)min, "op", op,
+					      "value", (json_int_t)value));
 }
 
 /* v1: "8:0 Read 4096" */
@@ -158,8 +160,8 @@ static void blkio_v2(const char *path, json_t *bytes, json_t *counts)
 
 	if (cgroup_read("", path, "io.stat", text, TEXT_MAX) == 0)
 		for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-			if (sscanf(line, "%u:%u rbytes=%lld wbytes=%lld rios=%lld wios=%lld", &maj, &min, &v[0], &v[1], &v[2],
-				   &v[3]) != 6)
+			if (sscanf(line, "%u:%u rbytes=%lld wbytes=%lld rios=%lld wios=%lld", &maj, &min, &v[0], &v[1],
+				   &v[2], &v[3]) != 6)
 				continue;
 			add_blkio(bytes, maj, min, "read", v[0]);
 			add_blkio(bytes, maj, min, "write", v[1]);
@@ -181,9 +183,9 @@ static json_t *blkio_of(const char *path)
 		bytes = blkio_v1(path, "blkio.throttle.io_service_bytes_recursive");
 		counts = blkio_v1(path, "blkio.throttle.io_serviced_recursive");
 	}
-	return json_pack("{s:o, s:o, s:n, s:n, s:n, s:n, s:n, s:n}", "io_service_bytes_recursive", bytes, "io_serviced_recursive",
-			 counts, "io_queue_recursive", "io_service_time_recursive", "io_wait_time_recursive",
-			 "io_merged_recursive", "io_time_recursive", "sectors_recursive");
+	return json_pack("{s:o, s:o, s:n, s:n, s:n, s:n, s:n, s:n}", "io_service_bytes_recursive", bytes,
+			 "io_serviced_recursive", counts, "io_queue_recursive", "io_service_time_recursive",
+			 "io_wait_time_recursive", "io_merged_recursive", "io_time_recursive", "sectors_recursive");
 }
 
 /* ---- network ---- */
@@ -191,7 +193,8 @@ static json_t *blkio_of(const char *path)
 /* The counters of the container's own interfaces, from its view of /proc/net/dev. */
 static json_t *networks_of(const struct launch_run *run)
 {
-	static const char *const keys[16] = {"rx_bytes", "rx_packets", "rx_errors", "rx_dropped", NULL, NULL, NULL, NULL,
+	static const char *const keys[16] = {"rx_bytes", "rx_packets", "rx_errors", "rx_dropped",
+					     NULL,	 NULL,	       NULL,	    NULL,
 					     "tx_bytes", "tx_packets", "tx_errors", "tx_dropped"};
 	json_t *o = json_object();
 	char path[64], line[512];
@@ -241,9 +244,9 @@ int launch_stats(struct launch_run *run, json_t **out, struct err *e)
 	gmtime_r(&now.tv_sec, &tm);
 	strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &tm);
 	snprintf(when, sizeof when, "%s.%09ldZ", date, now.tv_nsec);
-	*out = json_pack("{s:s, s:o, s:o, s:i, s:{}, s:o, s:o}", "read", when, "pids_stats", pids_of(run->cgroup), "blkio_stats",
-			 blkio_of(run->cgroup), "num_procs", 0, "storage_stats", "cpu_stats", cpu_of(run->cgroup), "memory_stats",
-			 memory_of(run->cgroup));
+	*out = json_pack("{s:s, s:o, s:o, s:i, s:{}, s:o, s:o}", "read", when, "pids_stats", pids_of(run->cgroup),
+			 "blkio_stats", blkio_of(run->cgroup), "num_procs", 0, "storage_stats", "cpu_stats",
+			 cpu_of(run->cgroup), "memory_stats", memory_of(run->cgroup));
 	if (!run->host_net)
 		json_object_set_new(*out, "networks", networks_of(run));
 	return 0;
@@ -316,7 +319,8 @@ static void plan_memory(const json_t *old_host, const json_t *host, const char *
 		plan_number(w, "", "memory.swap.max", swap - limit, swap <= 0);
 		return;
 	}
-	/* The limit of both together must never be below that of memory: which one goes first depends on the direction. */
+	/* The limit of both together must never be below that of memory: which one goes first depends on the direction.
+	 */
 	bool up = limit <= 0 || limit > read_number("memory", path, "memory.limit_in_bytes");
 	char with[64];
 	bool has_swap = cgroup_read("memory", path, "memory.memsw.limit_in_bytes", with, sizeof with) == 0;
@@ -333,7 +337,8 @@ static void plan_cpu(const json_t *old_host, const json_t *host, struct writes *
 	int64_t nano = doc_int(host, "NanoCpus", 0);
 	char text[64];
 
-	if (!differs(old_host, host, "CpuQuota") && !differs(old_host, host, "CpuPeriod") && !differs(old_host, host, "NanoCpus"))
+	if (!differs(old_host, host, "CpuQuota") && !differs(old_host, host, "CpuPeriod") &&
+	    !differs(old_host, host, "NanoCpus"))
 		return;
 	if (nano > 0) {
 		period = 100000;
@@ -365,8 +370,8 @@ static void plan_all(const json_t *old_host, const json_t *host, const char *pat
 		if (!differs(old_host, host, k->docker))
 			continue;
 		bool none = v <= 0;
-		plan_number(w, k->controller, cgroup_is_v2() ? k->v2 : k->v1, k->convert && cgroup_is_v2() && !none ? k->convert(v) : v,
-			    none);
+		plan_number(w, k->controller, cgroup_is_v2() ? k->v2 : k->v1,
+			    k->convert && cgroup_is_v2() && !none ? k->convert(v) : v, none);
 	}
 	for (size_t i = 0; i < ARRAY_LEN(sets); i++)
 		if (!str_eq(doc_text(old_host, sets[i]), doc_text(host, sets[i])) && *doc_text(host, sets[i]))
@@ -386,8 +391,8 @@ int launch_update(struct launch_run *run, const json_t *old_host, const json_t *
 		int r = cgroup_write(x->controller, run->cgroup, x->file, x->value);
 		if (r == 0)
 			continue;
-		err_http(e, r == -EBUSY || r == -EINVAL ? 400 : 500, "the kernel refuses %s in %s: %s", x->value, x->file,
-			 strerror(-r));
+		err_http(e, r == -EBUSY || r == -EINVAL ? 400 : 500, "the kernel refuses %s in %s: %s", x->value,
+			 x->file, strerror(-r));
 		while (i-- > 0)
 			cgroup_write(w.v[i].controller, run->cgroup, w.v[i].file, w.v[i].old);
 		return r;

@@ -49,8 +49,10 @@ int runtime_error(const char *text, const char *command, int status, struct err 
 	    strncasecmp(line, "executable", 10) == 0) {
 		bool missing = strcasestr(line, "No such file") || strcasestr(line, "not found");
 		err_http(e, 400, "exec: \"%s\": %s", command,
-			 missing ? "stat: no such file or directory" : strcasestr(line, "Is a directory") ? "is a directory: permission denied" :
-			 strcasestr(line, "Exec format") ? "exec format error: permission denied" : "permission denied");
+			 missing			      ? "stat: no such file or directory"
+			 : strcasestr(line, "Is a directory") ? "is a directory: permission denied"
+			 : strcasestr(line, "Exec format")    ? "exec format error: permission denied"
+							      : "permission denied");
 		return missing ? 127 : 126;
 	}
 	if (*line)

@@ -22,7 +22,8 @@ struct worker {
 /* From here on the container's root is ours, and so are its ids on disk. */
 static int enter(int root, const struct ids *ids, struct err *e)
 {
-	struct sandbox_narrow to = {.fsuid = ids->size ? ids->base : (uid_t)-1, .fsgid = ids->size ? ids->base : (gid_t)-1};
+	struct sandbox_narrow to = {.fsuid = ids->size ? ids->base : (uid_t)-1,
+				    .fsgid = ids->size ? ids->base : (gid_t)-1};
 	struct sandbox_report report = {0};
 
 	if (fchdir(root) < 0 || chroot(".") < 0 || chdir("/") < 0)
@@ -48,9 +49,9 @@ int stat_path(const char *path, json_t **out, struct err *e)
 	struct tm tm;
 
 	if (lstat(path, &st) < 0)
-		return errno == ENOENT || errno == ENOTDIR ?
-			       err_http(e, 404, "Could not find the file %s in container", path) :
-			       err_sys(e, -errno, "stat %s", path);
+		return errno == ENOENT || errno == ENOTDIR
+			       ? err_http(e, 404, "Could not find the file %s in container", path)
+			       : err_sys(e, -errno, "stat %s", path);
 	if (S_ISLNK(st.st_mode) && readlink(path, target, sizeof target - 1) < 0)
 		return err_sys(e, -errno, "read link %s", path);
 	gmtime_r(&st.st_mtime, &tm);
@@ -149,8 +150,10 @@ static void on_rootfs_put(struct ipc_request *req, struct rootfs_put *m, struct 
 }
 
 static const struct ipc_handler handlers[] = {
-	IPC_HANDLER(rootfs_stat, struct worker), IPC_HANDLER(rootfs_get, struct worker),
-	IPC_HANDLER(rootfs_export, struct worker), IPC_HANDLER(rootfs_put, struct worker),
+	IPC_HANDLER(rootfs_stat, struct worker),
+	IPC_HANDLER(rootfs_get, struct worker),
+	IPC_HANDLER(rootfs_export, struct worker),
+	IPC_HANDLER(rootfs_put, struct worker),
 };
 
 static void on_idle(void *arg)
@@ -168,8 +171,13 @@ int main(int argc, char **argv)
 	daemon_confine(&w.daemon);
 	umask(0);
 	struct ipc_server_config config = {
-		.self = PROC_rootfs, .listen_fd = -1, .ids_base = w.daemon.config->ids_base,
-		.handlers = handlers, .nhandlers = ARRAY_LEN(handlers), .daemon = &w, .proc_fd = -1,
+		.self = PROC_rootfs,
+		.listen_fd = -1,
+		.ids_base = w.daemon.config->ids_base,
+		.handlers = handlers,
+		.nhandlers = ARRAY_LEN(handlers),
+		.daemon = &w,
+		.proc_fd = -1,
 	};
 	if (ipc_server_new(w.daemon.base, &config, &w.server, &e) < 0 ||
 	    ipc_server_serve_fd(w.server, STEAL_FD(w.daemon.listen_fd), &e) < 0) {

@@ -103,7 +103,8 @@ static void pax_value(struct entry *x, const char *key, const char *value, size_
 		x->mtime = strtoll(value, NULL, 10);
 	} else if (str_starts(key, "SCHILY.xattr.") && x->nxattrs < ARRAY_LEN(x->xattrs)) {
 		const char *name = key + strlen("SCHILY.xattr.");
-		if (!str_eq(name, "security.capability") && (!str_starts(name, "user.") || str_starts(name, "user.overlay.")))
+		if (!str_eq(name, "security.capability") &&
+		    (!str_starts(name, "user.") || str_starts(name, "user.overlay.")))
 			return;
 		snprintf(x->xattrs[x->nxattrs].key, sizeof x->xattrs[0].key, "%s", name);
 		x->xattrs[x->nxattrs].value = xmemdup(value, len);
@@ -224,8 +225,10 @@ static int make_room(struct reader *r, const struct entry *x, struct err *e)
 	if (dir && S_ISDIR(st.st_mode))
 		return 0;
 	if (r->how->keep_kinds && dir != S_ISDIR(st.st_mode))
-		return err_http(e, 400, S_ISDIR(st.st_mode) ? "cannot overwrite directory \"%s\" with non-directory" :
-							      "cannot overwrite non-directory \"%s\" with directory", x->name);
+		return err_http(e, 400,
+				S_ISDIR(st.st_mode) ? "cannot overwrite directory \"%s\" with non-directory"
+						    : "cannot overwrite non-directory \"%s\" with directory",
+				x->name);
 	return tree_remove(r->dir, x->name, NULL, e);
 }
 
@@ -267,8 +270,12 @@ static int make(struct reader *r, const struct entry *x, struct err *e)
 	int rc = 0;
 
 	switch (x->type) {
-	case '5': rc = mkdirat(r->dir, x->name, 0700) < 0 && errno != EEXIST ? -errno : 0; break;
-	case '2': rc = symlinkat(x->link, r->dir, x->name) < 0 ? -errno : 0; break;
+	case '5':
+		rc = mkdirat(r->dir, x->name, 0700) < 0 && errno != EEXIST ? -errno : 0;
+		break;
+	case '2':
+		rc = symlinkat(x->link, r->dir, x->name) < 0 ? -errno : 0;
+		break;
 	case '1':
 		if (!clean(x->link))
 			return err_http(e, 400, "the archive links %s to a place outside", x->name);
@@ -276,11 +283,15 @@ static int make(struct reader *r, const struct entry *x, struct err *e)
 		break;
 	case '3':
 	case '4':
-	case '6': rc = mknodat(r->dir, x->name, kind | 0600, makedev(x->major, x->minor)) < 0 ? -errno : 0; break;
+	case '6':
+		rc = mknodat(r->dir, x->name, kind | 0600, makedev(x->major, x->minor)) < 0 ? -errno : 0;
+		break;
 	case '0':
 	case '7':
-	case '\0': return write_file(r, x, e);
-	default: return err_http(e, 400, "the archive has an entry of unknown kind '%c'", x->type);
+	case '\0':
+		return write_file(r, x, e);
+	default:
+		return err_http(e, 400, "the archive has an entry of unknown kind '%c'", x->type);
 	}
 	return rc < 0 ? err_sys(e, rc, "create %s", x->name) : 0;
 }
@@ -316,9 +327,9 @@ int tar_unpack(int in, const char *path, const struct put_options *how, const st
 
 	AUTO_CLOSE int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
-		return errno == ENOENT ? err_http(e, 404, "Could not find the file %s in container", path) :
-		       errno == ENOTDIR ? err_http(e, 400, "extraction point is not a directory") :
-					  err_sys(e, -errno, "open %s", path);
+		return errno == ENOENT	  ? err_http(e, 404, "Could not find the file %s in container", path)
+		       : errno == ENOTDIR ? err_http(e, 400, "extraction point is not a directory")
+					  : err_sys(e, -errno, "open %s", path);
 	r.dir = dir;
 	if (fchdir(dir) < 0)
 		return err_sys(e, -errno, "chdir %s", path);

@@ -87,7 +87,10 @@ static int put_header(struct writer *w, struct header *h, struct err *e)
 {
 	unsigned sum = 0;
 
-	memcpy(h->magic, "ustar\0" "00", 8);
+	memcpy(h->magic,
+	       "ustar\0"
+	       "00",
+	       8);
 	memset(h->sum, ' ', sizeof h->sum);
 	for (size_t i = 0; i < sizeof *h; i++)
 		sum += ((unsigned char *)h)[i];
@@ -173,7 +176,12 @@ static const char *linked(struct writer *w, const struct stat *st, const char *n
 
 static char type_of(mode_t mode)
 {
-	return S_ISDIR(mode) ? '5' : S_ISLNK(mode) ? '2' : S_ISCHR(mode) ? '3' : S_ISBLK(mode) ? '4' : S_ISFIFO(mode) ? '6' : '0';
+	return S_ISDIR(mode)	? '5'
+	       : S_ISLNK(mode)	? '2'
+	       : S_ISCHR(mode)	? '3'
+	       : S_ISBLK(mode)	? '4'
+	       : S_ISFIFO(mode) ? '6'
+				: '0';
 }
 
 static int copy_file(struct writer *w, int fd, uint64_t size, struct err *e)

@@ -15,9 +15,14 @@ struct row {
 	size_t max;
 };
 
-#define ROW(k, kind, member) {k, kind, offsetof(struct shim_args, member), 0, 0}
+#define ROW(k, kind, member)                                                                                           \
+	{                                                                                                              \
+		k, kind, offsetof(struct shim_args, member), 0, 0                                                      \
+	}
 #define LIST(k, kind, member, counter, max)                                                                            \
-	{k, kind, offsetof(struct shim_args, member), offsetof(struct shim_args, counter), max}
+	{                                                                                                              \
+		k, kind, offsetof(struct shim_args, member), offsetof(struct shim_args, counter), max                  \
+	}
 
 static const struct row rows[] = {
 	ROW("id", TEXT, id),
@@ -55,12 +60,24 @@ static void put(const struct row *row, struct shim_args *a, const char *value)
 	char *at = (char *)a + row->offset;
 
 	switch (row->kind) {
-	case TEXT: memcpy(at, &value, sizeof value); break;
-	case NUMBER: *(uint32_t *)(void *)at = (uint32_t)strtoul(value, NULL, 10); break;
-	case SIZE: *(uint64_t *)(void *)at = strtoull(value, NULL, 10); break;
-	case FLAG: *(bool *)(void *)at = value[0] == '1'; break;
-	case FD: *(int *)(void *)at = (int)strtol(value, NULL, 10); break;
-	case TEXTS: ((const char **)(void *)at)[(*(size_t *)(void *)((char *)a + row->count))++] = value; break;
+	case TEXT:
+		memcpy(at, &value, sizeof value);
+		break;
+	case NUMBER:
+		*(uint32_t *)(void *)at = (uint32_t)strtoul(value, NULL, 10);
+		break;
+	case SIZE:
+		*(uint64_t *)(void *)at = strtoull(value, NULL, 10);
+		break;
+	case FLAG:
+		*(bool *)(void *)at = value[0] == '1';
+		break;
+	case FD:
+		*(int *)(void *)at = (int)strtol(value, NULL, 10);
+		break;
+	case TEXTS:
+		((const char **)(void *)at)[(*(size_t *)(void *)((char *)a + row->count))++] = value;
+		break;
 	case FDS:
 		((int *)(void *)at)[(*(size_t *)(void *)((char *)a + row->count))++] = (int)strtol(value, NULL, 10);
 		break;
@@ -77,8 +94,17 @@ static const struct row *find(const char *text, size_t len)
 
 int args_parse(char *text, size_t len, struct shim_args *a, struct err *e)
 {
-	*a = (struct shim_args){.id = "", .runtime = "", .runtime_root = "", .user = "", .log_name = "log", .dir = -1,
-				.root = -1, .top = -1, .listen = -1, .exit_file = -1, .log_dir = -1};
+	*a = (struct shim_args){.id = "",
+				.runtime = "",
+				.runtime_root = "",
+				.user = "",
+				.log_name = "log",
+				.dir = -1,
+				.root = -1,
+				.top = -1,
+				.listen = -1,
+				.exit_file = -1,
+				.log_dir = -1};
 	for (char *p = text; p < text + len; p += strlen(p) + 1) {
 		if (str_starts(p, "target=")) { /* belongs to the mount before it */
 			if (a->nmounts)

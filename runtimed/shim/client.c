@@ -78,7 +78,8 @@ void client_send(struct client *c, enum stream stream, const char *data, size_t 
 	if (!(c->flags & (stream == STREAM_OUT ? WIRE_OUT : WIRE_ERR)))
 		return;
 	if (c->framed) {
-		char head[8] = {(char)(stream + 1), 0, 0, 0, (char)(len >> 24), (char)(len >> 16), (char)(len >> 8), (char)len};
+		char head[8] = {(char)(stream + 1), 0,	      0, 0, (char)(len >> 24), (char)(len >> 16),
+				(char)(len >> 8),   (char)len};
 		/* One packet where possible: head and text in one send. */
 		if (!client_pending(c) && len <= 4088) {
 			char both[4096];

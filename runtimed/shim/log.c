@@ -29,7 +29,10 @@ void logfile_open(struct logfile *l, const struct shim_args *a)
 {
 	struct stat st;
 
-	*l = (struct logfile){.dir = a->log_dir, .fd = -1, .name = a->log_name, .limit = a->log_size,
+	*l = (struct logfile){.dir = a->log_dir,
+			      .fd = -1,
+			      .name = a->log_name,
+			      .limit = a->log_size,
 			      .files = a->log_files ? a->log_files : 1};
 	if (l->dir < 0)
 		return;
@@ -99,7 +102,10 @@ static void put(const char *text, size_t len)
 /* Bytes of the UTF-8 character at `s`, 0 when there is none (RFC 3629). */
 static size_t utf8(const unsigned char *s, size_t len)
 {
-	size_t n = s[0] >= 0xf0 && s[0] <= 0xf4 ? 4 : s[0] >= 0xe0 && s[0] < 0xf0 ? 3 : s[0] >= 0xc2 && s[0] < 0xe0 ? 2 : 0;
+	size_t n = s[0] >= 0xf0 && s[0] <= 0xf4	 ? 4
+		   : s[0] >= 0xe0 && s[0] < 0xf0 ? 3
+		   : s[0] >= 0xc2 && s[0] < 0xe0 ? 2
+						 : 0;
 
 	if (n == 0 || len < n)
 		return 0;
@@ -172,7 +178,8 @@ static size_t stamp(int64_t time, char out[32])
 
 void logfile_line(struct logfile *l, enum stream stream, const char *text, size_t len, int64_t time)
 {
-	static const char *const names[] = {"\",\"stream\":\"stdout\",\"time\":\"", "\",\"stream\":\"stderr\",\"time\":\""};
+	static const char *const names[] = {"\",\"stream\":\"stdout\",\"time\":\"",
+					    "\",\"stream\":\"stderr\",\"time\":\""};
 	char when[32];
 
 	if (l->fd < 0)

@@ -16,9 +16,9 @@
 #include "lib/util.h"
 #include "runtimed/shim/shim.h"
 
-#define LINE_PIECE  (16u << 10) /* a line is logged in pieces of this size, as Docker does */
-#define READ_SIZE   (64u << 10)
-#define LINGER_MS   60000	/* a client that takes nothing for so long after the end is left */
+#define LINE_PIECE (16u << 10) /* a line is logged in pieces of this size, as Docker does */
+#define READ_SIZE  (64u << 10)
+#define LINGER_MS  60000 /* a client that takes nothing for so long after the end is left */
 
 static void tell(struct shim *s, struct wire_head head, const char *text, size_t len, const int *fds, size_t nfds)
 {
@@ -247,10 +247,17 @@ static void control_read(struct shim *s)
 		if (s->starter_sock >= 0)
 			wire_send(s->starter_sock, &head, NULL, 0, fds, 1);
 		break;
-	case WIRE_ATTACH: attach(s, &head, text, (size_t)n, STEAL_FD(fds[0])); break;
-	case WIRE_RESIZE: resize(s, head.rows, head.columns); break;
-	case WIRE_HELLO: say_state(s); break;
-	default: break;
+	case WIRE_ATTACH:
+		attach(s, &head, text, (size_t)n, STEAL_FD(fds[0]));
+		break;
+	case WIRE_RESIZE:
+		resize(s, head.rows, head.columns);
+		break;
+	case WIRE_HELLO:
+		say_state(s);
+		break;
+	default:
+		break;
 	}
 	for (size_t i = 0; i < WIRE_FDS_MAX; i++)
 		fd_close(&fds[i]);
@@ -299,7 +306,8 @@ static _Noreturn void start_failed(struct shim *s, int code)
 	AUTO_CLOSE int fd = openat(s->args.dir, "log", O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
 
-	tell(s, (struct wire_head){.type = WIRE_FAILED, .code = code, .flags = 1}, text, n > 0 ? (size_t)n : 0, NULL, 0);
+	tell(s, (struct wire_head){.type = WIRE_FAILED, .code = code, .flags = 1}, text, n > 0 ? (size_t)n : 0, NULL,
+	     0);
 	exit(1);
 }
 
@@ -312,7 +320,8 @@ static void take_terminal(struct shim *s)
 		char bytes[CMSG_SPACE(sizeof(int))];
 	} control;
 	struct iovec iov = {name, sizeof name};
-	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
+	struct msghdr m = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes};
 
 	if (conn >= 0 && recvmsg(conn, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT) >= 0 && CMSG_FIRSTHDR(&m) &&
 	    CMSG_FIRSTHDR(&m)->cmsg_type == SCM_RIGHTS)
@@ -331,8 +340,8 @@ static void take_terminal(struct shim *s)
 
 static void drop(struct shim *s)
 {
-	int keep[] = {s->control, s->signals, s->init_pidfd, s->out[0], s->out[1], s->in, s->terminal, s->log.fd,
-		      s->args.log_dir, s->args.listen, s->args.exit_file};
+	int keep[] = {s->control,  s->signals, s->init_pidfd,	s->out[0],	s->out[1],	  s->in,
+		      s->terminal, s->log.fd,  s->args.log_dir, s->args.listen, s->args.exit_file};
 	int all[ARRAY_LEN(keep) + 256];
 	size_t n = ARRAY_LEN(keep);
 
@@ -375,7 +384,8 @@ static void init_ended(struct shim *s, int status)
 	s->exit = (struct wire_exit){.magic = WIRE_MAGIC, .time = now_ns()};
 	s->exit.sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 	s->exit.code = s->exit.sig ? 128 + s->exit.sig : WEXITSTATUS(status);
-	/* What is in the pipes is all that will come. It is read whether or not clients keep up: they get it from memory. */
+	/* What is in the pipes is all that will come. It is read whether or not clients keep up: they get it from
+	 * memory. */
 	for (enum stream i = 0; i < STREAMS; i++) {
 		while (s->out[i] >= 0 && out_read(s, i))
 			;

@@ -121,8 +121,14 @@ static int start(struct shim *s, char *text, size_t len, struct err *e)
 
 int main(int argc, char **argv)
 {
-	struct shim s = {.control = -1, .starter_sock = -1, .init_pidfd = -1, .signals = -1, .console_listen = -1,
-			 .out = {-1, -1}, .in = -1, .terminal = -1};
+	struct shim s = {.control = -1,
+			 .starter_sock = -1,
+			 .init_pidfd = -1,
+			 .signals = -1,
+			 .console_listen = -1,
+			 .out = {-1, -1},
+			 .in = -1,
+			 .terminal = -1};
 	int fds[WIRE_FDS_MAX];
 	struct wire_head head;
 	struct err e = {0};

@@ -56,7 +56,8 @@ static size_t put_utf8(char *to, unsigned long v)
 	return 3;
 }
 
-/* Decode the JSON text at `from`, in place, up to its quotation mark. Returns what stands behind it, NULL for nonsense. */
+/* Decode the JSON text at `from`, in place, up to its quotation mark. Returns what stands behind it, NULL for nonsense.
+ */
 static char *unescape(char *from, char *end, size_t *len)
 {
 	char *to = from, *start = from, hex[5] = "";
@@ -69,9 +70,15 @@ static char *unescape(char *from, char *end, size_t *len)
 		if (++from == end)
 			return NULL;
 		switch (*from) {
-		case 'n': *to++ = '\n'; break;
-		case 'r': *to++ = '\r'; break;
-		case 't': *to++ = '\t'; break;
+		case 'n':
+			*to++ = '\n';
+			break;
+		case 'r':
+			*to++ = '\r';
+			break;
+		case 't':
+			*to++ = '\t';
+			break;
 		case 'u':
 			if (end - from < 5)
 				return NULL;
@@ -79,7 +86,8 @@ static char *unescape(char *from, char *end, size_t *len)
 			to += put_utf8(to, strtoul(hex, NULL, 16));
 			from += 4;
 			break;
-		default: *to++ = *from;
+		default:
+			*to++ = *from;
 		}
 	}
 	*len = (size_t)(to - start);

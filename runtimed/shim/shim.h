@@ -26,35 +26,35 @@ enum shim_mode { MODE_RUN, MODE_EXEC, MODE_MOUNT };
 /* What PREPARE says. Texts point into the received packet. Descriptors are inherited, -1 when absent. */
 struct shim_args {
 	enum shim_mode mode;
-	const char *id;		  /* the container's */
-	const char *runtime;	  /* path of the OCI runtime */
+	const char *id;		      /* the container's */
+	const char *runtime;	      /* path of the OCI runtime */
 	const char *runtime_args[32]; /* more arguments before the command */
 	size_t nruntime_args;
 	const char *runtime_root; /* its state directory */
 	const char *user;	  /* "user[:group]" as configured, "" for root */
 	const char *groups[64];	  /* GroupAdd */
 	size_t ngroups;
-	uint32_t base, size;	  /* id range; size 0: the host's ids */
+	uint32_t base, size; /* id range; size 0: the host's ids */
 	bool tty, stdin_open, stdin_once;
 	uint32_t rows, columns;
-	uid_t uid;		  /* to become */
-	int dir;		  /* directory of this run: pid, log, console */
-	int root;		  /* MODE_EXEC: the container's root directory, for the look-up */
-	int top;		  /* idmapped clone of the state directory with upper and work */
-	int layers[LAYERS_MAX];	  /* idmapped clones, lowest first */
+	uid_t uid;		/* to become */
+	int dir;		/* directory of this run: pid, log, console */
+	int root;		/* MODE_EXEC: the container's root directory, for the look-up */
+	int top;		/* idmapped clone of the state directory with upper and work */
+	int layers[LAYERS_MAX]; /* idmapped clones, lowest first */
 	size_t nlayers;
-	int mounts[MOUNTS_MAX];	  /* clones of binds and volumes: attached as m0, m1, … */
+	int mounts[MOUNTS_MAX]; /* clones of binds and volumes: attached as m0, m1, … */
 	size_t nmounts;
 	const char *targets[MOUNTS_MAX]; /* MODE_MOUNT: where they belong below the root */
-	const char *stages[STAGES_MAX]; /* directories of the host that may be covered in the private namespace */
+	const char *stages[STAGES_MAX];	 /* directories of the host that may be covered in the private namespace */
 	size_t nstages;
-	int keep[STAGES_MAX];	  /* namespaces that the document names as /proc/self/fd/N */
+	int keep[STAGES_MAX]; /* namespaces that the document names as /proc/self/fd/N */
 	size_t nkeep;
-	int listen;		  /* for runtimed's later connections */
+	int listen; /* for runtimed's later connections */
 	int exit_file;
-	int log_dir;		  /* -1: no log file */
+	int log_dir; /* -1: no log file */
 	const char *log_name;
-	uint64_t log_size;	  /* rotate at this size, 0: never */
+	uint64_t log_size; /* rotate at this size, 0: never */
 	unsigned log_files;
 };
 
@@ -96,20 +96,20 @@ void logfile_flush(struct logfile *l);
 struct client {
 	struct client *next;
 	int fd;
-	uint32_t flags;	      /* WIRE_IN… */
-	bool reading;	      /* may still send */
-	bool framed;	      /* Docker's 8-byte headers */
+	uint32_t flags; /* WIRE_IN… */
+	bool reading;	/* may still send */
+	bool framed;	/* Docker's 8-byte headers */
 	unsigned char keys[32];
 	unsigned nkeys, matched;
-	char *early;	      /* came behind the request's head, read before the socket */
+	char *early; /* came behind the request's head, read before the socket */
 	size_t early_from, early_len;
-	char *waiting;	      /* not yet taken by the kernel */
+	char *waiting; /* not yet taken by the kernel */
 	size_t from, to, capacity;
-	int log;	      /* log file being replayed, -1 when live */
-	unsigned log_number;  /* of the one after it */
+	int log;	     /* log file being replayed, -1 when live */
+	unsigned log_number; /* of the one after it */
 	int log_dir;
 	const char *log_name;
-	char *line;	      /* piece of a logged line read so far */
+	char *line; /* piece of a logged line read so far */
 	size_t line_have;
 };
 
@@ -124,7 +124,7 @@ void client_free(struct client *c);
 void client_send(struct client *c, enum stream stream, const char *data, size_t len);
 /* The same for what comes now: not for clients that want none, or are still with the logs. */
 void client_output(struct client *c, enum stream stream, const char *data, size_t len);
-/* First give it what was logged; the log is read by client_replay_more() as fast as the client takes it (replay.c). */
+/* First give it what was logged, as fast as it takes it (replay.c). */
 void client_replay(struct client *c, int dir, const char *name, unsigned files);
 /* Returns false when the client is to go: it wanted the logs alone. `log` is -1 from then on. */
 bool client_replay_more(struct client *c);
@@ -141,15 +141,15 @@ ssize_t client_typed(struct client *c, const char *in, size_t n, char *out);
 
 struct shim {
 	struct shim_args args;
-	int control;	/* runtimed, -1 while it is away */
+	int control; /* runtimed, -1 while it is away */
 	int starter_sock;
-	pid_t starter;	/* 0 once it has ended */
-	pid_t init;	/* the container's first process; 0 before */
+	pid_t starter; /* 0 once it has ended */
+	pid_t init;    /* the container's first process; 0 before */
 	int init_pidfd;
-	int signals;	/* signalfd */
+	int signals;	    /* signalfd */
 	int console_listen; /* the runtime sends the terminal here */
-	int out[STREAMS]; /* pipes, or the terminal in [0] */
-	int in;		/* pipe or the terminal; -1 closed */
+	int out[STREAMS];   /* pipes, or the terminal in [0] */
+	int in;		    /* pipe or the terminal; -1 closed */
 	int terminal;
 	bool started, exited, exit_sent, stdin_end;
 	int64_t started_at;

@@ -30,7 +30,8 @@ static int enter_namespace(struct err *e)
 	return 0;
 }
 
-/* A directory of the host that everybody may traverse is covered: below runtimed's own a user namespace sees nothing. */
+/* A directory of the host that everybody may traverse is covered: below runtimed's own a user namespace sees nothing.
+ */
 static int cover(const struct shim_args *a, char stage[256], struct err *e)
 {
 	for (size_t i = 0; i < a->nstages; i++) {

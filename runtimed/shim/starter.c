@@ -123,15 +123,20 @@ static _Noreturn void hand_over(const struct shim_args *a, int sock, struct err 
 		if (!a->targets[i])
 			continue;
 		/* Resolved inside the root: the image may have planted symbolic links. */
-		struct { uint64_t flags, mode, resolve; } how = {O_PATH | O_CLOEXEC, 0, 0x10 | 0x02 /* IN_ROOT, NO_MAGICLINKS */};
+		struct {
+			uint64_t flags, mode, resolve;
+		} how = {O_PATH | O_CLOEXEC, 0, 0x10 | 0x02 /* IN_ROOT, NO_MAGICLINKS */};
 		AUTO_CLOSE int root = open("root", O_PATH | O_DIRECTORY | O_CLOEXEC);
 		AUTO_CLOSE int target = (int)syscall(SYS_openat2, root, a->targets[i], &how, sizeof how);
-		AUTO_CLOSE int tree = (int)syscall(SYS_open_tree, AT_FDCWD, from, OPEN_TREE_CLONE | O_CLOEXEC | AT_RECURSIVE);
+		AUTO_CLOSE int tree =
+			(int)syscall(SYS_open_tree, AT_FDCWD, from, OPEN_TREE_CLONE | O_CLOEXEC | AT_RECURSIVE);
 		/* A mount point that the container's first start would make is not there yet: nothing to cover. */
 		if (target >= 0 && tree >= 0)
-			syscall(SYS_move_mount, tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
+			syscall(SYS_move_mount, tree, "", target, "",
+				MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
 	}
-	AUTO_CLOSE int whole = (int)syscall(SYS_open_tree, AT_FDCWD, "root", OPEN_TREE_CLONE | O_CLOEXEC | AT_RECURSIVE);
+	AUTO_CLOSE int whole =
+		(int)syscall(SYS_open_tree, AT_FDCWD, "root", OPEN_TREE_CLONE | O_CLOEXEC | AT_RECURSIVE);
 	if (whole < 0) {
 		err_sys(e, -errno, "clone the container's mounts");
 		fail(sock, e);
@@ -165,7 +170,8 @@ void starter_run(const struct shim_args *a, int sock, const int stdio[3])
 		fail(sock, &e);
 	command(a, &w, stage, document);
 	make_plain(a, stdio, document);
-	char *const environment[] = {(char *)(uintptr_t)"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL};
+	char *const environment[] = {
+		(char *)(uintptr_t) "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL};
 	execve(a->runtime, (char *const *)(uintptr_t)w.v, environment);
 	_exit(errno == ENOENT ? 127 : 126);
 }

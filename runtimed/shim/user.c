@@ -20,8 +20,8 @@
 #include "runtimed/shim/shim.h"
 
 #define FILE_BYTES_MAX (16u << 20) /* of a passwd or group file */
-#define LINE_MAX_	1024	   /* a longer line is no entry */
-#define GROUPS_MAX	256
+#define LINE_MAX_      1024	   /* a longer line is no entry */
+#define GROUPS_MAX     256
 
 struct who {
 	char name[256];

@@ -21,8 +21,8 @@
 
 #define LAYER "1111111111111111111111111111111111111111111111111111111111111111"
 
-static const char *const caps[] = {"CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETFCAP",
-				   "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT"};
+static const char *const caps[] = {"CHOWN",   "DAC_OVERRIDE", "FOWNER",	 "FSETID", "KILL",	"NET_BIND_SERVICE",
+				   "SETFCAP", "SETGID",	      "SETPCAP", "SETUID", "SYS_CHROOT"};
 static const struct launch_runtime runtimes[] = {{.name = "crun", .path = "/usr/bin/crun", .bpf_annotation = true}};
 
 struct room {
@@ -91,24 +91,35 @@ static int setup(void **state)
 		return -1;
 	snprintf(room.run, sizeof room.run, "%s/run", room.dir);
 	snprintf(room.cgroup, sizeof room.cgroup, "/pouch-unit-%d", getpid());
-	sh("mkdir -m 0700 %s/run %s/state %s/layers && mkdir -p %s/layers/" LAYER
-	   "/bin %s/layers/" LAYER "/etc && cd %s/layers/" LAYER
-	   " && mkdir -p proc sys dev tmp root && cp /bin/busybox bin/ && for a in $(/bin/busybox --list | grep -vx busybox); do "
-	   "ln -sf busybox bin/$a; done && printf 'root:x:0:0::/root:/bin/sh\\napp:x:1000:1000::/:/bin/sh\\n' > etc/passwd && "
+	sh("mkdir -m 0700 %s/run %s/state %s/layers && mkdir -p %s/layers/" LAYER "/bin %s/layers/" LAYER
+	   "/etc && cd %s/layers/" LAYER " && mkdir -p proc sys dev tmp root && cp /bin/busybox bin/ && for a in "
+					 "$(/bin/busybox --list | grep -vx busybox); do "
+	   "ln -sf busybox bin/$a; done && printf 'root:x:0:0::/root:/bin/sh\\napp:x:1000:1000::/:/bin/sh\\n' > "
+	   "etc/passwd && "
 	   "printf 'root:x:0:\\napp:x:1000:\\nextra:x:2000:app,root\\nbig:x:70000:\\n' > etc/group",
 	   room.dir, room.dir, room.dir, room.dir, room.dir, room.dir);
-	sh("echo '#include <errno.h>\n#include <stdio.h>\n#include <sys/syscall.h>\n#include <unistd.h>\nint main(void) { "
+	sh("echo '#include <errno.h>\n#include <stdio.h>\n#include <sys/syscall.h>\n#include <unistd.h>\nint "
+	   "main(void) { "
 	   "long a = syscall(SYS_bpf, 0, 0, 0), b, e = errno; b = syscall(SYS_io_pgetevents, 0, 1, 1, 0, 0, 0); printf("
-	   "\"bpf %%ld io_pgetevents %%ld%%c\", a < 0 ? e : 0, b < 0 ? (long)errno : 0, 10); }' | gcc -static -O1 -x c -o %s/layers/" LAYER
-	   "/bin/calls -", room.dir);
+	   "\"bpf %%ld io_pgetevents %%ld%%c\", a < 0 ? e : 0, b < 0 ? (long)errno : 0, 10); }' | gcc -static -O1 -x c "
+	   "-o %s/layers/" LAYER "/bin/calls -",
+	   room.dir);
 	char path[128];
 	snprintf(path, sizeof path, "%s/state", room.dir);
 	room.base = event_base_new();
-	room.config = (struct launch_config){
-		.base = room.base, .run_dir = room.run, .shim = shim_path(), .ids_base = 400000,
-		.shim_uid = 400010, .cgroup_parent = room.cgroup, .runtimes = runtimes, .nruntimes = 1,
-		.capabilities = caps, .ncapabilities = ARRAY_LEN(caps), .no_new_privileges = true, .pids_limit = 512,
-		.init = "/usr/bin/tini-static"};
+	room.config = (struct launch_config){.base = room.base,
+					     .run_dir = room.run,
+					     .shim = shim_path(),
+					     .ids_base = 400000,
+					     .shim_uid = 400010,
+					     .cgroup_parent = room.cgroup,
+					     .runtimes = runtimes,
+					     .nruntimes = 1,
+					     .capabilities = caps,
+					     .ncapabilities = ARRAY_LEN(caps),
+					     .no_new_privileges = true,
+					     .pids_limit = 512,
+					     .init = "/usr/bin/tini-static"};
 	room.config.state_dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	snprintf(path, sizeof path, "%s/layers", room.dir);
 	room.config.layers_dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -128,7 +139,8 @@ static int teardown(void **state)
 	event_base_free(room.base);
 	close(room.config.state_dir);
 	close(room.config.layers_dir);
-	sh("for d in /sys/fs/cgroup/*%s /sys/fs/cgroup%s; do [ ! -d $d ] || rmdir $d || true; done", room.cgroup, room.cgroup);
+	sh("for d in /sys/fs/cgroup/*%s /sys/fs/cgroup%s; do [ ! -d $d ] || rmdir $d || true; done", room.cgroup,
+	   room.cgroup);
 	sh("rm -rf %s", room.dir);
 	return 0;
 }
@@ -190,8 +202,16 @@ static struct launch_spec spec_of(struct box *b)
 {
 	static const char *const layers[] = {LAYER};
 
-	return (struct launch_spec){.id = b->id, .config = b->config, .host = b->host, .layers = layers, .nlayers = 1,
-				    .ids = {1u << 20, 65536}, .join_net = -1, .join_ipc = -1, .join_pid = -1, .join_uts = -1,
+	return (struct launch_spec){.id = b->id,
+				    .config = b->config,
+				    .host = b->host,
+				    .layers = layers,
+				    .nlayers = 1,
+				    .ids = {1u << 20, 65536},
+				    .join_net = -1,
+				    .join_ipc = -1,
+				    .join_pid = -1,
+				    .join_uts = -1,
 				    .userns = -1};
 }
 
@@ -342,8 +362,10 @@ static void test_defaults(void **state)
 {
 	(void)state;
 	/* D-15, S-46 to S-49, S-54: read what the kernel says. */
-	says("grep -E 'CapEff|CapInh|CapAmb|NoNewPrivs' /proc/self/status | tr '\\t' ' '; id -G; ls /proc/self/fd | wc -l; "
-	     "cat /proc/acpi/x 2>&1; head -c 5 /proc/keys; touch /sys/x 2>&1; cat /proc/self/oom_score_adj; ulimit -u >/dev/null",
+	says("grep -E 'CapEff|CapInh|CapAmb|NoNewPrivs' /proc/self/status | tr '\\t' ' '; id -G; ls /proc/self/fd | wc "
+	     "-l; "
+	     "cat /proc/acpi/x 2>&1; head -c 5 /proc/keys; touch /sys/x 2>&1; cat /proc/self/oom_score_adj; ulimit -u "
+	     ">/dev/null",
 	     "{}",
 	     "CapInh: 0000000000000000\nCapEff: 00000000800405fb\nCapAmb: 0000000000000000\nNoNewPrivs: 1\n0 2000\n4\n"
 	     "cat: can't open '/proc/acpi/x': No such file or directory\ntouch: /sys/x: Read-only file system\n0\n");
@@ -357,7 +379,8 @@ static void test_user(void **state)
 	(void)state;
 	if (!room.launch)
 		skip();
-	box_open(&b, "{\"User\":\"app\",\"Cmd\":[\"sh\",\"-c\",\"id -u; id -g; id -G; grep CapEff /proc/self/status\"]}",
+	box_open(&b,
+		 "{\"User\":\"app\",\"Cmd\":[\"sh\",\"-c\",\"id -u; id -g; id -G; grep CapEff /proc/self/status\"]}",
 		 "{\"GroupAdd\":[\"5000\"]}");
 	struct launch_spec spec = spec_of(&b);
 	box_start(&b, &spec);
@@ -511,8 +534,10 @@ static void test_exec(void **state)
 	struct launch_spec spec = spec_of(&b);
 	box_start(&b, &spec);
 	turn_until(&b.started);
-	begin_exec(&b, "{\"AttachStdout\":true,\"AttachStderr\":true,\"User\":\"app\",\"Cmd\":[\"sh\",\"-c\","
-		   "\"id -u; echo $A; grep -E 'CapEff|NoNewPrivs' /proc/self/status; exit 5\"]}", &c, &client);
+	begin_exec(&b,
+		   "{\"AttachStdout\":true,\"AttachStderr\":true,\"User\":\"app\",\"Cmd\":[\"sh\",\"-c\","
+		   "\"id -u; echo $A; grep -E 'CapEff|NoNewPrivs' /proc/self/status; exit 5\"]}",
+		   &c, &client);
 	turn_until(&c.ended);
 	out = read_frames(client);
 	assert_string_equal(out, "1000\n1\nCapEff:\t0000000000000000\nNoNewPrivs:\t1\n");
@@ -685,12 +710,14 @@ static void test_bind(void **state)
 static void test_filter_filters(void **state)
 {
 	/*
-	 * covers S-54: calls that the profile answers in its own way; without a filter both are EINVAL for these arguments.
+	 * covers S-54: calls that the profile answers in its own way; without a filter both are EINVAL for these
+	 * arguments.
 	 */
 	(void)state;
 	says("/bin/calls", "{}", "bpf 1 io_pgetevents 1\n");
 	says("/bin/calls", "{\"SecurityOpt\":[\"seccomp=unconfined\"]}", "bpf 22 io_pgetevents 22\n");
-	says("/bin/calls", "{\"SecurityOpt\":[\"seccomp={\\\"defaultAction\\\":\\\"SCMP_ACT_ALLOW\\\",\\\"syscalls\\\":[{"
+	says("/bin/calls",
+	     "{\"SecurityOpt\":[\"seccomp={\\\"defaultAction\\\":\\\"SCMP_ACT_ALLOW\\\",\\\"syscalls\\\":[{"
 	     "\\\"names\\\":[\\\"io_pgetevents\\\"],\\\"action\\\":\\\"SCMP_ACT_ERRNO\\\",\\\"errnoRet\\\":77}]}\"]}",
 	     "bpf 22 io_pgetevents 77\n");
 }
@@ -713,14 +740,16 @@ static void test_pause_stats_update(void **state)
 	must(launch_unpause(b.run, &e));
 	assert_false(launch_paused(b.run));
 	must(launch_stats(b.run, &stats, &e));
-	assert_int_equal(json_integer_value(json_object_get(json_object_get(stats, "memory_stats"), "limit")), 67108864);
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(stats, "memory_stats"), "limit")),
+			 67108864);
 	assert_int_equal(json_integer_value(json_object_get(json_object_get(stats, "pids_stats"), "limit")), 50);
 	json_decref(stats);
 	host = json_loads("{\"Memory\":134217728,\"PidsLimit\":0}", 0, NULL);
 	if (launch_update(b.run, b.host, host, &e) < 0)
 		fail_msg("%s", e.text);
 	must(launch_stats(b.run, &stats, &e));
-	assert_int_equal(json_integer_value(json_object_get(json_object_get(stats, "memory_stats"), "limit")), 134217728);
+	assert_int_equal(json_integer_value(json_object_get(json_object_get(stats, "memory_stats"), "limit")),
+			 134217728);
 	json_decref(stats);
 	json_decref(host);
 	must(launch_kill_all(b.run, &e));
@@ -735,7 +764,9 @@ static void test_host_ids(void **state)
 	(void)state;
 	if (!room.launch)
 		skip();
-	box_open(&b, "{\"Cmd\":[\"sh\",\"-c\",\"read a b c < /proc/self/uid_map; [ $c = 4294967295 ] && mount -t tmpfs x /tmp\"]}",
+	box_open(&b,
+		 "{\"Cmd\":[\"sh\",\"-c\",\"read a b c < /proc/self/uid_map; [ $c = 4294967295 ] && mount -t tmpfs x "
+		 "/tmp\"]}",
 		 "{\"Privileged\":true}");
 	struct launch_spec spec = spec_of(&b);
 	spec.ids = (struct launch_ids){0, 0};
