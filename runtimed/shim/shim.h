@@ -2,7 +2,7 @@
  * shim: the process beside a container (or beside one exec): starts it by the OCI runtime, then without any
  * privilege carries its output to the log and to the attached clients, and remembers how it ended.
  *
- *   main ─ fork → starter: mount namespace, overlay, mounts (stage.c), user look-up (user.c), then execs the runtime
+ *   main ─ fork → starter: mount namespace, overlay, mounts (stage.c), user look-up (user.c); execs the runtime
  *     └── loop: control socket, terminal or pipes, clients, the log file
  *
  * The starter's mounts go with it: when the container has ended nothing of them is left. libc only, little memory.
