@@ -36,7 +36,7 @@ FILES = {
 MOUNTS = {
     "apid": [],
     "imaged": ["{root}/imaged"],
-    "volumed": ["{root}/volumed"],
+    "volumed": ["{root}/volumed", "/run/docker/plugins"],
     "netd": ["{root}/netd", "/etc", "/proc/sys/net", "/run/systemd/resolve", "/run/resolvconf", "/run/NetworkManager",
              "/usr/share/iproute2"],
     "auditd": ["{root}/auditd"],
@@ -161,6 +161,8 @@ def test_descriptors(running, daemon):  # covers S-80
             assert flags & os.O_ACCMODE == os.O_RDONLY
             continue
         assert flags & os.O_CLOEXEC, target
+        if daemon == "netd" and target == os.readlink("/proc/self/ns/net"):  # its way back from a container's
+            continue
         assert any(target == a or (a != "/" and target.startswith(a + "/")) for a in allowed), target
 
 
@@ -233,11 +235,14 @@ def test_a_certificate_reaches_its_ceiling_only():  # covers S-82
 
 @pytest.mark.parametrize("name", ["apid", "imaged", "volumed", "netd"])
 def test_helpers_live_through_noise(running, name):  # covers S-84
-    before = running.pids()
+    def daemons():  # workers come and go
+        return {d: pid for d, pid in running.pids().items() if d in DAEMONS}
+
+    before = daemons()
     if name not in before:
         pytest.skip(f"{name} is not part of this build")
     sent = probe(running, "noise", name)
     for peer in PEERS[name] & set(before):
         assert sent[peer] > 5, peer
-    assert running.pids() == before
+    assert daemons() == before
     assert running.api("GET", "/_ping", version=None).status == 200
