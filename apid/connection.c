@@ -10,9 +10,9 @@
 #include "lib/log.h"
 #include "lib/util.h"
 
-#define LINGER_MS	2000
-#define LINGER_BYTES	(1u << 20)
-#define HALF_CLOSED_MS	1000 /* between two looks whether a half-closed client has gone altogether */
+#define LINGER_MS      2000
+#define LINGER_BYTES   (1u << 20)
+#define HALF_CLOSED_MS 1000 /* between two looks whether a half-closed client has gone altogether */
 
 /* ---- time ---- */
 
@@ -375,7 +375,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 		else
 			take_input(c, c->apid->buffer, (size_t)n);
 		/* TLS may have decrypted more than it gave: the socket will not tell again. */
-	} while (c->state != CONN_CLOSED && event_pending(&c->readable, EV_READ, NULL) && transport_pending(&c->transport));
+	} while (c->state != CONN_CLOSED && event_pending(&c->readable, EV_READ, NULL) &&
+		 transport_pending(&c->transport));
 }
 
 /* ---- for exchanges ---- */

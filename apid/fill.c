@@ -122,14 +122,16 @@ static int no_such(const struct ipc_field *f, const struct ipc_message *m, const
 
 	switch (f->rule) {
 	case G_CONTAINER_REF:
-		return err_http(e, 404, str_starts(m->name, "exec_") ? "No such exec instance: %s" : "No such container: %s", q);
+		return err_http(e, 404,
+				str_starts(m->name, "exec_") ? "No such exec instance: %s" : "No such container: %s",
+				q);
 	case G_NETWORK_REF:
 		return err_http(e, 404, "network %s not found", q);
 	case G_VOLUME_NAME:
 		return err_http(e, 404, "get %s: no such volume", q);
 	default:
-		return err_http(e, 400, "path parameter %s: expected %s, got '%s'", f->wire, grammar_words((enum grammar)f->rule),
-				q);
+		return err_http(e, 400, "path parameter %s: expected %s, got '%s'", f->wire,
+				grammar_words((enum grammar)f->rule), q);
 	}
 }
 
@@ -163,8 +165,8 @@ static int set_number(const struct ipc_field *f, const char *v, int64_t *out, st
 	errno = 0;
 	long long n = strtoll(v, &end, 10);
 	if (errno || *end || *v == ' ' || *v == '\t' || n < f->min || n > (int64_t)f->max)
-		return err_http(e, 400, "%s %s: expected a whole number from %lld to %llu, got '%s'", kind_of(f), f->wire,
-				(long long)f->min, (unsigned long long)f->max, quote(v, buf, sizeof buf));
+		return err_http(e, 400, "%s %s: expected a whole number from %lld to %llu, got '%s'", kind_of(f),
+				f->wire, (long long)f->min, (unsigned long long)f->max, quote(v, buf, sizeof buf));
 	*out = n;
 	return 0;
 }

@@ -32,8 +32,8 @@ static void answer_failure(struct exchange *x, const struct err *e)
 
 static void answer_reply(struct exchange *x, const struct api_reply *reply)
 {
-	answer_text(x, (int)(reply->status ? reply->status : 200), reply->content_type, reply->headers, reply->body.data,
-		    reply->body.len);
+	answer_text(x, (int)(reply->status ? reply->status : 200), reply->content_type, reply->headers,
+		    reply->body.data, reply->body.len);
 }
 
 static void no_deadline(struct exchange *x)

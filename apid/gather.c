@@ -17,8 +17,8 @@ struct part {
 	struct gather *gather;
 	enum process_id peer;
 	struct ipc_call *call;
-	json_t *json;	      /* what it said; NULL: nothing (yet) */
-	struct err e;	      /* why not */
+	json_t *json; /* what it said; NULL: nothing (yet) */
+	struct err e; /* why not */
 	/* Makes JSON of the reply; NULL with *e set when the reply is an error itself. */
 	json_t *(*read)(const void *reply, struct err *e);
 };
@@ -177,8 +177,9 @@ static void finish_info(struct exchange *x, struct gather *g)
 
 	for (size_t i = 0; i < g->nparts; i++)
 		if (!g->parts[i].json)
-			json_array_append_new(warnings, json_sprintf("WARNING: %s does not answer: %s",
-								     process_name(g->parts[i].peer), g->parts[i].e.text));
+			json_array_append_new(warnings,
+					      json_sprintf("WARNING: %s does not answer: %s",
+							   process_name(g->parts[i].peer), g->parts[i].e.text));
 	answer_json(x, 200,
 		    info_document(x->apid, g->parts[INFO_SUPERVISOR].json, g->parts[INFO_CONTAINERS].json,
 				  g->parts[INFO_IMAGES].json, warnings));
@@ -210,10 +211,11 @@ static void finish_metrics(struct exchange *x, struct gather *g)
 	struct evbuffer *out = evbuffer_new();
 
 	stats_write(x->apid->stats, out);
-	info_metrics(x->apid, g->parts[INFO_SUPERVISOR].json, g->parts[INFO_CONTAINERS].json, g->parts[INFO_IMAGES].json,
-		     out);
+	info_metrics(x->apid, g->parts[INFO_SUPERVISOR].json, g->parts[INFO_CONTAINERS].json,
+		     g->parts[INFO_IMAGES].json, out);
 	size_t len = evbuffer_get_length(out);
-	answer_text(x, 200, "text/plain; version=0.0.4; charset=utf-8", NULL, (const char *)evbuffer_pullup(out, -1), len);
+	answer_text(x, 200, "text/plain; version=0.0.4; charset=utf-8", NULL, (const char *)evbuffer_pullup(out, -1),
+		    len);
 	evbuffer_free(out);
 }
 

@@ -98,7 +98,8 @@ static int run_parser(const char *text, size_t len, struct parse *p, unsigned *m
 		return err_http(e, 431, "more than %d headers", HTTP_HEADERS_MAX);
 	if (r != HPE_PAUSED) {
 		const char *why = llhttp_get_error_reason(&l);
-		return err_http(e, 400, "malformed request: %s", r == HPE_OK || !why || !*why ? "incomplete head" : why);
+		return err_http(e, 400, "malformed request: %s",
+				r == HPE_OK || !why || !*why ? "incomplete head" : why);
 	}
 	return 0;
 }

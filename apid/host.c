@@ -68,8 +68,11 @@ static const char *filesystem(const char *path)
 	static const struct {
 		long magic;
 		const char *name;
-	} names[] = {{EXT4_SUPER_MAGIC, "extfs"}, {XFS_SUPER_MAGIC, "xfs"}, {BTRFS_SUPER_MAGIC, "btrfs"},
-		     {TMPFS_MAGIC, "tmpfs"},	  {OVERLAYFS_SUPER_MAGIC, "overlayfs"}};
+	} names[] = {{EXT4_SUPER_MAGIC, "extfs"},
+		     {XFS_SUPER_MAGIC, "xfs"},
+		     {BTRFS_SUPER_MAGIC, "btrfs"},
+		     {TMPFS_MAGIC, "tmpfs"},
+		     {OVERLAYFS_SUPER_MAGIC, "overlayfs"}};
 	struct statfs fs;
 
 	if (statfs(path, &fs) < 0)
@@ -99,7 +102,8 @@ static bool has_word(const char *text, const char *word)
 	size_t n = strlen(word);
 
 	for (const char *p = strstr(text, word); p; p = strstr(p + 1, word))
-		if ((p == text || p[-1] == ' ' || p[-1] == '\n') && (p[n] == ' ' || p[n] == '\t' || p[n] == '\n' || !p[n]))
+		if ((p == text || p[-1] == ' ' || p[-1] == '\n') &&
+		    (p[n] == ' ' || p[n] == '\t' || p[n] == '\n' || !p[n]))
 			return true;
 	return false;
 }
@@ -115,9 +119,10 @@ static void add_cgroups(json_t *o)
 	json_object_set_new(o, "CgroupDriver", json_string("cgroupfs"));
 	json_object_set_new(o, "CgroupVersion", json_string(unified ? "2" : "1"));
 	json_object_set_new(o, "MemoryLimit", json_boolean(memory));
-	json_object_set_new(o, "SwapLimit", json_boolean(memory && (unified || access("/sys/fs/cgroup/memory/"
-										"memory.memsw.limit_in_bytes",
-										F_OK) == 0)));
+	json_object_set_new(o, "SwapLimit",
+			    json_boolean(memory && (unified || access("/sys/fs/cgroup/memory/"
+								      "memory.memsw.limit_in_bytes",
+								      F_OK) == 0)));
 	json_object_set_new(o, "CpuCfsPeriod", json_boolean(cpu));
 	json_object_set_new(o, "CpuCfsQuota", json_boolean(cpu));
 	json_object_set_new(o, "CPUShares", json_boolean(cpu));
@@ -159,8 +164,9 @@ struct json_t *host_facts(const char *root)
 	json_object_set_new(o, "ID", identity(root));
 	json_object_set_new(o, "DockerRootDir", json_string(root));
 	json_object_set_new(o, "Driver", json_string("overlay2"));
-	json_object_set_new(o, "DriverStatus", json_pack("[[s,s],[s,s],[s,s]]", "Backing Filesystem", filesystem(root),
-							 "userxattr", "true", "Native Overlay Diff", "true"));
+	json_object_set_new(o, "DriverStatus",
+			    json_pack("[[s,s],[s,s],[s,s]]", "Backing Filesystem", filesystem(root), "userxattr",
+				      "true", "Native Overlay Diff", "true"));
 	add_system(o);
 	add_cgroups(o);
 	return o;

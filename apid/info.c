@@ -37,12 +37,14 @@ static json_t *registries(const struct config *c)
 			if (str_eq(r->key, "docker.io"))
 				json_array_append_new(mirrors, json_string(r->mirrors.v[k]));
 		}
-		json_object_set_new(index, r->key, json_pack("{s:s s:o s:b s:b}", "Name", r->key, "Mirrors", list, "Secure",
-							     !r->insecure, "Official", str_eq(r->key, "docker.io")));
+		json_object_set_new(index, r->key,
+				    json_pack("{s:s s:o s:b s:b}", "Name", r->key, "Mirrors", list, "Secure",
+					      !r->insecure, "Official", str_eq(r->key, "docker.io")));
 	}
 	if (!json_object_get(index, "docker.io"))
-		json_object_set_new(index, "docker.io", json_pack("{s:s s:[] s:b s:b}", "Name", "docker.io", "Mirrors", "Secure", 1,
-								  "Official", 1));
+		json_object_set_new(
+			index, "docker.io",
+			json_pack("{s:s s:[] s:b s:b}", "Name", "docker.io", "Mirrors", "Secure", 1, "Official", 1));
 	return json_pack("{s:o s:o s:o}", "IndexConfigs", index, "InsecureRegistryCIDRs", insecure, "Mirrors", mirrors);
 }
 
@@ -51,8 +53,8 @@ static json_t *pools(const struct config *c)
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < c->network_pools.n; i++)
-		json_array_append_new(list, json_pack("{s:s s:i}", "Base", c->network_pools.v[i], "Size",
-						      (int)c->network_pool_bits));
+		json_array_append_new(
+			list, json_pack("{s:s s:i}", "Base", c->network_pools.v[i], "Size", (int)c->network_pool_bits));
 	return list;
 }
 
@@ -98,7 +100,8 @@ static void add_missing(json_t *services, json_t *warnings)
 	size_t i, k;
 	json_t *service, *what;
 
-	json_array_foreach(services, i, service) {
+	json_array_foreach(services, i, service)
+	{
 		json_array_foreach(json_object_get(json_object_get(service, "Sandbox"), "Missing"), k, what)
 			json_array_append_new(warnings,
 					      json_sprintf("WARNING: %s runs without %s: this kernel does not have it",
@@ -115,8 +118,9 @@ static void set(json_t *o, const char *key, json_t *take_value)
 static void add_configured(json_t *o, const struct config *c)
 {
 	set(o, "LoggingDriver", json_string(c->log_driver));
-	set(o, "Plugins", json_pack("{s:[s] s:[s,s,s] s:n s:[s,s]}", "Volume", "local", "Network", "bridge", "host", "none",
-				    "Authorization", "Log", "json-file", "none"));
+	set(o, "Plugins",
+	    json_pack("{s:[s] s:[s,s,s] s:n s:[s,s]}", "Volume", "local", "Network", "bridge", "host", "none",
+		      "Authorization", "Log", "json-file", "none"));
 	set(o, "Runtimes", runtimes(c));
 	set(o, "DefaultRuntime", json_string(c->runtime_default));
 	set(o, "RegistryConfig", registries(c));
@@ -141,8 +145,9 @@ static void add_constant(json_t *o)
 	set(o, "ProductLicense", json_string(""));
 	set(o, "GenericResources", json_null());
 	set(o, "SystemTime", now_text());
-	set(o, "Swarm", json_pack("{s:s s:s s:s s:b s:s s:n}", "NodeID", "", "NodeAddr", "", "LocalNodeState", "inactive",
-				  "ControlAvailable", 0, "Error", "", "RemoteManagers"));
+	set(o, "Swarm",
+	    json_pack("{s:s s:s s:s s:b s:s s:n}", "NodeID", "", "NodeAddr", "", "LocalNodeState", "inactive",
+		      "ControlAvailable", 0, "Error", "", "RemoteManagers"));
 	set(o, "ContainerdCommit", json_pack("{s:s}", "ID", ""));
 	set(o, "RuncCommit", json_pack("{s:s}", "ID", ""));
 	set(o, "InitCommit", json_pack("{s:s}", "ID", ""));
@@ -186,10 +191,9 @@ static void per_service(struct evbuffer *out, const json_t *services, const char
 	json_t *service;
 
 	evbuffer_add_printf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind);
-	json_array_foreach(services, i, service)
-		evbuffer_add_printf(out, "%s{service=\"%s\"} %.17g\n", name,
-				    json_string_value(json_object_get(service, "Name")),
-				    json_number_value(json_object_get(service, key)) * scale);
+	json_array_foreach(services, i, service) evbuffer_add_printf(
+		out, "%s{service=\"%s\"} %.17g\n", name, json_string_value(json_object_get(service, "Name")),
+		json_number_value(json_object_get(service, key)) * scale);
 }
 
 void info_metrics(const struct apid *a, const struct json_t *supervisor, const struct json_t *containers,
@@ -197,13 +201,15 @@ void info_metrics(const struct apid *a, const struct json_t *supervisor, const s
 {
 	static const struct {
 		const char *key, *state;
-	} states[] = {{"ContainersRunning", "running"}, {"ContainersPaused", "paused"}, {"ContainersStopped", "stopped"}};
+	} states[] = {
+		{"ContainersRunning", "running"}, {"ContainersPaused", "paused"}, {"ContainersStopped", "stopped"}};
 	const json_t *services = json_object_get(supervisor, "Services");
 
 	gauge(out, "pouch_http_connections", "Client connections.", (double)a->nconnections);
 	gauge(out, "pouch_http_requests_in_flight", "Requests being worked on.", (double)a->nexchanges);
 	if (containers) {
-		evbuffer_add_printf(out, "# HELP pouch_containers Containers, by state.\n# TYPE pouch_containers gauge\n");
+		evbuffer_add_printf(out,
+				    "# HELP pouch_containers Containers, by state.\n# TYPE pouch_containers gauge\n");
 		for (size_t i = 0; i < ARRAY_LEN(states); i++)
 			evbuffer_add_printf(out, "pouch_containers{state=\"%s\"} %.17g\n", states[i].state,
 					    json_number_value(json_object_get(containers, states[i].key)));
@@ -214,8 +220,8 @@ void info_metrics(const struct apid *a, const struct json_t *supervisor, const s
 	if (services) {
 		per_service(out, services, "pouch_service_restarts_total", "counter",
 			    "Times that a service's process was started again.", "Restarts", 1);
-		per_service(out, services, "pouch_service_uptime_seconds", "gauge", "Age of a service's process.", "UptimeMs",
-			    1e-3);
+		per_service(out, services, "pouch_service_uptime_seconds", "gauge", "Age of a service's process.",
+			    "UptimeMs", 1e-3);
 	}
 	evbuffer_add_printf(out, "# HELP pouch_ipc_connected Whether apid has a connection to the service.\n"
 				 "# TYPE pouch_ipc_connected gauge\n");

@@ -83,8 +83,9 @@ static void prepare_tcp(int fd)
 
 static void welcome(struct listener *l, int take_fd, const struct sockaddr_storage *from)
 {
-	static const char busy[] = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
-				   "Connection: close\r\nContent-Length: 40\r\n\r\n{\"message\":\"busy: too many connections\"}";
+	static const char busy[] =
+		"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
+		"Connection: close\r\nContent-Length: 40\r\n\r\n{\"message\":\"busy: too many connections\"}";
 	AUTO_CLOSE int fd = take_fd;
 	uint64_t key = key_of(fd, from);
 
@@ -149,8 +150,8 @@ int listener_add(struct apid *a, int fd, uint32_t index, struct err *e)
 	if (r < 0)
 		return r;
 	a->listeners = xrealloc(a->listeners, a->nlisteners + 1, sizeof *a->listeners);
-	a->listeners[a->nlisteners] = (struct listener){
-		.apid = a, .fd = fd, .index = index, .local = domain == AF_UNIX, .tls = tls};
+	a->listeners[a->nlisteners] =
+		(struct listener){.apid = a, .fd = fd, .index = index, .local = domain == AF_UNIX, .tls = tls};
 	a->nlisteners++;
 	return 0;
 }

@@ -72,16 +72,18 @@ static uint64_t total_of(const struct route_stats *row)
 
 void stats_write(const struct stats *s, struct evbuffer *out)
 {
-	evbuffer_add_printf(out, "# HELP pouch_http_requests_total Requests answered, by operation and class of status.\n"
-				 "# TYPE pouch_http_requests_total counter\n");
+	evbuffer_add_printf(out,
+			    "# HELP pouch_http_requests_total Requests answered, by operation and class of status.\n"
+			    "# TYPE pouch_http_requests_total counter\n");
 	for (size_t i = 0; i <= s->nroutes; i++)
 		for (unsigned k = 1; k < CLASSES; k++)
 			if (s->rows[i].by_class[k])
-				evbuffer_add_printf(out, "pouch_http_requests_total{operation=\"%s\",status=\"%uxx\"} %llu\n",
-						    name_of(route_at(s, i)), k,
-						    (unsigned long long)s->rows[i].by_class[k]);
-	evbuffer_add_printf(out, "# HELP pouch_http_request_seconds Time from a request's head to the end of its answer.\n"
-				 "# TYPE pouch_http_request_seconds histogram\n");
+				evbuffer_add_printf(
+					out, "pouch_http_requests_total{operation=\"%s\",status=\"%uxx\"} %llu\n",
+					name_of(route_at(s, i)), k, (unsigned long long)s->rows[i].by_class[k]);
+	evbuffer_add_printf(out,
+			    "# HELP pouch_http_request_seconds Time from a request's head to the end of its answer.\n"
+			    "# TYPE pouch_http_request_seconds histogram\n");
 	for (size_t i = 0; i <= s->nroutes; i++) {
 		const struct route_stats *row = &s->rows[i];
 		const char *name = name_of(route_at(s, i));
@@ -90,8 +92,8 @@ void stats_write(const struct stats *s, struct evbuffer *out)
 			continue;
 		for (size_t b = 0; b < ARRAY_LEN(bounds); b++) {
 			sum += row->buckets[b];
-			evbuffer_add_printf(out, "pouch_http_request_seconds_bucket{operation=\"%s\",le=\"%g\"} %llu\n", name,
-					    (double)bounds[b] / 1e6, (unsigned long long)sum);
+			evbuffer_add_printf(out, "pouch_http_request_seconds_bucket{operation=\"%s\",le=\"%g\"} %llu\n",
+					    name, (double)bounds[b] / 1e6, (unsigned long long)sum);
 		}
 		evbuffer_add_printf(out,
 				    "pouch_http_request_seconds_bucket{operation=\"%s\",le=\"+Inf\"} %llu\n"

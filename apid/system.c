@@ -31,13 +31,13 @@ static char *version_text(void)
 	strftime(built, sizeof built, "%Y-%m-%dT%H:%M:%S.000000000+00:00", gmtime_r(&t, &tm));
 	snprintf(api, sizeof api, "1.%d", API_VERSION_LAST);
 	snprintf(min, sizeof min, "1.%d", API_VERSION_FIRST);
-	json_t *details = json_pack("{s:s s:s s:s s:s s:s s:s s:s s:s}", "ApiVersion", api, "Arch", arch,
-				    "BuildTime", built, "Experimental", "false", "GitCommit", pouch_commit, "KernelVersion",
+	json_t *details = json_pack("{s:s s:s s:s s:s s:s s:s s:s s:s}", "ApiVersion", api, "Arch", arch, "BuildTime",
+				    built, "Experimental", "false", "GitCommit", pouch_commit, "KernelVersion",
 				    u.release, "MinAPIVersion", min, "Os", "linux");
 	json_t *o = json_pack("{s:{s:s} s:[{s:s s:s s:o}] s:s s:s s:s s:s s:s s:s s:s s:s s:b s:s}", "Platform", "Name",
 			      "Pouch", "Components", "Name", "Engine", "Version", pouch_version, "Details", details,
-			      "Version", pouch_version, "ApiVersion", api, "MinAPIVersion", min, "GitCommit", pouch_commit,
-			      "GoVersion", "", "Os", "linux", "Arch", arch, "KernelVersion", u.release,
+			      "Version", pouch_version, "ApiVersion", api, "MinAPIVersion", min, "GitCommit",
+			      pouch_commit, "GoVersion", "", "Os", "linux", "Arch", arch, "KernelVersion", u.release,
 			      "Experimental", 0, "BuildTime", built);
 	char *text = json_dumps(o, JSON_COMPACT);
 	json_decref(o);
@@ -58,11 +58,8 @@ static const struct {
 	uint16_t number;
 	void (*answer)(struct exchange *x);
 } rows[] = {
-	{IPC_system_ping, ping},
-	{IPC_system_version, version},
-	{IPC_system_info, gather_info},
-	{IPC_system_df, gather_df},
-	{IPC_system_metrics, gather_metrics},
+	{IPC_system_ping, ping},    {IPC_system_version, version},	  {IPC_system_info, gather_info},
+	{IPC_system_df, gather_df}, {IPC_system_metrics, gather_metrics},
 };
 
 void system_answer(struct exchange *x)

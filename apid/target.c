@@ -30,7 +30,9 @@ static int decode(char *text, bool plus, struct err *e)
 		}
 		int high = hex(p[1]), low = high < 0 ? -1 : hex(p[2]);
 		if (low < 0)
-			return err_http(e, 400, "malformed request: a percent sign without two hexadecimal digits in the target");
+			return err_http(
+				e, 400,
+				"malformed request: a percent sign without two hexadecimal digits in the target");
 		if (high == 0 && low == 0)
 			return err_http(e, 400, "malformed request: a NUL in the target");
 		*out++ = (char)(high << 4 | low);

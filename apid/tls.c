@@ -62,7 +62,8 @@ int tls_context_new(const char *cert, const char *key, const char *ca, struct ss
 				       SSL_OP_CIPHER_SERVER_PREFERENCE);
 	SSL_CTX_set_session_cache_mode(c, SSL_SESS_CACHE_OFF);
 	SSL_CTX_set_num_tickets(c, 0);
-	SSL_CTX_set_mode(c, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+	SSL_CTX_set_mode(c, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+				    SSL_MODE_RELEASE_BUFFERS);
 	SSL_CTX_set_verify(c, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
 	SSL_CTX_set_purpose(c, X509_PURPOSE_SSL_CLIENT);
 	SSL_CTX_set_alpn_select_cb(c, choose_protocol, NULL);
@@ -106,7 +107,8 @@ static void add(struct names *n, const char *kind, const unsigned char *name, in
 	for (int i = 0; i < len; i++)
 		if (name[i] <= 0x20 || name[i] >= 0x7f || name[i] == ',')
 			return;
-	int wrote = snprintf(n->text + n->len, sizeof n->text - n->len, "%s%s=%.*s", n->len ? "," : "", kind, len, name);
+	int wrote =
+		snprintf(n->text + n->len, sizeof n->text - n->len, "%s%s=%.*s", n->len ? "," : "", kind, len, name);
 	if (wrote < 0 || (size_t)wrote >= sizeof n->text - n->len)
 		n->too_long = true;
 	else

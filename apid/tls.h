@@ -10,8 +10,8 @@ struct ssl_ctx_st;
 struct ssl_st;
 
 /*
- * Read key, certificate and authorities of a listener: before the sandbox. A client must show a certificate that one of the
- * authorities has signed. -EINVAL with file and reason. Free with tls_context_free().
+ * Read key, certificate and authorities of a listener: before the sandbox. A client must show a certificate that one of
+ * the authorities has signed. -EINVAL with file and reason. Free with tls_context_free().
  */
 int tls_context_new(const char *cert, const char *key, const char *ca, struct ssl_ctx_st **out, struct err *e);
 void tls_context_free(struct ssl_ctx_st *context);

@@ -21,7 +21,8 @@ int websocket_handshake(const struct http_head *h, char accept[WEBSOCKET_ACCEPT]
 	unsigned char digest[SHA_DIGEST_LENGTH];
 
 	if (!h->upgrade || !http_has_token(http_header(h, "Upgrade"), "websocket"))
-		return err_http(e, 400, "this route speaks WebSocket: Connection: Upgrade and Upgrade: websocket are missing");
+		return err_http(e, 400,
+				"this route speaks WebSocket: Connection: Upgrade and Upgrade: websocket are missing");
 	if (!str_eq(http_header(h, "Sec-WebSocket-Version"), "13"))
 		return err_http(e, 400, "Sec-WebSocket-Version: expected 13");
 	if (!key || strlen(key) != 24)
@@ -115,7 +116,8 @@ static bool take_content(struct websocket *ws, struct evbuffer *in, size_t room)
 	return true;
 }
 
-static void take_control(struct websocket *ws, struct evbuffer *in, struct evbuffer *out, enum opcode opcode, size_t len)
+static void take_control(struct websocket *ws, struct evbuffer *in, struct evbuffer *out, enum opcode opcode,
+			 size_t len)
 {
 	unsigned char text[CONTROL_MAX];
 

@@ -28,7 +28,8 @@ int websocket_handshake(const struct http_head *h, char accept[WEBSOCKET_ACCEPT]
 struct websocket *websocket_new(void);
 void websocket_free(struct websocket *ws);
 
-/* Frames from `in`: content goes to ws->plain (up to `room` bytes wait there), what they want answered goes to `out`. */
+/* Frames from `in`: content goes to ws->plain (up to `room` bytes wait there), what they want answered goes to `out`.
+ */
 void websocket_decode(struct websocket *ws, struct evbuffer *in, struct evbuffer *out, size_t room);
 /* One binary frame around `len` bytes. */
 void websocket_encode(struct evbuffer *out, const void *data, size_t len);

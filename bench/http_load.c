@@ -47,7 +47,8 @@ static int complete(const struct client *c)
 {
 	const char *end = strstr(c->answer, "\r\n\r\n"), *length = strstr(c->answer, "Content-Length: ");
 
-	return end && length && length < end && c->len >= (size_t)(end + 4 - c->answer) + strtoul(length + 16, NULL, 10);
+	return end && length && length < end &&
+	       c->len >= (size_t)(end + 4 - c->answer) + strtoul(length + 16, NULL, 10);
 }
 
 static int by_value(const void *a, const void *b)

@@ -31,7 +31,8 @@ struct channel_events {
 	 * release it with channel_msg_free(). Descriptors in it likewise.
 	 */
 	void (*message)(void *arg, const struct ipc_head *head, void *msg);
-	/* The connection is over: end of file, error, or the peer broke the rules (`why`). The callee frees the channel. */
+	/* The connection is over: end of file, error, or the peer broke the rules (`why`). The callee frees the
+	 * channel. */
 	void (*closed)(void *arg, const struct err *why);
 	/* What was queued has drained below half of the cap; may be NULL. */
 	void (*drained)(void *arg);

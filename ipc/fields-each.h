@@ -1,4 +1,5 @@
-/* The field rows of the message tables, each as one FIELD_(); message.h says what a row means. No guard: included per use. */
+/* The field rows of the message tables, each as one FIELD_(); message.h says what a row means. No guard: included per
+ * use. */
 #define PATH(n, grammar, max)	      FIELD_(n, #n, T_STR, W_PATH, REQUIRED, grammar, 1, max, 0)
 #define Q_STR(n, grammar, max)	      FIELD_(n, #n, T_STR, W_QUERY, OPTIONAL, grammar, 0, max, 0)
 #define Q_STR_AS(n, as, grammar, max) FIELD_(n, as, T_STR, W_QUERY, OPTIONAL, grammar, 0, max, 0)

@@ -9,7 +9,16 @@
  * member of: inside each table's function `struct_type` is that struct.
  */
 #define FIELD_ROW(cname, wire, type, where, need, rule, min, max, def)                                                 \
-	{#cname, wire, type, where, need, (int)(rule), (int64_t)(min), (uint64_t)(max), def, offsetof(struct_type, cname)},
+	{#cname,                                                                                                       \
+	 wire,                                                                                                         \
+	 type,                                                                                                         \
+	 where,                                                                                                        \
+	 need,                                                                                                         \
+	 (int)(rule),                                                                                                  \
+	 (int64_t)(min),                                                                                               \
+	 (uint64_t)(max),                                                                                              \
+	 def,                                                                                                          \
+	 offsetof(struct_type, cname)},
 #define ASKER_ROW(cname, type, rule, max)                                                                              \
 	{#cname, #cname, type, W_NONE, OPTIONAL, (int)(rule), 0, max, 0, offsetof(struct_type, asker.cname)},
 #define MSG(name, number, senders, reply)                                                                              \
@@ -25,20 +34,26 @@
 	ASKER_ROW(audit_id, T_STR, G_TEXT, 64)
 #define FIELD_ FIELD_ROW
 #define END(name)                                                                                                      \
-		{0},                                                                                                   \
-		};                                                                                                     \
-		*count = ARRAY_LEN(rows) - 1;                                                                          \
-		return rows;                                                                                           \
+	{0},                                                                                                           \
+	}                                                                                                              \
+	;                                                                                                              \
+	*count = ARRAY_LEN(rows) - 1;                                                                                  \
+	return rows;                                                                                                   \
 	}
 #include "ipc/fields-each.h"
 #include "ipc/messages.def"
 #include "ipc/fields-undef.h"
 
 /* The heads. */
-#define MSG(name, number, senders, reply)                                                                              \
-	{#name, number, senders, IPC_##reply, sizeof(struct name), NULL, 0, NULL},
+#define MSG(name, number, senders, reply) {#name, number, senders, IPC_##reply, sizeof(struct name), NULL, 0, NULL},
 #define OP(name, number, method, pattern, since, until, permission, effect, answer)                                    \
-	{#name, number, P(apid), IPC_api_reply, sizeof(struct name), NULL, 0,                                          \
+	{#name,                                                                                                        \
+	 number,                                                                                                       \
+	 P(apid),                                                                                                      \
+	 IPC_api_reply,                                                                                                \
+	 sizeof(struct name),                                                                                          \
+	 NULL,                                                                                                         \
+	 0,                                                                                                            \
 	 &(const struct ipc_op){#method, pattern, since, until, permission, effect, answer}},
 static struct ipc_message heads[] = {
 #include "ipc/fields-none.h"

@@ -30,35 +30,36 @@ struct ipc_handler {
  */
 #define IPC_HANDLER(name, daemon_type)                                                                                 \
 	{                                                                                                              \
-		IPC_##name, (ipc_handler_fn)(1 ? on_##name : (void (*)(struct ipc_request *, struct name *, daemon_type *))0) \
+		IPC_##name, (ipc_handler_fn)(1 ? on_##name                                                             \
+					       : (void (*)(struct ipc_request *, struct name *, daemon_type *))0)      \
 	}
 
 /*
  * Who decides and who remembers, plugged in by the daemon (lib/guard.h has the engine's own).
- * identify: what has to be asked of another process before allow; goes on when `ready` is called (at once or later), with
- * the error that refuses the request, or NULL. May be NULL.
- * allow: 0, or -EPERM with the text and status for the client. It runs before the handler.
- * before: for CHANGE: record what is about to be done; the handler runs when `ready` is called with 0.
- * after: what was answered.
+ * identify: what has to be asked of another process before allow; goes on when `ready` is called (at once or later),
+ * with the error that refuses the request, or NULL. May be NULL. allow: 0, or -EPERM with the text and status for the
+ * client. It runs before the handler. before: for CHANGE: record what is about to be done; the handler runs when
+ * `ready` is called with 0. after: what was answered.
  */
 struct ipc_guard {
 	void *arg;
-	void (*identify)(void *arg, struct ipc_request *req, void (*ready)(struct ipc_request *req, const struct err *e));
+	void (*identify)(void *arg, struct ipc_request *req,
+			 void (*ready)(struct ipc_request *req, const struct err *e));
 	int (*allow)(void *arg, struct ipc_request *req, struct err *e);
 	void (*before)(void *arg, struct ipc_request *req, void (*ready)(struct ipc_request *req, int result));
 	void (*after)(void *arg, struct ipc_request *req, int status);
 };
 
 struct ipc_server_config {
-	enum process_id self;	      /* whose messages are answered here */
-	int listen_fd;		      /* SEQPACKET, listening; borrowed */
-	uid_t ids_base;		      /* for process_uid() */
+	enum process_id self; /* whose messages are answered here */
+	int listen_fd;	      /* SEQPACKET, listening; borrowed */
+	uid_t ids_base;	      /* for process_uid() */
 	const struct ipc_handler *handlers;
 	size_t nhandlers;
-	void *daemon;		      /* handed to handlers */
+	void *daemon;		       /* handed to handlers */
 	const struct ipc_guard *guard; /* NULL: no API operations here */
-	int proc_fd;		      /* /proc for ipc/caller.h, -1 without */
-	unsigned max_requests;	      /* in flight per peer; 0: 256. Beyond: "busy" (503) */
+	int proc_fd;		       /* /proc for ipc/caller.h, -1 without */
+	unsigned max_requests;	       /* in flight per peer; 0: 256. Beyond: "busy" (503) */
 };
 
 int ipc_server_new(struct event_base *base, const struct ipc_server_config *config, struct ipc_server **out,
@@ -121,9 +122,9 @@ void ipc_request_on_cancel(struct ipc_request *req, void (*fn)(struct ipc_reques
 bool ipc_request_cancelled(const struct ipc_request *req);
 
 /*
- * Hijack (answer HIJACK): everything is checked and ready; tell the client 101 (or 200). When it has been told, `go` gets
- * the bytes that the client sent early. The message's stream descriptor is then the handler's alone to use.
- * After that end the request with ipc_reply_done(); it may be at once, the stream lives on.
+ * Hijack (answer HIJACK): everything is checked and ready; tell the client 101 (or 200). When it has been told, `go`
+ * gets the bytes that the client sent early. The message's stream descriptor is then the handler's alone to use. After
+ * that end the request with ipc_reply_done(); it may be at once, the stream lives on.
  */
 void ipc_hijack(struct ipc_request *req, const char *content_type,
 		void (*go)(struct ipc_request *req, const void *early, size_t len, void *arg), void *arg);

@@ -8,9 +8,9 @@
 
 /* A struct config with what it points into. */
 struct config_memory {
-	json_t *tree;	/* the file with `sets` put in; texts are borrowed from here */
-	json_t *keep;	/* array: defaults and made values, likewise */
-	void **blocks;	/* heap memory of lists */
+	json_t *tree;  /* the file with `sets` put in; texts are borrowed from here */
+	json_t *keep;  /* array: defaults and made values, likewise */
+	void **blocks; /* heap memory of lists */
 	size_t nblocks;
 	struct config config;
 };
@@ -42,9 +42,10 @@ void config_at_text(const struct config_at *at, char *buf, size_t size);
 /* The value behind `--set key=`, or of a default, as JSON of the row's type; a new reference, NULL when it is none. */
 json_t *config_json_of_text(const struct config_row *row, const char *text);
 
-/* Check `value` (borrowed; lives as long as the config) against its row and store it in `object`, a struct of the row. */
-int config_store(const struct config_reader *r, const struct config_row *row, json_t *value,
-		 const struct config_at *at, void *object);
+/* Check `value` (borrowed; lives as long as the config) against its row and store it in `object`, a struct of the row.
+ */
+int config_store(const struct config_reader *r, const struct config_row *row, json_t *value, const struct config_at *at,
+		 void *object);
 
 /* All rows of an object. `value` may be NULL: everything has its default. */
 int config_store_object(const struct config_reader *r, const struct config_object *o, json_t *value,

@@ -1,4 +1,5 @@
-/* filters: the ?filters= of lists, prunes and events: {"key":["value",…]} or, as old clients write it, {"key":{"value":true}}. */
+/* filters: the ?filters= of lists, prunes and events: {"key":["value",…]} or, as old clients write it,
+ * {"key":{"value":true}}. */
 #ifndef POUCH_LIB_FILTERS_H
 #define POUCH_LIB_FILTERS_H
 
@@ -30,7 +31,8 @@ bool filters_exact(const struct filters *f, const char *key, const char *value);
 bool filters_pattern(const struct filters *f, const char *key, const char *value);
 /* The same, values being prefixes. */
 bool filters_prefix(const struct filters *f, const char *key, const char *value);
-/* true when every value ("name", "name=value" or "name:value") is found in `labels`; with `key` "label!", when none is. */
+/* true when every value ("name", "name=value" or "name:value") is found in `labels`; with `key` "label!", when none is.
+ */
 bool filters_labels(const struct filters *f, const char *key, json_t *labels);
 /* A boolean key: *out as given, or unchanged when absent; -EINVAL for other texts or contradictions. */
 int filters_bool(const struct filters *f, const char *key, bool *out, struct err *e);

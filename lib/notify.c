@@ -13,7 +13,8 @@ int notify_open(const char *path, struct err *e)
 	size_t len = strlen(path);
 
 	if (len == 0 || len >= sizeof sun.sun_path)
-		return err_set(e, -ENAMETOOLONG, "NOTIFY_SOCKET is empty or longer than %zu bytes", sizeof sun.sun_path - 1);
+		return err_set(e, -ENAMETOOLONG, "NOTIFY_SOCKET is empty or longer than %zu bytes",
+			       sizeof sun.sun_path - 1);
 	AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return err_sys(e, -errno, "socket for NOTIFY_SOCKET");

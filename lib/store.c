@@ -88,8 +88,8 @@ static int migrate(struct store *s, const char *const *schema, struct err *e)
 	while (schema[known])
 		known++;
 	if (version > known)
-		return err_set(e, -EPROTO, "%s was written by a newer version (schema %lld, this program knows %lld)", s->path,
-			       (long long)version, (long long)known);
+		return err_set(e, -EPROTO, "%s was written by a newer version (schema %lld, this program knows %lld)",
+			       s->path, (long long)version, (long long)known);
 	if (version == known)
 		return 0;
 	rc = store_begin(s, e);
@@ -112,7 +112,8 @@ static int configure(struct store *s, struct err *e)
 	sqlite3_extended_result_codes(s->db, 1);
 	/* One process has the file: an exclusive lock spares the shared-memory file and its locks. */
 	return run(s,
-		   "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;"
+		   "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA "
+		   "foreign_keys=ON;"
 		   "PRAGMA temp_store=MEMORY; PRAGMA cache_size=-512; PRAGMA wal_autocheckpoint=512;",
 		   e);
 }

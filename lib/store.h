@@ -11,8 +11,8 @@
  *   store_query(s, on_row, arg, &e, "SELECT name, driver FROM volume WHERE driver=?", "t", "local");
  *
  * Statements are prepared once and found again by their text's address, so `sql` must be static.
- * Types of bound values: t const char * (NULL: SQL NULL) · i int64_t · j const json_t * (as compact text; NULL: SQL NULL)
- * · b const void *, size_t (a blob).
+ * Types of bound values: t const char * (NULL: SQL NULL) · i int64_t · j const json_t * (as compact text; NULL: SQL
+ * NULL) · b const void *, size_t (a blob).
  */
 #ifndef POUCH_LIB_STORE_H
 #define POUCH_LIB_STORE_H
@@ -55,7 +55,8 @@ int64_t store_last_id(const struct store *s);
 int store_query(struct store *s, int (*row)(void *arg, struct store_row *r), void *arg, struct err *e, const char *sql,
 		const char *types, ...);
 /* The first row's first column as a number, or `missing` when there is no row. */
-int store_number(struct store *s, int64_t missing, int64_t *out, struct err *e, const char *sql, const char *types, ...);
+int store_number(struct store *s, int64_t missing, int64_t *out, struct err *e, const char *sql, const char *types,
+		 ...);
 
 /* Columns from 0. Text lives until the callback returns; NULL for SQL NULL. */
 const char *store_text(struct store_row *r, int column);

@@ -134,7 +134,8 @@ static int parse_duration(const char *p, int64_t *out)
 	static const struct {
 		const char *name;
 		int64_t ns;
-	} units[] = {{"ns", 1}, {"us", 1000}, {"ms", 1000000}, {"s", NS_PER_SEC}, {"m", 60 * NS_PER_SEC}, {"h", 3600 * NS_PER_SEC}};
+	} units[] = {{"ns", 1},		{"us", 1000},		{"ms", 1000000},
+		     {"s", NS_PER_SEC}, {"m", 60 * NS_PER_SEC}, {"h", 3600 * NS_PER_SEC}};
 	int64_t sum = 0;
 
 	if (!*p)
@@ -165,7 +166,8 @@ static int parse_seconds(const char *text, int64_t *out)
 	if (p == end)
 		return -EINVAL;
 	for (; p < end && isdigit((unsigned char)*p); p++)
-		if (__builtin_mul_overflow(seconds, 10, &seconds) || __builtin_add_overflow(seconds, *p - '0', &seconds))
+		if (__builtin_mul_overflow(seconds, 10, &seconds) ||
+		    __builtin_add_overflow(seconds, *p - '0', &seconds))
 			return -ERANGE;
 	if (read_char(&p, end, "."))
 		fraction = read_fraction(&p, end);
@@ -188,7 +190,8 @@ int time_parse(const char *text, int64_t now, int64_t *out, struct err *e)
 		return 0;
 	}
 	*out = 0;
-	return err_set(e, -EINVAL, "invalid time \"%s\": want seconds since 1970, RFC 3339, or a duration as 10m", text);
+	return err_set(e, -EINVAL, "invalid time \"%s\": want seconds since 1970, RFC 3339, or a duration as 10m",
+		       text);
 }
 
 const char *time_human(int64_t ns, char out[TIME_TEXT])

@@ -52,9 +52,9 @@ static int open_dir(int dir, const char *name, DIR **out)
 }
 
 struct removal {
-	int top;	 /* where what is too deep goes */
-	bool moved;	 /* in this pass */
-	unsigned names;	 /* given there, never twice */
+	int top;	/* where what is too deep goes */
+	bool moved;	/* in this pass */
+	unsigned names; /* given there, never twice */
 	const atomic_bool *stop;
 	struct err *e;
 };
@@ -108,7 +108,8 @@ static int remove_entry(struct removal *r, int dir, const char *name, unsigned d
 
 int tree_remove(int dir, const char *name, const atomic_bool *stop, struct err *e)
 {
-	struct removal r = {.top = openat(dir, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), .stop = stop, .e = e};
+	struct removal r = {
+		.top = openat(dir, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), .stop = stop, .e = e};
 	int rc;
 
 	/* A pass that has moved something up leaves the top not empty, and needs another. */

@@ -42,8 +42,8 @@ static bool has_container(const struct network *n)
 	const struct endpoint *ep;
 
 	TAILQ_FOREACH(ep, &n->endpoints, of_network)
-		if (!ep->attachment->gone)
-			return true;
+	if (!ep->attachment->gone)
+		return true;
 	return false;
 }
 
@@ -68,8 +68,8 @@ void on_network_list(struct ipc_request *req, struct network_list *m, struct net
 	}
 	json_t *list = json_array();
 	TAILQ_FOREACH(n, &d->networks->list, next)
-		if (guard_sees(req, n->owner) && listed(n, f, filters_has(f, "dangling"), dangling))
-			json_array_append_new(list, network_json(n, false));
+	if (guard_sees(req, n->owner) && listed(n, f, filters_has(f, "dangling"), dangling))
+		json_array_append_new(list, network_json(n, false));
 	ipc_reply_json(req, 200, list);
 }
 
@@ -136,7 +136,8 @@ void on_network_create(struct ipc_request *req, struct network_create *m, struct
 	struct network *n = NULL;
 	struct err e = {0};
 
-	if (guard_admit(req, POLICY_NETWORK, m->body.json, &facts, &e) < 0 || create(d, req, m->body.json, &n, &e) < 0) {
+	if (guard_admit(req, POLICY_NETWORK, m->body.json, &facts, &e) < 0 ||
+	    create(d, req, m->body.json, &n, &e) < 0) {
 		ipc_reply_error(req, &e);
 		return;
 	}
@@ -154,7 +155,8 @@ static int drop(struct netd *d, struct network *n, struct err *e)
 	if (n->builtin)
 		return err_http(e, 403, "%s is a pre-defined network and cannot be removed", n->name);
 	if (!TAILQ_EMPTY(&n->endpoints) && has_container(n))
-		return err_http(e, 403, "error while removing network: network %s id %s has active endpoints", n->name, n->id);
+		return err_http(e, 403, "error while removing network: network %s id %s has active endpoints", n->name,
+				n->id);
 	if (!TAILQ_EMPTY(&n->endpoints))
 		return err_http(e, 409, "network %s: devices of ended containers are still being removed", n->name);
 	if (kernel_network_down(d, n, &problem) < 0)

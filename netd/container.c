@@ -40,7 +40,8 @@ static bool is_plain(const char *mode)
 
 /* Calls `fn` for the network of the mode, and then for each other one of the spec. */
 static int each_network(struct netd *d, const json_t *spec,
-			int (*fn)(void *arg, struct network *n, const json_t *settings, struct err *e), void *arg, struct err *e)
+			int (*fn)(void *arg, struct network *n, const json_t *settings, struct err *e), void *arg,
+			struct err *e)
 {
 	json_t *all = json_object_get(spec, "Networks"), *settings;
 	const char *name;
@@ -53,11 +54,11 @@ static int each_network(struct netd *d, const json_t *spec,
 	if (rc < 0)
 		return rc;
 	const json_t *own = NULL;
-	json_object_foreach(all, name, settings)
-		if (network_find(d->networks, name, &n, NULL) == 0 && n == first)
-			own = settings;
+	json_object_foreach(all, name, settings) if (network_find(d->networks, name, &n, NULL) == 0 && n == first) own =
+		settings;
 	rc = fn(arg, first, own, e);
-	json_object_foreach(all, name, settings) {
+	json_object_foreach(all, name, settings)
+	{
 		if (rc == 0)
 			rc = network_find(d->networks, name, &n, e);
 		if (rc == 0 && n != first)
@@ -93,7 +94,8 @@ static int check_network(void *arg, struct network *n, const json_t *settings, s
 		for (unsigned k = 0; k < n->npools; k++)
 			inside = inside || subnet_contains(pool_subnet(n->pools[k].pool), &a);
 		if (!inside)
-			return err_http(e, 400, "IPAMConfig: no configured subnet of network %s contains %s", n->name, asked[i]);
+			return err_http(e, 400, "IPAMConfig: no configured subnet of network %s contains %s", n->name,
+					asked[i]);
 	}
 	json_object_set_new(c->networks, n->name, endpoint_json(n, NULL, settings, c->a.name, c->a.container));
 	return 0;
@@ -131,8 +133,8 @@ static void take_down_devices(struct netd *d, struct attachment *a)
 	struct endpoint *ep;
 
 	TAILQ_FOREACH(ep, &a->endpoints, of_attachment)
-		if (*ep->host_device && link_delete(d->links, ep->host_device, NULL) < 0)
-			log_warn("device %s could not be removed", ep->host_device);
+	if (*ep->host_device && link_delete(d->links, ep->host_device, NULL) < 0)
+		log_warn("device %s could not be removed", ep->host_device);
 }
 
 /* Everything of the container at once: its record, elements of the firewall; devices go with their namespace. */
@@ -180,8 +182,8 @@ static int make_real(struct netd *d, struct attachment *a, int netns, struct err
 		return rc;
 	rc = link_space_loopback(space, e);
 	TAILQ_FOREACH(ep, &a->endpoints, of_attachment)
-		if (rc == 0)
-			rc = kernel_endpoint_up(d, ep, space, netns, e);
+	if (rc == 0)
+		rc = kernel_endpoint_up(d, ep, space, netns, e);
 	if (rc == 0)
 		rc = kernel_routes(a, space, e);
 	link_space_free(space);
@@ -223,7 +225,7 @@ void on_network_attach(struct ipc_request *req, struct network_attach *m, struct
 		return;
 	}
 	TAILQ_FOREACH(ep, &a->endpoints, of_attachment)
-		network_event(d, ep->network, "connect", a->container);
+	network_event(d, ep->network, "connect", a->container);
 	reply_state(d, req, a, attachment_json(a));
 }
 
@@ -243,12 +245,13 @@ static struct endpoint *endpoint_on(const struct attachment *a, const struct net
 	struct endpoint *ep;
 
 	TAILQ_FOREACH(ep, &a->endpoints, of_attachment)
-		if (ep->network == n)
-			return ep;
+	if (ep->network == n)
+		return ep;
 	return NULL;
 }
 
-static int join(struct netd *d, struct attachment *a, struct network *n, const json_t *settings, int netns, struct err *e)
+static int join(struct netd *d, struct attachment *a, struct network *n, const json_t *settings, int netns,
+		struct err *e)
 {
 	struct link_space *space = NULL;
 	struct endpoint *ep = NULL;
@@ -300,8 +303,10 @@ void on_network_join(struct ipc_request *req, struct network_join *m, struct net
 		return;
 	}
 	if (n->driver == DRIVER_HOST || n->driver == DRIVER_NONE || is_plain(mode_of(a->spec)))
-		err_http(&e, 403, "container %s cannot be connected to network %s: one of them is of the host, of another "
-				  "container or none", a->name, n->name);
+		err_http(&e, 403,
+			 "container %s cannot be connected to network %s: one of them is of the host, of another "
+			 "container or none",
+			 a->name, n->name);
 	if (e.code || join(d, a, n, m->endpoint.json, m->netns, &e) < 0) {
 		ipc_reply_error(req, &e);
 		return;

@@ -77,7 +77,8 @@ static void add_extra_hosts(struct text *t, struct netd *d, const struct attachm
 	size_t i;
 	char gateway[ADDRESS_TEXT];
 
-	json_array_foreach(json_object_get(a->spec, "ExtraHosts"), i, item) {
+	json_array_foreach(json_object_get(a->spec, "ExtraHosts"), i, item)
+	{
 		const char *entry = json_string_value(item);
 		const char *separator = entry ? strpbrk(entry, ":=") : NULL;
 		const struct address host = host_gateway(d, a);
@@ -97,7 +98,8 @@ static void add_links(struct text *t, struct netd *d, const struct attachment *a
 	size_t i;
 	char ip[ADDRESS_TEXT];
 
-	json_array_foreach(json_object_get(a->spec, "Links"), i, link) {
+	json_array_foreach(json_object_get(a->spec, "Links"), i, link)
+	{
 		const struct attachment *other = attachment_find(d->networks, text_of(link, "Id"));
 		const struct endpoint *ep = other ? TAILQ_FIRST(&other->endpoints) : NULL;
 
@@ -123,7 +125,8 @@ char *files_hosts(struct netd *d, const struct attachment *a)
 	}
 	add_extra_hosts(&t, d, a);
 	add_links(&t, d, a);
-	TAILQ_FOREACH(ep, &a->endpoints, of_attachment) {
+	TAILQ_FOREACH(ep, &a->endpoints, of_attachment)
+	{
 		const struct subnet *const both[] = {&ep->v4, &ep->v6};
 
 		for (size_t i = 0; i < ARRAY_LEN(both) && *hostname; i++) {
@@ -178,7 +181,8 @@ static void add_host_lines(struct text *t, const char *host, const char *keyword
 }
 
 /* From the container's own list, else the config's; false when both are empty. */
-static bool add_list(struct text *t, const char *keyword, bool line_each, const json_t *own, const struct config_texts *config)
+static bool add_list(struct text *t, const char *keyword, bool line_each, const json_t *own,
+		     const struct config_texts *config)
 {
 	const size_t n = json_array_size(own) ? json_array_size(own) : config->n;
 
@@ -200,7 +204,8 @@ char *files_resolv_conf(struct netd *d, const struct attachment *a)
 	AUTO_FREE char *host = host_resolv_conf();
 	struct text t = {0};
 
-	if (str_eq(text_of(a->spec, "NetworkMode"), "host") && !json_array_size(json_object_get(a->spec, "Dns")) && host)
+	if (str_eq(text_of(a->spec, "NetworkMode"), "host") && !json_array_size(json_object_get(a->spec, "Dns")) &&
+	    host)
 		return STEAL(host);
 	add(&t, "# Written by Pouch for this container.\n");
 	if (!add_list(&t, "nameserver", true, json_object_get(a->spec, "Dns"), &c->dns_servers))

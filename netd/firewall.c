@@ -18,8 +18,8 @@ struct firewall {
 };
 
 /*
- * What the table is made of. %s is its name. Chains of type filter end in accept, which lets the host's own chains decide
- * further: a drop of theirs wins. Elements are added by the functions below.
+ * What the table is made of. %s is its name. Chains of type filter end in accept, which lets the host's own chains
+ * decide further: a drop of theirs wins. Elements are added by the functions below.
  */
 static const char skeleton[] =
 	"add table inet %1$s\n"
@@ -138,8 +138,8 @@ static void bridge_elements(struct firewall *f, const char *verb, const struct f
 	for (unsigned i = 0; i < b->nmasquerade; i++) {
 		const struct subnet s = {subnet_base(&b->masquerade[i]), b->masquerade[i].prefix};
 
-		add(f, "%s element inet %s masquerade%c { %s }\n", verb, f->table, s.address.family == AF_INET ? '4' : '6',
-		    subnet_text(&s, text));
+		add(f, "%s element inet %s masquerade%c { %s }\n", verb, f->table,
+		    s.address.family == AF_INET ? '4' : '6', subnet_text(&s, text));
 	}
 }
 
@@ -171,7 +171,8 @@ static void port_element(struct firewall *f, const char *verb, const struct fire
 	const char family = p->to.family == AF_INET ? '4' : '6';
 
 	if (is_any(&p->host))
-		add(f, "%s element inet %s all%c { %s . %u", verb, f->table, family, protocol_name(p->protocol), p->host_port);
+		add(f, "%s element inet %s all%c { %s . %u", verb, f->table, family, protocol_name(p->protocol),
+		    p->host_port);
 	else
 		add(f, "%s element inet %s at%c { %s . %s . %u", verb, f->table, family, address_text(&p->host, host),
 		    protocol_name(p->protocol), p->host_port);

@@ -19,22 +19,22 @@ void firewall_free(struct firewall *f);
 
 struct firewall_bridge {
 	const char *name;
-	bool internal;			/* nothing in or out */
+	bool internal;			 /* nothing in or out */
 	const struct subnet *masquerade; /* subnets whose packets leave with the host's address */
 	unsigned nmasquerade;
 };
 
 struct firewall_port {
-	uint8_t protocol;	/* IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP */
-	struct address host;	/* on the host; all zeros: each of its addresses */
+	uint8_t protocol;    /* IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP */
+	struct address host; /* on the host; all zeros: each of its addresses */
 	uint16_t host_port;
-	struct address to;	/* the container */
+	struct address to; /* the container */
 	uint16_t to_port;
 };
 
 /*
- * A batch is one transaction: everything between firewall_begin() and firewall_commit() takes effect at once, or nothing.
- * firewall_reset() first in a batch makes the table anew, empty but for the chains.
+ * A batch is one transaction: everything between firewall_begin() and firewall_commit() takes effect at once, or
+ * nothing. firewall_reset() first in a batch makes the table anew, empty but for the chains.
  */
 void firewall_begin(struct firewall *f);
 void firewall_reset(struct firewall *f);

@@ -18,7 +18,8 @@ int kernel_network_up(struct netd *d, const struct network *n, struct err *e)
 	if (n->driver != DRIVER_BRIDGE)
 		return 0;
 	for (unsigned i = 0; i < n->npools; i++)
-		b.addresses[b.naddresses++] = (struct subnet){n->pools[i].gateway, pool_subnet(n->pools[i].pool)->prefix};
+		b.addresses[b.naddresses++] =
+			(struct subnet){n->pools[i].gateway, pool_subnet(n->pools[i].pool)->prefix};
 	return link_bridge(d->links, &b, e);
 }
 
@@ -51,8 +52,12 @@ int kernel_network_down(struct netd *d, const struct network *n, struct err *e)
 static int make_pair(struct netd *d, struct endpoint *ep, int netns, struct err *e)
 {
 	const struct network *n = ep->network;
-	struct link_pair p = {.host = ep->host_device, .bridge = n->bridge, .inside = ep->device, .netns = netns,
-			      .mtu = n->mtu, .isolated = !n->icc};
+	struct link_pair p = {.host = ep->host_device,
+			      .bridge = n->bridge,
+			      .inside = ep->device,
+			      .netns = netns,
+			      .mtu = n->mtu,
+			      .isolated = !n->icc};
 
 	memcpy(p.mac, ep->mac, sizeof p.mac);
 	int rc = link_pair(d->links, &p, e);
@@ -66,8 +71,11 @@ static int make_pair(struct netd *d, struct endpoint *ep, int netns, struct err 
 static int make_sub(struct netd *d, struct endpoint *ep, int netns, struct err *e)
 {
 	const struct network *n = ep->network;
-	struct link_sub s = {.kind = n->driver == DRIVER_MACVLAN ? LINK_MACVLAN : LINK_IPVLAN, .parent = n->bridge,
-			     .mode = n->mode, .inside = ep->device, .netns = netns};
+	struct link_sub s = {.kind = n->driver == DRIVER_MACVLAN ? LINK_MACVLAN : LINK_IPVLAN,
+			     .parent = n->bridge,
+			     .mode = n->mode,
+			     .inside = ep->device,
+			     .netns = netns};
 
 	if (n->driver == DRIVER_MACVLAN)
 		memcpy(s.mac, ep->mac, sizeof s.mac);
@@ -99,7 +107,8 @@ static struct endpoint *best(const struct attachment *a, sa_family_t family)
 {
 	struct endpoint *ep, *found = NULL;
 
-	TAILQ_FOREACH(ep, &a->endpoints, of_attachment) {
+	TAILQ_FOREACH(ep, &a->endpoints, of_attachment)
+	{
 		const struct address gateway = endpoint_gateway(ep, family);
 
 		if (gateway.family && !ep->network->internal && (!found || priority(ep) > priority(found)))
@@ -162,14 +171,16 @@ int kernel_firewall(struct netd *d, struct err *e)
 
 	firewall_begin(d->firewall);
 	firewall_reset(d->firewall);
-	TAILQ_FOREACH(n, &d->networks->list, next) {
+	TAILQ_FOREACH(n, &d->networks->list, next)
+	{
 		struct subnet subnets[NETWORK_POOLS_MAX];
 		const struct firewall_bridge b = bridge_element(n, subnets);
 
 		if (n->driver == DRIVER_BRIDGE)
 			firewall_add_bridge(d->firewall, &b);
 	}
-	TAILQ_FOREACH(a, &d->networks->attachments, next) {
+	TAILQ_FOREACH(a, &d->networks->attachments, next)
+	{
 		for (size_t i = 0; i < a->nports && !a->gone; i++) {
 			const struct firewall_port p = port_element_of(&a->ports[i]);
 			firewall_add_port(d->firewall, &p);
@@ -183,8 +194,8 @@ static bool is_known_device(const struct network *n, const char *device)
 	const struct endpoint *ep;
 
 	TAILQ_FOREACH(ep, &n->endpoints, of_network)
-		if (str_eq(ep->host_device, device))
-			return true;
+	if (str_eq(ep->host_device, device))
+		return true;
 	return false;
 }
 
@@ -210,7 +221,8 @@ int kernel_restore(struct netd *d, struct err *e)
 	struct network *n;
 	struct err problem = {0};
 
-	TAILQ_FOREACH(n, &d->networks->list, next) {
+	TAILQ_FOREACH(n, &d->networks->list, next)
+	{
 		struct leftovers l = {d, n};
 
 		if (n->driver != DRIVER_BRIDGE)

@@ -28,9 +28,10 @@ int nl_fail(struct err *e, int rc, const char *fmt, ...)
 	static const struct {
 		int nl, code;
 	} codes[] = {
-		{NLE_EXIST, -EEXIST},	  {NLE_OBJ_NOTFOUND, -ENOENT}, {NLE_NODEV, -ENODEV},  {NLE_PERM, -EPERM},
-		{NLE_NOACCESS, -EACCES}, {NLE_BUSY, -EBUSY},	       {NLE_INVAL, -EINVAL}, {NLE_OPNOTSUPP, -EOPNOTSUPP},
-		{NLE_RANGE, -ERANGE},	  {NLE_NOMEM, -ENOMEM},
+		{NLE_EXIST, -EEXIST}, {NLE_OBJ_NOTFOUND, -ENOENT},  {NLE_NODEV, -ENODEV},
+		{NLE_PERM, -EPERM},   {NLE_NOACCESS, -EACCES},	    {NLE_BUSY, -EBUSY},
+		{NLE_INVAL, -EINVAL}, {NLE_OPNOTSUPP, -EOPNOTSUPP}, {NLE_RANGE, -ERANGE},
+		{NLE_NOMEM, -ENOMEM},
 	};
 	char what[256];
 	va_list ap;
@@ -314,6 +315,7 @@ int link_sub(struct links *l, const struct link_sub *s, struct err *e)
 	rtnl_link_set_ns_fd(link, s->netns);
 	int rc = rtnl_link_add(l->sock, link, NLM_F_CREATE | NLM_F_EXCL);
 	rtnl_link_put(link);
-	return rc < 0 ? nl_fail(e, rc, "create a %s device on %s", s->kind == LINK_MACVLAN ? "macvlan" : "ipvlan", s->parent) :
-			0;
+	return rc < 0 ? nl_fail(e, rc, "create a %s device on %s", s->kind == LINK_MACVLAN ? "macvlan" : "ipvlan",
+				s->parent)
+		      : 0;
 }

@@ -36,13 +36,13 @@ int link_bridge(struct links *l, const struct link_bridge *b, struct err *e);
 int link_delete(struct links *l, const char *name, struct err *e);
 
 struct link_pair {
-	const char *host;	/* name of the host's end */
-	const char *bridge;	/* that it is put on */
-	const char *inside;	/* name in the namespace */
+	const char *host;   /* name of the host's end */
+	const char *bridge; /* that it is put on */
+	const char *inside; /* name in the namespace */
 	int netns;
 	unsigned char mac[6];
 	unsigned mtu;
-	bool isolated;		/* not to be reached from the bridge's other isolated ports (icc=false) */
+	bool isolated; /* not to be reached from the bridge's other isolated ports (icc=false) */
 };
 
 /* A pair of veths, its host's end up and on the bridge, the other one down in the namespace. */
@@ -50,7 +50,8 @@ int link_pair(struct links *l, const struct link_pair *p, struct err *e);
 
 enum link_sub_kind { LINK_MACVLAN, LINK_IPVLAN };
 
-/* A macvlan or ipvlan device on `parent`, down in the namespace. `mode`: NULL for the default, else as in Docker's options. */
+/* A macvlan or ipvlan device on `parent`, down in the namespace. `mode`: NULL for the default, else as in Docker's
+ * options. */
 struct link_sub {
 	enum link_sub_kind kind;
 	const char *parent, *mode, *inside;
@@ -70,7 +71,8 @@ void link_space_free(struct link_space *s);
 
 int link_space_loopback(struct link_space *s, struct err *e);
 /* Addresses onto the device, and up. Without an IPv6 address among them the device gets no link-local one either. */
-int link_space_configure(struct link_space *s, const char *device, const struct subnet *addresses, unsigned n, struct err *e);
+int link_space_configure(struct link_space *s, const char *device, const struct subnet *addresses, unsigned n,
+			 struct err *e);
 /* Default route; replaces the one of its family. */
 int link_space_route(struct link_space *s, const char *device, const struct address *gateway, struct err *e);
 /* 0 also when there is none. */

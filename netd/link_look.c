@@ -42,8 +42,8 @@ int link_subnet_used(struct links *l, const struct subnet *s, bool *used, struct
 	return 0;
 }
 
-static int each_link(struct links *l, int master, const char *prefix, void (*fn)(void *arg, const char *name), void *arg,
-		     struct err *e)
+static int each_link(struct links *l, int master, const char *prefix, void (*fn)(void *arg, const char *name),
+		     void *arg, struct err *e)
 {
 	struct nl_cache *cache = NULL;
 	int rc = rtnl_link_alloc_cache(l->sock, AF_UNSPEC, &cache);

@@ -84,7 +84,8 @@ int link_space_loopback(struct link_space *s, struct err *e)
 	return bring_up(s->sock, "lo", e);
 }
 
-int link_space_configure(struct link_space *s, const char *device, const struct subnet *addresses, unsigned n, struct err *e)
+int link_space_configure(struct link_space *s, const char *device, const struct subnet *addresses, unsigned n,
+			 struct err *e)
 {
 	const int index = index_of(s->sock, device);
 	bool ipv6 = false;

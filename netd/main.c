@@ -1,6 +1,6 @@
 /*
- * netd: owns networks: bridges, addresses, published ports, what names resolve to. It configures network namespaces that
- * it is handed and never makes one.
+ * netd: owns networks: bridges, addresses, published ports, what names resolve to. It configures network namespaces
+ * that it is handed and never makes one.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -30,13 +30,13 @@ static void on_service_status(struct ipc_request *req, struct service_status *m,
 }
 
 static const struct ipc_handler handlers[] = {
-	IPC_HANDLER(network_list, struct netd),	     IPC_HANDLER(network_inspect, struct netd),
-	IPC_HANDLER(network_create, struct netd),    IPC_HANDLER(network_remove, struct netd),
-	IPC_HANDLER(network_prune, struct netd),     IPC_HANDLER(network_check, struct netd),
-	IPC_HANDLER(network_attach, struct netd),    IPC_HANDLER(network_detach, struct netd),
-	IPC_HANDLER(network_join, struct netd),	     IPC_HANDLER(network_leave, struct netd),
-	IPC_HANDLER(network_rename, struct netd),    IPC_HANDLER(network_reconcile, struct netd),
-	IPC_HANDLER(network_resolve, struct netd),   IPC_HANDLER(service_status, struct netd),
+	IPC_HANDLER(network_list, struct netd),	   IPC_HANDLER(network_inspect, struct netd),
+	IPC_HANDLER(network_create, struct netd),  IPC_HANDLER(network_remove, struct netd),
+	IPC_HANDLER(network_prune, struct netd),   IPC_HANDLER(network_check, struct netd),
+	IPC_HANDLER(network_attach, struct netd),  IPC_HANDLER(network_detach, struct netd),
+	IPC_HANDLER(network_join, struct netd),	   IPC_HANDLER(network_leave, struct netd),
+	IPC_HANDLER(network_rename, struct netd),  IPC_HANDLER(network_reconcile, struct netd),
+	IPC_HANDLER(network_resolve, struct netd), IPC_HANDLER(service_status, struct netd),
 };
 
 /* Only when the config asks for it in so many words: it makes the host a router for everybody. */
@@ -56,7 +56,9 @@ static int open_all(struct netd *d, struct err *e)
 {
 	AUTO_FREE char *db = xasprintf("%s/netd/netd.db", d->daemon.root);
 	const struct ipc_client_config runtimed = {
-		.self = PROC_netd, .peer = PROC_runtimed, .path = daemon_socket_path(&d->daemon, PROC_runtimed),
+		.self = PROC_netd,
+		.peer = PROC_runtimed,
+		.path = daemon_socket_path(&d->daemon, PROC_runtimed),
 		.ids_base = d->daemon.config->ids_base,
 	};
 	int rc;
@@ -73,9 +75,14 @@ static int open_all(struct netd *d, struct err *e)
 static int serve(struct netd *d, struct err *e)
 {
 	const struct ipc_server_config server = {
-		.self = PROC_netd, .listen_fd = d->daemon.listen_fd, .ids_base = d->daemon.config->ids_base,
-		.handlers = handlers, .nhandlers = ARRAY_LEN(handlers), .daemon = d,
-		.guard = guard_plug(d->guard), .proc_fd = d->daemon.proc_fd,
+		.self = PROC_netd,
+		.listen_fd = d->daemon.listen_fd,
+		.ids_base = d->daemon.config->ids_base,
+		.handlers = handlers,
+		.nhandlers = ARRAY_LEN(handlers),
+		.daemon = d,
+		.guard = guard_plug(d->guard),
+		.proc_fd = d->daemon.proc_fd,
 	};
 
 	return ipc_server_new(d->daemon.base, &server, &d->server, e);

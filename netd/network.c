@@ -31,8 +31,8 @@ struct network *network_by_name(struct networks *all, const char *name)
 	struct network *n;
 
 	TAILQ_FOREACH(n, &all->list, next)
-		if (str_eq(n->name, name))
-			return n;
+	if (str_eq(n->name, name))
+		return n;
 	return NULL;
 }
 
@@ -43,7 +43,8 @@ int network_find(struct networks *all, const char *ref, struct network **out, st
 
 	if (!found && str_eq(ref, "default"))
 		found = network_by_name(all, "bridge");
-	TAILQ_FOREACH(n, &all->list, next) {
+	TAILQ_FOREACH(n, &all->list, next)
+	{
 		if (found || len < 1 || strncmp(n->id, ref, len) != 0)
 			continue;
 		struct network *other = TAILQ_NEXT(n, next);
@@ -101,7 +102,8 @@ static struct pool *pool_of(const struct network *n, const struct address *a)
 	return NULL;
 }
 
-static int take_asked(struct network *n, const char *field, const char *text, sa_family_t family, struct subnet *out, struct err *e)
+static int take_asked(struct network *n, const char *field, const char *text, sa_family_t family, struct subnet *out,
+		      struct err *e)
 {
 	struct address a;
 
@@ -109,7 +111,8 @@ static int take_asked(struct network *n, const char *field, const char *text, sa
 		return err_http(e, 400, "IPAMConfig.%s: %s is no such address", field, text);
 	struct pool *p = pool_of(n, &a);
 	if (!p)
-		return err_http(e, 400, "IPAMConfig.%s: no configured subnet of network %s contains %s", field, n->name, text);
+		return err_http(e, 400, "IPAMConfig.%s: no configured subnet of network %s contains %s", field, n->name,
+				text);
 	int rc = pool_take(p, &a, e);
 	if (rc == 0)
 		*out = (struct subnet){a, pool_subnet(p)->prefix};
@@ -138,20 +141,25 @@ static int take_address(struct endpoint *ep, const char *field, sa_family_t fami
 {
 	const char *text = json_string_value(json_object_get(json_object_get(ep->settings, "IPAMConfig"), field));
 
-	return text && *text ? take_asked(ep->network, field, text, family, out, e) : take_any(ep->network, family, out, e);
+	return text && *text ? take_asked(ep->network, field, text, family, out, e)
+			     : take_any(ep->network, family, out, e);
 }
 
 static int parse_mac(const char *text, unsigned char mac[6])
 {
-	return text && sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx", &mac[0], &mac[1], &mac[2], &mac[3], &mac[4],
-			      &mac[5]) == 6 && !(mac[0] & 1);
+	return text &&
+	       sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx", &mac[0], &mac[1], &mac[2], &mac[3], &mac[4],
+		      &mac[5]) == 6 &&
+	       !(mac[0] & 1);
 }
 
 /* As Docker's: 02:42 and the IPv4 address, so that who gets the address of another answers with the same MAC. */
 static int choose_mac(struct endpoint *ep, const char *asked, struct err *e)
 {
 	if (asked && *asked)
-		return parse_mac(asked, ep->mac) ? 0 : err_http(e, 400, "MacAddress: %s is no address of one device", asked);
+		return parse_mac(asked, ep->mac)
+			       ? 0
+			       : err_http(e, 400, "MacAddress: %s is no address of one device", asked);
 	ep->mac[0] = 0x02;
 	ep->mac[1] = 0x42;
 	if (ep->v4.address.family)
@@ -214,8 +222,8 @@ struct attachment *attachment_find(struct networks *all, const char *container)
 	struct attachment *a;
 
 	TAILQ_FOREACH(a, &all->attachments, next)
-		if (!a->gone && str_eq(a->container, container))
-			return a;
+	if (!a->gone && str_eq(a->container, container))
+		return a;
 	return NULL;
 }
 
@@ -233,7 +241,8 @@ struct attachment *attachment_new(struct networks *all, const char *container, c
 }
 
 /* What runs need not survive a power failure: nothing runs after it. */
-static int without_sync(struct networks *all, int (*fn)(struct networks *all, const struct attachment *a, struct err *e),
+static int without_sync(struct networks *all,
+			int (*fn)(struct networks *all, const struct attachment *a, struct err *e),
 			const struct attachment *a, struct err *e)
 {
 	store_exec(all->store, NULL, "PRAGMA synchronous=NORMAL", "");
@@ -245,8 +254,10 @@ static int without_sync(struct networks *all, int (*fn)(struct networks *all, co
 static int write_record(struct networks *all, const struct attachment *a, struct err *e)
 {
 	json_t *doc = attachment_record(a);
-	int rc = store_exec(all->store, e, "INSERT INTO attachment(container, doc) VALUES(?,?) "
-			    "ON CONFLICT(container) DO UPDATE SET doc=excluded.doc", "tj", a->container, doc);
+	int rc = store_exec(all->store, e,
+			    "INSERT INTO attachment(container, doc) VALUES(?,?) "
+			    "ON CONFLICT(container) DO UPDATE SET doc=excluded.doc",
+			    "tj", a->container, doc);
 
 	json_decref(doc);
 	return rc;

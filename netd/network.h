@@ -38,16 +38,16 @@ struct network {
 	char *owner; /* lib/guard.h; "" nobody's */
 	enum network_driver driver;
 	bool internal, attachable, ipv4, ipv6;
-	bool builtin;	     /* bridge, host, none: cannot be removed */
-	json_t *ipam;	     /* {"Driver","Options","Config":[…]}, with chosen subnets and gateways filled in */
+	bool builtin; /* bridge, host, none: cannot be removed */
+	json_t *ipam; /* {"Driver","Options","Config":[…]}, with chosen subnets and gateways filled in */
 	json_t *options, *labels;
 	int64_t created;
 	char bridge[LINK_NAME_MAX + 1]; /* device of the host: the bridge, or the parent of macvlan and ipvlan */
-	const char *mode;	     /* of macvlan, ipvlan; in `options`, NULL for the default */
+	const char *mode;		/* of macvlan, ipvlan; in `options`, NULL for the default */
 	unsigned mtu;
 	bool icc, masquerade;
 	struct address binding; /* host_binding_ipv4; family 0: the config's */
-	char prefix[8];	     /* of devices in containers: "eth" */
+	char prefix[8];		/* of devices in containers: "eth" */
 	struct network_pool pools[NETWORK_POOLS_MAX];
 	unsigned npools;
 	TAILQ_HEAD(, endpoint) endpoints;
@@ -59,11 +59,11 @@ struct endpoint {
 	char id[65];
 	struct network *network;
 	struct attachment *attachment;
-	json_t *settings; /* EndpointSettings as asked for */
+	json_t *settings;     /* EndpointSettings as asked for */
 	struct subnet v4, v6; /* address and the subnet's prefix; family 0: none */
 	unsigned char mac[6];
 	char host_device[LINK_NAME_MAX + 1]; /* "" for macvlan, ipvlan */
-	char device[LINK_NAME_MAX + 1];	  /* in the container */
+	char device[LINK_NAME_MAX + 1];	     /* in the container */
 	TAILQ_ENTRY(endpoint) of_network, of_attachment;
 };
 
@@ -104,8 +104,9 @@ struct network *network_by_name(struct networks *n, const char *name);
 const char *network_driver_name(enum network_driver driver);
 
 /*
- * From a checked NetworkCreate document: options understood, pools made; a subnet is chosen, free of the host's routes and of
- * other networks, when it gives none. Not recorded yet. 400, 409 for a name or subnet that is taken, 404 for a driver.
+ * From a checked NetworkCreate document: options understood, pools made; a subnet is chosen, free of the host's routes
+ * and of other networks, when it gives none. Not recorded yet. 400, 409 for a name or subnet that is taken, 404 for a
+ * driver.
  */
 int network_plan(struct networks *n, const json_t *body, const struct config *config, struct links *links,
 		 struct network **out, struct err *e);

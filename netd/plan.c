@@ -105,7 +105,8 @@ static int read_options(struct network *n, struct err *e)
 	json_t *value;
 	int rc = 0;
 
-	json_object_foreach(n->options, key, value) {
+	json_object_foreach(n->options, key, value)
+	{
 		const char *text = json_string_value(value) ? json_string_value(value) : "";
 
 		if (str_eq(key, OPTION("driver.mtu")))
@@ -115,8 +116,8 @@ static int read_options(struct network *n, struct err *e)
 				rc = err_http(e, 400, "option %s: %s is no prefix of at most 7 characters", key, text);
 			snprintf(n->prefix, sizeof n->prefix, "%s", text);
 		} else
-			rc = n->driver == DRIVER_BRIDGE ? read_bridge_option(n, key, text, e) :
-							  read_sub_option(n, key, text, e);
+			rc = n->driver == DRIVER_BRIDGE ? read_bridge_option(n, key, text, e)
+							: read_sub_option(n, key, text, e);
 		if (rc < 0)
 			return rc;
 	}
@@ -133,10 +134,12 @@ static int subnet_is_ours(struct networks *all, const struct network *except, co
 	char text[ADDRESS_TEXT];
 
 	TAILQ_FOREACH(n, &all->list, next)
-		for (unsigned i = 0; n != except && i < n->npools; i++)
-			if (subnet_overlaps(pool_subnet(n->pools[i].pool), s))
-				return err_http(e, 403, "Pool overlaps with other one on this address space: %s is in use by network %s",
-						subnet_text(pool_subnet(n->pools[i].pool), text), n->name);
+	for (unsigned i = 0; n != except && i < n->npools; i++)
+		if (subnet_overlaps(pool_subnet(n->pools[i].pool), s))
+			return err_http(
+				e, 403,
+				"Pool overlaps with other one on this address space: %s is in use by network %s",
+				subnet_text(pool_subnet(n->pools[i].pool), text), n->name);
 	return 0;
 }
 
@@ -146,11 +149,13 @@ static int take_auxiliary(struct network_pool *p, const json_t *auxiliary, struc
 	const char *name;
 	json_t *value;
 
-	json_object_foreach((json_t *)auxiliary, name, value) {
+	json_object_foreach((json_t *)auxiliary, name, value)
+	{
 		struct address a;
 
 		if (!address_parse(json_string_value(value), &a))
-			return err_http(e, 400, "AuxiliaryAddresses: %s: %s is no address", name, json_string_value(value));
+			return err_http(e, 400, "AuxiliaryAddresses: %s: %s is no address", name,
+					json_string_value(value));
 		int rc = pool_take(p->pool, &a, e);
 		if (rc < 0)
 			return err_prefix(e, "AuxiliaryAddresses: %s", name);
@@ -205,7 +210,8 @@ static int choose_subnet(struct networks *all, const struct config *config, stru
 		for (uint64_t k = 0; k < count; k++) {
 			bool used = false;
 
-			s = (struct subnet){subnet_at(&pool, k << (32 - config->network_pool_bits)), config->network_pool_bits};
+			s = (struct subnet){subnet_at(&pool, k << (32 - config->network_pool_bits)),
+					    config->network_pool_bits};
 			if (subnet_is_ours(all, NULL, &s, NULL) < 0)
 				continue;
 			int rc = link_subnet_used(links, &s, &used, e);
@@ -246,7 +252,8 @@ static int add_chosen(struct networks *all, struct network *n, json_t *list, con
 	return add_pool(all, n, config, e);
 }
 
-static int make_pools(struct networks *all, struct network *n, const struct config *config, struct links *links, struct err *e)
+static int make_pools(struct networks *all, struct network *n, const struct config *config, struct links *links,
+		      struct err *e)
 {
 	json_t *list = json_object_get(n->ipam, "Config"), *item;
 	struct subnet s;
@@ -255,7 +262,8 @@ static int make_pools(struct networks *all, struct network *n, const struct conf
 
 	if (n->driver == DRIVER_HOST || n->driver == DRIVER_NONE)
 		return json_array_size(list) ? err_http(e, 400, "IPAM: this driver has no addresses") : 0;
-	json_array_foreach(list, i, item) {
+	json_array_foreach(list, i, item)
+	{
 		/* {"Gateway": …} alone, as clients send for "choose": there is no subnet that it could be in. */
 		rc = add_pool(all, n, item, e);
 		if (rc < 0)
@@ -341,8 +349,8 @@ int network_plan(struct networks *all, const json_t *body, const struct config *
 	if (rc == 0 && json_object_size(json_object_get(n->ipam, "Options")))
 		rc = err_http(e, 400, "IPAM: Options: the default driver has none");
 	if (rc == 0)
-		rc = network_by_name(all, n->name) ?
-			     err_http(e, 409, "network with name %s already exists", n->name) : read_options(n, e);
+		rc = network_by_name(all, n->name) ? err_http(e, 409, "network with name %s already exists", n->name)
+						   : read_options(n, e);
 	if (rc == 0 && n->driver == DRIVER_BRIDGE && !*n->bridge)
 		snprintf(n->bridge, sizeof n->bridge, "br-%.12s", n->id);
 	if (rc == 0)
@@ -355,7 +363,8 @@ int network_plan(struct networks *all, const json_t *body, const struct config *
 }
 
 /* A recorded network: everything in it was planned, and is planned again. */
-int network_restore(struct networks *all, const json_t *doc, const struct config *config, struct network **out, struct err *e)
+int network_restore(struct networks *all, const json_t *doc, const struct config *config, struct network **out,
+		    struct err *e)
 {
 	struct network *n = network_from_body(doc, config);
 	const char *driver = text_of(doc, "Driver");

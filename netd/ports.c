@@ -18,7 +18,9 @@ static const struct {
 	uint8_t protocol;
 	int type;
 } protocols[] = {
-	{"tcp", IPPROTO_TCP, SOCK_STREAM}, {"udp", IPPROTO_UDP, SOCK_DGRAM}, {"sctp", IPPROTO_SCTP, SOCK_STREAM},
+	{"tcp", IPPROTO_TCP, SOCK_STREAM},
+	{"udp", IPPROTO_UDP, SOCK_DGRAM},
+	{"sctp", IPPROTO_SCTP, SOCK_STREAM},
 };
 
 static const char *protocol_name(uint8_t protocol)
@@ -95,7 +97,8 @@ static int parse_binding(const char *key, const json_t *item, struct binding *b,
 static int each_binding(const json_t *spec, int (*fn)(void *arg, const struct binding *b, struct err *e), void *arg,
 			struct err *e)
 {
-	const json_t *bindings = json_object_get(spec, "PortBindings"), *exposed = json_object_get(spec, "ExposedPorts");
+	const json_t *bindings = json_object_get(spec, "PortBindings"),
+		     *exposed = json_object_get(spec, "ExposedPorts");
 	const bool all = json_is_true(json_object_get(spec, "PublishAllPorts"));
 	const char *key;
 	json_t *list, *item;
@@ -103,11 +106,13 @@ static int each_binding(const json_t *spec, int (*fn)(void *arg, const struct bi
 	size_t i;
 	int rc;
 
-	json_object_foreach((json_t *)bindings, key, list) {
+	json_object_foreach((json_t *)bindings, key, list)
+	{
 		rc = parse_binding(key, NULL, &b, e);
 		if (rc == 0 && json_array_size(list) == 0)
 			rc = fn(arg, &b, e);
-		json_array_foreach(list, i, item) {
+		json_array_foreach(list, i, item)
+		{
 			if (rc == 0)
 				rc = parse_binding(key, item, &b, e);
 			if (rc == 0)
@@ -116,7 +121,8 @@ static int each_binding(const json_t *spec, int (*fn)(void *arg, const struct bi
 		if (rc < 0)
 			return rc;
 	}
-	json_object_foreach((json_t *)exposed, key, item) {
+	json_object_foreach((json_t *)exposed, key, item)
+	{
 		rc = parse_binding(key, NULL, &b, e);
 		if (rc == 0 && all && !json_object_get(bindings, key))
 			rc = fn(arg, &b, e);
@@ -171,15 +177,17 @@ static int reserve(struct port *p)
 			type = protocols[i].type;
 	AUTO_CLOSE int fd = socket(p->host.family, type | SOCK_CLOEXEC, p->protocol);
 	if (fd < 0)
-		return p->protocol == IPPROTO_SCTP && p->outside ? 0 : -errno; /* a host without SCTP has nobody to hold it against */
+		return p->protocol == IPPROTO_SCTP && p->outside
+			       ? 0
+			       : -errno; /* a host without SCTP has nobody to hold it against */
 	if (p->host.family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
 	if (bind(fd, (struct sockaddr *)&address, len))
 		return -errno;
 	if (!p->outside) {
 		getsockname(fd, (struct sockaddr *)&address, &len);
-		p->outside = ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port :
-								   ((struct sockaddr_in *)&address)->sin_port);
+		p->outside = ntohs(address.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&address)->sin6_port
+								 : ((struct sockaddr_in *)&address)->sin_port);
 	}
 	p->reserved = STEAL_FD(fd);
 	return 0;
@@ -190,7 +198,8 @@ static const struct attachment *holder(struct networks *all, const struct port *
 	static const struct address none;
 	struct attachment *a;
 
-	TAILQ_FOREACH(a, &all->attachments, next) {
+	TAILQ_FOREACH(a, &all->attachments, next)
+	{
 		for (size_t i = 0; i < a->nports; i++) {
 			const struct port *p = &a->ports[i];
 			const bool any = memcmp(p->host.bytes, none.bytes, 16) == 0 ||
@@ -211,12 +220,13 @@ static int refuse(struct networks *all, const struct port *p, int code, struct e
 
 	address_text(&p->host, text);
 	if (code == -EADDRNOTAVAIL)
-		return err_http(e, 400, "port %u/%s: %s is no address of this host", p->inside, protocol_name(p->protocol), text);
+		return err_http(e, 400, "port %u/%s: %s is no address of this host", p->inside,
+				protocol_name(p->protocol), text);
 	if (code != -EADDRINUSE)
 		return err_sys(e, code, "reserve port %s:%u/%s", text, p->outside, protocol_name(p->protocol));
 	if (by)
-		return err_http(e, 409, "Bind for %s:%u failed: port is already allocated to container %s", text, p->outside,
-				by->name);
+		return err_http(e, 409, "Bind for %s:%u failed: port is already allocated to container %s", text,
+				p->outside, by->name);
 	return err_http(e, 409, "Bind for %s:%u failed: port is already allocated: a process of the host has it", text,
 			p->outside);
 }
@@ -238,7 +248,8 @@ static int open_port(struct opening *o, const struct binding *b, const struct ad
 
 	for (; rc == -EADDRINUSE && port <= last; port++) {
 		p.outside = (uint16_t)port;
-		/* The kernel lets a reserved port be bound again on another address than "all"; ours are compared here. */
+		/* The kernel lets a reserved port be bound again on another address than "all"; ours are compared here.
+		 */
 		rc = p.outside && holder(o->all, &p) ? -EADDRINUSE : reserve(&p);
 	}
 	if (rc < 0)
@@ -257,8 +268,10 @@ static int open_binding(void *arg, const struct binding *b, struct err *e)
 	uint16_t outside = 0;
 
 	if (host.family == AF_INET6)
-		return o->to6->family ? open_port(o, b, &host, o->to6, &outside, e) :
-					err_http(e, 400, "port %u: HostIp is an IPv6 address, and the container has none", b->inside);
+		return o->to6->family
+			       ? open_port(o, b, &host, o->to6, &outside, e)
+			       : err_http(e, 400, "port %u: HostIp is an IPv6 address, and the container has none",
+					  b->inside);
 	if (!host.family)
 		host = *o->binding;
 	if (!host.family && !address_parse(o->config->network_default_address, &host))
@@ -315,8 +328,9 @@ json_t *ports_json(const struct attachment *a)
 		snprintf(number, sizeof number, "%u", p->outside);
 		if (!json_is_array(json_object_get(ports, name)))
 			json_object_set_new(ports, name, json_array());
-		json_array_append_new(json_object_get(ports, name),
-				      json_pack("{s:s, s:s}", "HostIp", address_text(&p->host, host), "HostPort", number));
+		json_array_append_new(
+			json_object_get(ports, name),
+			json_pack("{s:s, s:s}", "HostIp", address_text(&p->host, host), "HostPort", number));
 	}
 	return ports;
 }
@@ -329,9 +343,9 @@ json_t *ports_record(const struct attachment *a)
 	for (size_t i = 0; i < a->nports; i++) {
 		const struct port *p = &a->ports[i];
 
-		json_array_append_new(list, json_pack("{s:i, s:i, s:i, s:s, s:s}", "Protocol", p->protocol, "Inside", p->inside,
-						      "Outside", p->outside, "Host", address_text(&p->host, host), "To",
-						      address_text(&p->to, to)));
+		json_array_append_new(list, json_pack("{s:i, s:i, s:i, s:s, s:s}", "Protocol", p->protocol, "Inside",
+						      p->inside, "Outside", p->outside, "Host",
+						      address_text(&p->host, host), "To", address_text(&p->to, to)));
 	}
 	return list;
 }
@@ -341,7 +355,8 @@ void ports_restore(struct attachment *a, const json_t *record)
 	json_t *item;
 	size_t i;
 
-	json_array_foreach(record, i, item) {
+	json_array_foreach(record, i, item)
+	{
 		struct port p = {.reserved = -1,
 				 .protocol = (uint8_t)json_integer_value(json_object_get(item, "Protocol")),
 				 .inside = (uint16_t)json_integer_value(json_object_get(item, "Inside")),
@@ -352,7 +367,8 @@ void ports_restore(struct attachment *a, const json_t *record)
 			continue;
 		const int rc = reserve(&p);
 		if (rc < 0)
-			log_warn("port %u of container %s is bound by a process of the host: %s", p.outside, a->name, strerror(-rc));
+			log_warn("port %u of container %s is bound by a process of the host: %s", p.outside, a->name,
+				 strerror(-rc));
 		a->ports = xrealloc(a->ports, a->nports + 1, sizeof p);
 		a->ports[a->nports++] = p;
 	}

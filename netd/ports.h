@@ -1,6 +1,6 @@
 /*
- * ports: which ports of the host are forwarded to a container. Each one is held by a bound socket of netd's (not listening),
- * so that no process of the host can take it meanwhile, and a free one is found by the kernel.
+ * ports: which ports of the host are forwarded to a container. Each one is held by a bound socket of netd's (not
+ * listening), so that no process of the host can take it meanwhile, and a free one is found by the kernel.
  */
 #ifndef POUCH_NETD_PORTS_H
 #define POUCH_NETD_PORTS_H
@@ -13,8 +13,8 @@ struct config;
 /* PortBindings, ExposedPorts of the spec: are they well-formed? 400 naming the port. */
 int ports_check(const json_t *spec, struct err *e);
 /*
- * Reserve every port that the spec binds or publishes, to `to4` and `to6` (family 0: none). 409 naming who has the port. On
- * failure none is reserved.
+ * Reserve every port that the spec binds or publishes, to `to4` and `to6` (family 0: none). 409 naming who has the
+ * port. On failure none is reserved.
  */
 int ports_open(struct networks *all, struct attachment *a, const struct address *to4, const struct address *to6,
 	       const struct address *binding, const struct config *config, struct err *e);

@@ -23,10 +23,10 @@ void record_random_id(char id[65])
 
 json_t *network_record(const struct network *n)
 {
-	return json_pack("{s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:b, s:O, s:O, s:O, s:I}", "Id", n->id, "Name", n->name, "Owner",
-			 n->owner, "Driver", network_driver_name(n->driver), "Internal", n->internal, "Attachable",
-			 n->attachable, "EnableIPv4", n->ipv4, "EnableIPv6", n->ipv6, "IPAM", n->ipam, "Options", n->options,
-			 "Labels", n->labels, "CreatedAt", (json_int_t)n->created);
+	return json_pack("{s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:b, s:O, s:O, s:O, s:I}", "Id", n->id, "Name", n->name,
+			 "Owner", n->owner, "Driver", network_driver_name(n->driver), "Internal", n->internal,
+			 "Attachable", n->attachable, "EnableIPv4", n->ipv4, "EnableIPv6", n->ipv6, "IPAM", n->ipam,
+			 "Options", n->options, "Labels", n->labels, "CreatedAt", (json_int_t)n->created);
 }
 
 /* ---- the default network ---- */
@@ -35,13 +35,14 @@ static json_t *default_body(const struct config *c)
 {
 	json_t *pools = json_array();
 
-	json_array_append_new(pools, json_pack("{s:s, s:s}", "Subnet", c->network_subnet, "Gateway", c->network_gateway));
+	json_array_append_new(pools,
+			      json_pack("{s:s, s:s}", "Subnet", c->network_subnet, "Gateway", c->network_gateway));
 	if (*c->network_subnet6)
 		json_array_append_new(pools, json_pack("{s:s}", "Subnet", c->network_subnet6));
-	return json_pack("{s:s, s:s, s:b, s:{s:s, s:o}, s:{s:s, s:s}}", "Name", "bridge", "Driver", "bridge", "EnableIPv6",
-			 *c->network_subnet6 != '\0', "IPAM", "Driver", "default", "Config", pools, "Options",
-			 "com.docker.network.bridge.default_bridge", "true", "com.docker.network.bridge.name",
-			 c->network_bridge);
+	return json_pack("{s:s, s:s, s:b, s:{s:s, s:o}, s:{s:s, s:s}}", "Name", "bridge", "Driver", "bridge",
+			 "EnableIPv6", *c->network_subnet6 != '\0', "IPAM", "Driver", "default", "Config", pools,
+			 "Options", "com.docker.network.bridge.default_bridge", "true",
+			 "com.docker.network.bridge.name", c->network_bridge);
 }
 
 int network_default(struct networks *all, const struct config *config, struct err *e)
@@ -77,11 +78,11 @@ static json_t *endpoint_record(const struct endpoint *ep)
 {
 	char v4[ADDRESS_TEXT], v6[ADDRESS_TEXT], mac[18];
 
-	snprintf(mac, sizeof mac, "%02x:%02x:%02x:%02x:%02x:%02x", ep->mac[0], ep->mac[1], ep->mac[2], ep->mac[3], ep->mac[4],
-		 ep->mac[5]);
-	return json_pack("{s:s, s:s, s:O, s:s, s:s, s:s, s:s, s:s}", "Id", ep->id, "Network", ep->network->id, "Settings",
-			 ep->settings, "IPv4", subnet_text(&ep->v4, v4), "IPv6", subnet_text(&ep->v6, v6), "Mac", mac,
-			 "HostDevice", ep->host_device, "Device", ep->device);
+	snprintf(mac, sizeof mac, "%02x:%02x:%02x:%02x:%02x:%02x", ep->mac[0], ep->mac[1], ep->mac[2], ep->mac[3],
+		 ep->mac[4], ep->mac[5]);
+	return json_pack("{s:s, s:s, s:O, s:s, s:s, s:s, s:s, s:s}", "Id", ep->id, "Network", ep->network->id,
+			 "Settings", ep->settings, "IPv4", subnet_text(&ep->v4, v4), "IPv6", subnet_text(&ep->v6, v6),
+			 "Mac", mac, "HostDevice", ep->host_device, "Device", ep->device);
 }
 
 json_t *attachment_record(const struct attachment *a)
@@ -90,9 +91,9 @@ json_t *attachment_record(const struct attachment *a)
 	struct endpoint *ep;
 
 	TAILQ_FOREACH(ep, &a->endpoints, of_attachment)
-		json_array_append_new(endpoints, endpoint_record(ep));
-	return json_pack("{s:s, s:s, s:O, s:o, s:o}", "Container", a->container, "Name", a->name, "Spec", a->spec, "Endpoints",
-			 endpoints, "Ports", ports_record(a));
+	json_array_append_new(endpoints, endpoint_record(ep));
+	return json_pack("{s:s, s:s, s:O, s:o, s:o}", "Container", a->container, "Name", a->name, "Spec", a->spec,
+			 "Endpoints", endpoints, "Ports", ports_record(a));
 }
 
 static const char *text_of(const json_t *object, const char *key)
@@ -127,8 +128,8 @@ static void restore_endpoint(struct networks *all, struct attachment *a, const j
 	snprintf(ep->id, sizeof ep->id, "%s", text_of(doc, "Id"));
 	snprintf(ep->host_device, sizeof ep->host_device, "%s", text_of(doc, "HostDevice"));
 	snprintf(ep->device, sizeof ep->device, "%s", text_of(doc, "Device"));
-	sscanf(text_of(doc, "Mac"), "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx", &ep->mac[0], &ep->mac[1], &ep->mac[2], &ep->mac[3],
-	       &ep->mac[4], &ep->mac[5]);
+	sscanf(text_of(doc, "Mac"), "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx", &ep->mac[0], &ep->mac[1], &ep->mac[2],
+	       &ep->mac[3], &ep->mac[4], &ep->mac[5]);
 	restore_address(n, text_of(doc, "IPv4"), &ep->v4);
 	restore_address(n, text_of(doc, "IPv6"), &ep->v6);
 	TAILQ_INSERT_TAIL(&n->endpoints, ep, of_network);
@@ -146,8 +147,7 @@ int attachment_restore(struct networks *all, const json_t *doc, struct err *e)
 	struct attachment *a = attachment_new(all, text_of(doc, "Container"), spec);
 	free(a->name);
 	a->name = xstrdup(text_of(doc, "Name"));
-	json_array_foreach(json_object_get(doc, "Endpoints"), i, endpoint)
-		restore_endpoint(all, a, endpoint);
+	json_array_foreach(json_object_get(doc, "Endpoints"), i, endpoint) restore_endpoint(all, a, endpoint);
 	ports_restore(a, json_object_get(doc, "Ports"));
 	return 0;
 }

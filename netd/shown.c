@@ -27,13 +27,14 @@ static json_t *containers_json(const struct network *n)
 	const struct endpoint *ep;
 	char v4[ADDRESS_TEXT], v6[ADDRESS_TEXT];
 
-	TAILQ_FOREACH(ep, &n->endpoints, of_network) {
+	TAILQ_FOREACH(ep, &n->endpoints, of_network)
+	{
 		if (ep->attachment->gone)
 			continue;
 		json_object_set_new(containers, ep->attachment->container,
-				    json_pack("{s:s, s:s, s:o, s:s, s:s}", "Name", ep->attachment->name, "EndpointID", ep->id,
-					      "MacAddress", mac_json(ep), "IPv4Address", subnet_text(&ep->v4, v4), "IPv6Address",
-					      subnet_text(&ep->v6, v6)));
+				    json_pack("{s:s, s:s, s:o, s:s, s:s}", "Name", ep->attachment->name, "EndpointID",
+					      ep->id, "MacAddress", mac_json(ep), "IPv4Address",
+					      subnet_text(&ep->v4, v4), "IPv6Address", subnet_text(&ep->v6, v6)));
 	}
 	return containers;
 }
@@ -41,10 +42,10 @@ static json_t *containers_json(const struct network *n)
 json_t *network_json(const struct network *n, bool containers)
 {
 	char created[TIME_TEXT];
-	json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:O, s:b, s:b, s:b}", "Name", n->name, "Id", n->id,
-				 "Created", time_rfc3339(n->created, created), "Scope", "local", "Driver",
-				 network_driver_name(n->driver), "EnableIPv4", n->ipv4, "EnableIPv6", n->ipv6, "IPAM", n->ipam,
-				 "Internal", n->internal, "Attachable", n->attachable, "Ingress", 0);
+	json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:O, s:b, s:b, s:b}", "Name", n->name, "Id",
+				 n->id, "Created", time_rfc3339(n->created, created), "Scope", "local", "Driver",
+				 network_driver_name(n->driver), "EnableIPv4", n->ipv4, "EnableIPv6", n->ipv6, "IPAM",
+				 n->ipam, "Internal", n->internal, "Attachable", n->attachable, "Ingress", 0);
 
 	json_object_set_new(json, "ConfigFrom", json_pack("{s:s}", "Network", ""));
 	json_object_set_new(json, "ConfigOnly", json_false());
@@ -61,8 +62,7 @@ static json_t *names_json(const json_t *asked, const char *name, const char *con
 	size_t i;
 
 	json_array_append_new(names, json_string(name));
-	json_array_foreach(json_object_get(asked, "Aliases"), i, alias)
-		json_array_append(names, alias);
+	json_array_foreach(json_object_get(asked, "Aliases"), i, alias) json_array_append(names, alias);
 	json_array_append_new(names, json_stringn(container, 12));
 	return names;
 }
@@ -72,7 +72,8 @@ json_t *endpoint_json(const struct network *n, const struct endpoint *ep, const 
 {
 	static const char *const kept[] = {"IPAMConfig", "Links", "Aliases", "DriverOpts", "GwPriority"};
 	const struct address none = {0};
-	const struct address g4 = ep ? endpoint_gateway(ep, AF_INET) : none, g6 = ep ? endpoint_gateway(ep, AF_INET6) : none;
+	const struct address g4 = ep ? endpoint_gateway(ep, AF_INET) : none,
+			     g6 = ep ? endpoint_gateway(ep, AF_INET6) : none;
 	json_t *json = json_pack("{s:s, s:s, s:o, s:o, s:i, s:o, s:o, s:i, s:o}", "NetworkID", n->id, "EndpointID",
 				 ep ? ep->id : "", "Gateway", address_json(&g4), "IPAddress",
 				 address_json(ep ? &ep->v4.address : &none), "IPPrefixLen", ep ? (int)ep->v4.prefix : 0,
@@ -83,8 +84,10 @@ json_t *endpoint_json(const struct network *n, const struct endpoint *ep, const 
 	for (size_t i = 0; i < ARRAY_LEN(kept); i++) {
 		json_t *value = json_object_get(asked, kept[i]);
 
-		json_object_set_new(json, kept[i], value ? json_incref(value) :
-					  str_eq(kept[i], "GwPriority") ? json_integer(0) : json_null());
+		json_object_set_new(json, kept[i],
+				    value			    ? json_incref(value)
+				    : str_eq(kept[i], "GwPriority") ? json_integer(0)
+								    : json_null());
 	}
 	json_object_set_new(json, "DNSNames", n->builtin ? json_null() : names_json(asked, name, container));
 	return json;
@@ -96,16 +99,18 @@ json_t *attachment_json(const struct attachment *a)
 	const struct address none = {0};
 	json_t *networks = json_object();
 
-	TAILQ_FOREACH(ep, &a->endpoints, of_attachment) {
+	TAILQ_FOREACH(ep, &a->endpoints, of_attachment)
+	{
 		json_object_set_new(networks, ep->network->name,
 				    endpoint_json(ep->network, ep, ep->settings, a->name, a->container));
 		if (str_eq(ep->network->name, "bridge"))
 			first = ep;
 	}
 	const struct address g4 = first ? endpoint_gateway(first, AF_INET) : none;
-	json_t *json = json_pack("{s:s, s:s, s:b, s:s, s:i, s:s, s:n, s:n, s:o, s:o}", "Bridge", "", "SandboxID", a->container,
-				 "HairpinMode", 0, "LinkLocalIPv6Address", "", "LinkLocalIPv6PrefixLen", 0, "SandboxKey", "",
-				 "SecondaryIPAddresses", "SecondaryIPv6Addresses", "Ports", ports_json(a), "Networks", networks);
+	json_t *json = json_pack("{s:s, s:s, s:b, s:s, s:i, s:s, s:n, s:n, s:o, s:o}", "Bridge", "", "SandboxID",
+				 a->container, "HairpinMode", 0, "LinkLocalIPv6Address", "", "LinkLocalIPv6PrefixLen",
+				 0, "SandboxKey", "", "SecondaryIPAddresses", "SecondaryIPv6Addresses", "Ports",
+				 ports_json(a), "Networks", networks);
 	json_object_set_new(json, "EndpointID", json_string(first ? first->id : ""));
 	json_object_set_new(json, "Gateway", address_json(&g4));
 	json_object_set_new(json, "IPAddress", address_json(first ? &first->v4.address : &none));

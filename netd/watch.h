@@ -1,6 +1,6 @@
 /*
- * watch: what the kernel says happened: a device that has gone frees its endpoint's addresses; a firewall table that somebody
- * flushed is put back.
+ * watch: what the kernel says happened: a device that has gone frees its endpoint's addresses; a firewall table that
+ * somebody flushed is put back.
  */
 #ifndef POUCH_NETD_WATCH_H
 #define POUCH_NETD_WATCH_H

@@ -144,7 +144,8 @@ static int may_attach(const struct container *c, const char *keys, struct err *e
 }
 
 /* Takes `stream`. */
-static void attach(struct runtimed *rt, struct ipc_request *req, const char *ref, const struct launch_attach *how, int *stream)
+static void attach(struct runtimed *rt, struct ipc_request *req, const char *ref, const struct launch_attach *how,
+		   int *stream)
 {
 	struct container *c = request_container(rt, req, ref);
 	struct err e;
@@ -169,16 +170,24 @@ static void attach(struct runtimed *rt, struct ipc_request *req, const char *ref
 
 void on_container_attach(struct ipc_request *req, struct container_attach *m, struct runtimed *rt)
 {
-	const struct launch_attach how = {
-		.in = m->in, .out = m->out, .err = m->errors, .logs = m->logs, .stream = m->stream, .detach_keys = m->detach_keys};
+	const struct launch_attach how = {.in = m->in,
+					  .out = m->out,
+					  .err = m->errors,
+					  .logs = m->logs,
+					  .stream = m->stream,
+					  .detach_keys = m->detach_keys};
 
 	attach(rt, req, m->id, &how, &m->client);
 }
 
 void on_container_attach_ws(struct ipc_request *req, struct container_attach_ws *m, struct runtimed *rt)
 {
-	const struct launch_attach how = {
-		.in = m->in, .out = m->out, .err = m->errors, .logs = m->logs, .stream = m->stream, .detach_keys = m->detach_keys};
+	const struct launch_attach how = {.in = m->in,
+					  .out = m->out,
+					  .err = m->errors,
+					  .logs = m->logs,
+					  .stream = m->stream,
+					  .detach_keys = m->detach_keys};
 
 	attach(rt, req, m->id, &how, &m->client);
 }

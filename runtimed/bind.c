@@ -94,8 +94,10 @@ int bind_parse(const char *text, json_t **out, struct err *e)
 		return err_http(e, 400, "invalid volume specification: '%s': a volume has no propagation", text);
 	*out = json_pack("{s:s s:s s:s s:s s:b s:s s:{s:b s:b s:b}}", "Type", volume ? "volume" : "bind", "Source",
 			 volume ? "" : copy, "Destination", target, "Mode", mode, "RW", !o.read_only, "Propagation",
-			 volume ? "" : o.propagation ? o.propagation : "rprivate", "_", "recursive", !o.not_recursive, "nocopy",
-			 o.nocopy, "create", true);
+			 volume		 ? ""
+			 : o.propagation ? o.propagation
+					 : "rprivate",
+			 "_", "recursive", !o.not_recursive, "nocopy", o.nocopy, "create", true);
 	if (volume) {
 		json_object_set_new(*out, "Name", json_string(copy));
 		json_object_set_new(*out, "Driver", json_string(""));
@@ -111,14 +113,17 @@ int bind_from_mount(const json_t *mount, json_t **out, struct err *e)
 	const char *source = json_text(mount, "Source"), *propagation = json_text(options, "Propagation");
 
 	if (!source || *source != '/')
-		return err_http(e, 400, "invalid mount config for type \"bind\": invalid mount path: '%s' mount path must be "
-				"absolute", source ? source : "");
+		return err_http(e, 400,
+				"invalid mount config for type \"bind\": invalid mount path: '%s' mount path must be "
+				"absolute",
+				source ? source : "");
 	if (json_true_at(options, "ReadOnlyForceRecursive") && !json_true_at(mount, "ReadOnly"))
 		return err_http(e, 400, "BindOptions.ReadOnlyForceRecursive needs ReadOnly");
 	*out = json_pack("{s:s s:s s:s s:s s:b s:s s:{s:b s:b s:b}}", "Type", "bind", "Source", source, "Destination",
 			 json_text(mount, "Target"), "Mode", "", "RW", !json_true_at(mount, "ReadOnly"), "Propagation",
-			 propagation ? propagation : "rprivate", "_", "recursive", !json_true_at(options, "NonRecursive"),
-			 "create", json_true_at(options, "CreateMountpoint"), "nocopy", true);
+			 propagation ? propagation : "rprivate", "_", "recursive",
+			 !json_true_at(options, "NonRecursive"), "create", json_true_at(options, "CreateMountpoint"),
+			 "nocopy", true);
 	return 0;
 }
 
@@ -159,7 +164,8 @@ int bind_admit(struct ipc_request *req, json_t *point, struct err *e)
 	AUTO_CLOSE int fd = launch_open_source(source, false, real, sizeof real, e);
 
 	if (fd == -ENOENT && !create)
-		return err_http(e, 400, "invalid mount config for type \"bind\": bind source path does not exist: %s", source);
+		return err_http(e, 400, "invalid mount config for type \"bind\": bind source path does not exist: %s",
+				source);
 	if (fd < 0 && fd != -ENOENT)
 		return fd;
 	int rc = fd < 0 ? resolve_missing(source, real, sizeof real, e) : 0;
@@ -175,8 +181,9 @@ int bind_admit(struct ipc_request *req, json_t *point, struct err *e)
 			return err_http(e, 409, "bind source %s has changed while it was looked at", source);
 	}
 	json_object_set_new(extra, "real", json_string(real));
-	json_object_set_new(extra, "anywhere",
-			    json_boolean(policy_admit_bind(guard_grant(req), "container.create", "/", true, NULL) == 0));
+	json_object_set_new(
+		extra, "anywhere",
+		json_boolean(policy_admit_bind(guard_grant(req), "container.create", "/", true, NULL) == 0));
 	return 0;
 }
 
@@ -193,8 +200,10 @@ int bind_open(const json_t *point, struct err *e)
 	if (fd < 0)
 		return fd;
 	if (!anywhere && !str_eq(real, json_text(extra, "real")))
-		return err_http(e, 403, "bind source %s leads to %s now; the policy was asked for %s when the container was created",
-				source, real, json_text(extra, "real"));
+		return err_http(
+			e, 403,
+			"bind source %s leads to %s now; the policy was asked for %s when the container was created",
+			source, real, json_text(extra, "real"));
 	return STEAL_FD(fd);
 }
 

@@ -14,7 +14,8 @@ int bind_parse(const char *text, json_t **out, struct err *e);
 /* A Mount of type bind as a MountPoint. */
 int bind_from_mount(const json_t *mount, json_t **out, struct err *e);
 
-/* Resolve the source and ask the policy; what was resolved is remembered in `point`. A missing source that may be made is. */
+/* Resolve the source and ask the policy; what was resolved is remembered in `point`. A missing source that may be made
+ * is. */
 int bind_admit(struct ipc_request *req, json_t *point, struct err *e);
 
 /*

@@ -41,7 +41,8 @@ struct container *container_new(struct runtimed *rt)
 {
 	struct container *c = XNEW(struct container);
 
-	/* A short id of digits alone would be a valid host name only by luck, and `docker` scripts take it for a number. */
+	/* A short id of digits alone would be a valid host name only by luck, and `docker` scripts take it for a
+	 * number. */
 	do
 		random_id(c->id);
 	while (strspn(c->id, "0123456789") >= 12);
@@ -129,8 +130,8 @@ static struct waiter *next_due(struct container *c)
 	struct waiter *w;
 
 	TAILQ_FOREACH(w, &c->waiters, link)
-		if (w->due)
-			return w;
+	if (w->due)
+		return w;
 	return NULL;
 }
 
@@ -140,7 +141,7 @@ void container_notify(struct container *c, uint32_t event)
 
 	container_ref(c);
 	TAILQ_FOREACH(w, &c->waiters, link)
-		w->due = (w->events & event) != 0;
+	w->due = (w->events & event) != 0;
 	while ((w = next_due(c))) {
 		waiter_cancel(w);
 		w->fn(w, c, event);

@@ -42,15 +42,15 @@ enum container_status {
 
 struct container_state {
 	enum container_status status;
-	pid_t pid;		   /* of the container's first process, as the host sees it; 0 when not running */
+	pid_t pid; /* of the container's first process, as the host sees it; 0 when not running */
 	int exit_code;
-	char *error;		   /* NULL: none */
+	char *error; /* NULL: none */
 	bool oom_killed;
 	bool stopped_by_user;	   /* by stop or kill: "unless-stopped" stays down, the Pouch dialect says "stopped" */
 	int64_t started, finished; /* nanoseconds since 1970; 0: never */
 	uint32_t restart_count;
-	uint64_t starts;	   /* how often it was asked to start */
-	uint64_t exits;		   /* how often it has exited; tells a cut wait what it has missed */
+	uint64_t starts; /* how often it was asked to start */
+	uint64_t exits;	 /* how often it has exited; tells a cut wait what it has missed */
 };
 
 /* Someone who waits. Called once; the waiter has left its list by then and may be freed or added again. */
@@ -82,18 +82,18 @@ struct container {
 
 	/* The record. */
 	char id[ID_LEN + 1];
-	char *name;		/* without the slash */
+	char *name; /* without the slash */
 	int64_t created;
-	char *image;		/* "sha256:…" */
-	char *owner;		/* who created it, for the policy; "" when the engine does not say */
-	json_t *config;		/* ContainerConfig, merged with the image's */
-	json_t *host;		/* HostConfig, defaults filled in */
-	char *image_name;	/* as the client wrote it: Config.Image */
-	json_t *endpoints;	/* NetworkingConfig.EndpointsConfig as asked for */
-	json_t *mounts;		/* MountPoint objects, with what a start needs to know under "_" */
-	int64_t image_size;	/* bytes of those layers; 0 while not known */
-	json_t *layers;		/* names below imaged's layers, lowest first */
-	uint32_t range;		/* number of its id range; RANGE_NONE: host ids */
+	char *image;	    /* "sha256:…" */
+	char *owner;	    /* who created it, for the policy; "" when the engine does not say */
+	json_t *config;	    /* ContainerConfig, merged with the image's */
+	json_t *host;	    /* HostConfig, defaults filled in */
+	char *image_name;   /* as the client wrote it: Config.Image */
+	json_t *endpoints;  /* NetworkingConfig.EndpointsConfig as asked for */
+	json_t *mounts;	    /* MountPoint objects, with what a start needs to know under "_" */
+	int64_t image_size; /* bytes of those layers; 0 while not known */
+	json_t *layers;	    /* names below imaged's layers, lowest first */
+	uint32_t range;	    /* number of its id range; RANGE_NONE: host ids */
 
 	struct container_state state;
 
@@ -105,19 +105,20 @@ struct container {
 	bool uses_volumes;	    /* volumed has mounted for it */
 	bool dirty;		    /* its state is to be stored */
 	TAILQ_ENTRY(container) changed;
-	struct err *start_error;    /* why the last start failed */
+	struct err *start_error; /* why the last start failed */
 	unsigned backoff_ms;
 	struct event *restart_timer;
 	struct health *health;
 	char *hosts, *resolv_conf; /* contents of the files, as netd said at the last attach */
-	json_t *network; /* NetworkSettings as netd says; NULL: nothing but what was asked for */
+	json_t *network;	   /* NetworkSettings as netd says; NULL: nothing but what was asked for */
 	struct waiters waiters;
 	struct exec_list execs;
 	struct attach_list attaches; /* streams that wait for the start */
 	struct launch_run *run;	     /* from the beginning of a start until the exit */
 	struct stop *stop;	     /* the stop in progress */
 
-	char *listed; /* the list item's JSON up to the words of "Status", made when first asked for; NULL after a change */
+	char *listed; /* the list item's JSON up to the words of "Status", made when first asked for; NULL after a
+			 change */
 };
 
 struct containers {

@@ -69,10 +69,14 @@ static int rename_it(struct container *c, const char *given, struct err *e)
 		return err_http(e, 400, "renaming a container with the same name as its current name");
 	struct container *other = table_get(&rt->containers.by_name, name);
 	if (other)
-		return err_http(e, 409, "Conflict. The container name \"/%s\" is already in use by container \"%s\". You have to "
-				"remove (or rename) that container to be able to reuse that name.", name, other->id);
+		return err_http(
+			e, 409,
+			"Conflict. The container name \"/%s\" is already in use by container \"%s\". You have to "
+			"remove (or rename) that container to be able to reuse that name.",
+			name, other->id);
 	if (table_get(&rt->reserved, name))
-		return err_http(e, 409, "Conflict. The container name \"/%s\" is being taken by another request.", name);
+		return err_http(e, 409, "Conflict. The container name \"/%s\" is being taken by another request.",
+				name);
 	rc = db_rename(c, name, e);
 	if (rc < 0)
 		return rc;

@@ -206,10 +206,14 @@ static int reserve(struct creating *n, const char *given, struct err *e)
 		return rc;
 	struct container *other = name ? table_get(&rt->containers.by_name, name) : NULL;
 	if (other)
-		return err_http(e, 409, "Conflict. The container name \"/%s\" is already in use by container \"%s\". You have to "
-				"remove (or rename) that container to be able to reuse that name.", name, other->id);
+		return err_http(
+			e, 409,
+			"Conflict. The container name \"/%s\" is already in use by container \"%s\". You have to "
+			"remove (or rename) that container to be able to reuse that name.",
+			name, other->id);
 	if (name && table_get(&rt->reserved, name))
-		return err_http(e, 409, "Conflict. The container name \"/%s\" is being taken by another request.", name);
+		return err_http(e, 409, "Conflict. The container name \"/%s\" is being taken by another request.",
+				name);
 	char *free_name = name ? xstrdup(name) : NULL;
 	while (!free_name || table_get(&rt->reserved, free_name)) {
 		free(free_name);

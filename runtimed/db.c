@@ -9,9 +9,11 @@
 static const char *const schema[] = {
 	"CREATE TABLE container("
 	" id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, created INTEGER NOT NULL, image TEXT NOT NULL,"
-	" image_name TEXT NOT NULL, owner TEXT NOT NULL, id_range INTEGER NOT NULL, config TEXT NOT NULL, host TEXT NOT NULL,"
+	" image_name TEXT NOT NULL, owner TEXT NOT NULL, id_range INTEGER NOT NULL, config TEXT NOT NULL, host TEXT "
+	"NOT NULL,"
 	" endpoints TEXT, mounts TEXT, layers TEXT NOT NULL, removing INTEGER NOT NULL DEFAULT 0) STRICT;"
-	"CREATE TABLE state(id TEXT PRIMARY KEY REFERENCES container(id) ON DELETE CASCADE, state TEXT NOT NULL) STRICT;"
+	"CREATE TABLE state(id TEXT PRIMARY KEY REFERENCES container(id) ON DELETE CASCADE, state TEXT NOT NULL) "
+	"STRICT;"
 	"CREATE TABLE exec(id TEXT PRIMARY KEY, container TEXT NOT NULL REFERENCES container(id) ON DELETE CASCADE,"
 	" config TEXT NOT NULL, status INTEGER NOT NULL, pid INTEGER NOT NULL, exit_code INTEGER) STRICT;"
 	"CREATE INDEX exec_container ON exec(container);",
@@ -22,10 +24,11 @@ static const char *const schema[] = {
 
 json_t *state_to_json(const struct container_state *s)
 {
-	json_t *o = json_pack("{s:s s:i s:i s:b s:b s:I s:I s:i s:I s:I}", "status", container_status_name(s->status), "pid",
-			      (int)s->pid, "exit", s->exit_code, "oom", s->oom_killed, "by_user", s->stopped_by_user,
-			      "started", (json_int_t)s->started, "finished", (json_int_t)s->finished, "restarts",
-			      (int)s->restart_count, "exits", (json_int_t)s->exits, "starts", (json_int_t)s->starts);
+	json_t *o =
+		json_pack("{s:s s:i s:i s:b s:b s:I s:I s:i s:I s:I}", "status", container_status_name(s->status),
+			  "pid", (int)s->pid, "exit", s->exit_code, "oom", s->oom_killed, "by_user", s->stopped_by_user,
+			  "started", (json_int_t)s->started, "finished", (json_int_t)s->finished, "restarts",
+			  (int)s->restart_count, "exits", (json_int_t)s->exits, "starts", (json_int_t)s->starts);
 
 	if (s->error)
 		json_object_set_new(o, "error", json_string(s->error));
@@ -56,8 +59,9 @@ void state_from_json(struct container_state *s, const json_t *o)
 static int put_state(struct container *c, struct err *e)
 {
 	json_t *state = state_to_json(&c->state);
-	int rc = store_exec(c->rt->store, e, "INSERT INTO state VALUES(?,?) ON CONFLICT(id) DO UPDATE SET state=excluded.state",
-			    "tj", c->id, state);
+	int rc = store_exec(c->rt->store, e,
+			    "INSERT INTO state VALUES(?,?) ON CONFLICT(id) DO UPDATE SET state=excluded.state", "tj",
+			    c->id, state);
 
 	json_decref(state);
 	return rc;
@@ -88,8 +92,8 @@ static int flush(struct runtimed *rt, struct err *e)
 
 	int rc = store_begin(rt->store, e);
 	TAILQ_FOREACH(c, &rt->changed, changed)
-		if (rc == 0)
-			rc = put_state(c, e);
+	if (rc == 0)
+		rc = put_state(c, e);
 	if (rc == 0)
 		rc = store_commit(rt->store, e);
 	if (rc < 0)
@@ -129,11 +133,12 @@ static void on_flush(evutil_socket_t fd, short what, void *arg)
 
 static int insert(struct container *c, struct err *e)
 {
-	int rc = store_exec(c->rt->store, e,
-			    "INSERT INTO container(id,name,created,image,image_name,owner,id_range,config,host,endpoints,mounts,"
-			    "layers) VALUES(?,?,?,?,?,?,?,?,?,?,?,?)",
-			    "ttitttijjjjj", c->id, c->name, c->created, c->image, c->image_name, c->owner, (int64_t)c->range,
-			    c->config, c->host, c->endpoints, c->mounts, c->layers);
+	int rc = store_exec(
+		c->rt->store, e,
+		"INSERT INTO container(id,name,created,image,image_name,owner,id_range,config,host,endpoints,mounts,"
+		"layers) VALUES(?,?,?,?,?,?,?,?,?,?,?,?)",
+		"ttitttijjjjj", c->id, c->name, c->created, c->image, c->image_name, c->owner, (int64_t)c->range,
+		c->config, c->host, c->endpoints, c->mounts, c->layers);
 
 	return rc == 0 ? put_state(c, e) : rc;
 }
@@ -154,8 +159,8 @@ int db_insert(struct container *c, struct err *e)
 
 int db_update(struct container *c, struct err *e)
 {
-	return store_exec(c->rt->store, e, "UPDATE container SET host=?, endpoints=?, mounts=? WHERE id=?", "jjjt", c->host,
-			  c->endpoints, c->mounts, c->id);
+	return store_exec(c->rt->store, e, "UPDATE container SET host=?, endpoints=?, mounts=? WHERE id=?", "jjjt",
+			  c->host, c->endpoints, c->mounts, c->id);
 }
 
 int db_rename(struct container *c, const char *name, struct err *e)
@@ -278,9 +283,11 @@ int db_load(struct runtimed *rt, struct err *e)
 {
 	struct load load = {rt, e};
 
-	int rc = store_query(rt->store, load_container, &load, e,
-			     "SELECT c.id,name,created,image,image_name,owner,id_range,config,host,endpoints,mounts,layers,"
-			     "removing,state FROM container c LEFT JOIN state s ON s.id=c.id ORDER BY created", "");
+	int rc = store_query(
+		rt->store, load_container, &load, e,
+		"SELECT c.id,name,created,image,image_name,owner,id_range,config,host,endpoints,mounts,layers,"
+		"removing,state FROM container c LEFT JOIN state s ON s.id=c.id ORDER BY created",
+		"");
 	if (rc == 0)
 		rc = store_query(rt->store, load_exec, &load, e,
 				 "SELECT id,container,config,status,pid,exit_code FROM exec", "");

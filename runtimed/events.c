@@ -158,15 +158,16 @@ static bool matches(const struct follower *f, const struct record *r)
 	const struct filters *w = &f->filters;
 	void *record = (void *)(uintptr_t)r;
 
-	if (!guard_sees(f->req, r->owner) || !filters_exact(w, "type", r->type) || !filters_exact(w, "scope", "local") ||
-	    !filters_any(w, "event", match_action, r->action) || !filters_labels(w, "label", r->attributes) ||
-	    !filters_any(w, "image", match_image, record))
+	if (!guard_sees(f->req, r->owner) || !filters_exact(w, "type", r->type) ||
+	    !filters_exact(w, "scope", "local") || !filters_any(w, "event", match_action, r->action) ||
+	    !filters_labels(w, "label", r->attributes) || !filters_any(w, "image", match_image, record))
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(objects); i++)
 		if (filters_has(w, objects[i]) &&
 		    (!str_eq(objects[i], r->type) || !filters_any(w, objects[i], match_object, record)))
 			return false;
-	return !filters_has(w, "service") && !filters_has(w, "node") && !filters_has(w, "secret") && !filters_has(w, "config");
+	return !filters_has(w, "service") && !filters_has(w, "node") && !filters_has(w, "secret") &&
+	       !filters_has(w, "config");
 }
 
 void events_free(struct events *all)
@@ -274,8 +275,9 @@ static int read_range(const struct system_events *m, int64_t *since, int64_t *un
 
 void on_system_events(struct ipc_request *req, struct system_events *m, struct runtimed *rt)
 {
-	static const char *const known[] = {"config", "container", "daemon", "event", "image",	"label",  "network",
-					    "node",   "plugin",	   "scope",  "secret", "service", "type", "volume", NULL};
+	static const char *const known[] = {"config", "container", "daemon", "event",  "image",
+					    "label",  "network",   "node",   "plugin", "scope",
+					    "secret", "service",   "type",   "volume", NULL};
 	struct events *all = rt->events;
 	struct follower *f = XNEW(struct follower);
 	int64_t since, until;
@@ -297,7 +299,8 @@ void on_system_events(struct ipc_request *req, struct system_events *m, struct r
 	ipc_chunk(req, NULL, 0);
 	for (uint64_t i = all->count > EVENTS_KEPT ? all->count - EVENTS_KEPT : 0; replay && i < all->count; i++) {
 		const struct record *r = &all->kept[i % EVENTS_KEPT];
-		if (r->time >= since && (!until || r->time <= until) && matches(f, r) && !follower_send(f, r->text, r->len))
+		if (r->time >= since && (!until || r->time <= until) && matches(f, r) &&
+		    !follower_send(f, r->text, r->len))
 			return;
 	}
 	ipc_request_on_credit(req, on_follower_credit, f);

@@ -32,7 +32,8 @@ static void tell(struct exec *x, const char *action)
 	json_t *v;
 	size_t i;
 
-	json_array_foreach(json_object_get(x->config, "Cmd"), i, v) {
+	json_array_foreach(json_object_get(x->config, "Cmd"), i, v)
+	{
 		char *longer = xasprintf("%s %s", text, json_string_value(v));
 		free(text);
 		text = longer;
@@ -75,7 +76,7 @@ static void forget_oldest(struct container *c)
 	size_t count = 0;
 
 	TAILQ_FOREACH(x, &c->execs, link)
-		count++;
+	count++;
 	for (x = TAILQ_FIRST(&c->execs); x && count > KEPT_MAX; x = next) {
 		next = TAILQ_NEXT(x, link);
 		if (x->status != EXEC_ENDED || x->hidden)
@@ -219,7 +220,9 @@ void on_exec_start(struct ipc_request *req, struct exec_start *m, struct runtime
 		return;
 	}
 	if (x->status != EXEC_CREATED) {
-		ipc_fail(req, 409, x->status == EXEC_ENDED ? "exec command %s has already run" : "exec command %s is already running",
+		ipc_fail(req, 409,
+			 x->status == EXEC_ENDED ? "exec command %s has already run"
+						 : "exec command %s is already running",
 			 x->id);
 		return;
 	}
@@ -268,9 +271,9 @@ void on_exec_inspect(struct ipc_request *req, struct exec_inspect *m, struct run
 	json_decref(arguments);
 	json_t *o = json_pack("{s:s s:b s:o s:o s:b s:b s:b s:b s:s s:s s:i}", "ID", x->id, "Running",
 			      x->status == EXEC_RUNNING || (x->status == EXEC_STARTING && x->run), "ExitCode",
-			      x->has_exit_code ? json_integer(x->exit_code) : json_null(), "ProcessConfig", process, "OpenStdin", in,
-			      "OpenStdout", json_true_at(x->config, "AttachStdout"), "OpenStderr",
-			      json_true_at(x->config, "AttachStderr"), "CanRemove", x->status == EXEC_ENDED, "ContainerID",
-			      x->container->id, "DetachKeys", keys ? keys : "", "Pid", (int)x->pid);
+			      x->has_exit_code ? json_integer(x->exit_code) : json_null(), "ProcessConfig", process,
+			      "OpenStdin", in, "OpenStdout", json_true_at(x->config, "AttachStdout"), "OpenStderr",
+			      json_true_at(x->config, "AttachStderr"), "CanRemove", x->status == EXEC_ENDED,
+			      "ContainerID", x->container->id, "DetachKeys", keys ? keys : "", "Pid", (int)x->pid);
 	ipc_reply_json(req, 200, o);
 }

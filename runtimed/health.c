@@ -12,11 +12,11 @@
 #include "lib/times.h"
 
 /* Docker's. */
-#define DEFAULT_INTERVAL (30 * NS_PER_SEC)
+#define DEFAULT_INTERVAL       (30 * NS_PER_SEC)
 #define DEFAULT_START_INTERVAL (5 * NS_PER_SEC)
-#define DEFAULT_RETRIES	 3
-#define OUTPUT_MAX	 4096
-#define LOG_KEPT	 5
+#define DEFAULT_RETRIES	       3
+#define OUTPUT_MAX	       4096
+#define LOG_KEPT	       5
 
 struct health {
 	struct container *container;
@@ -61,8 +61,9 @@ static void arm_next(struct health *h)
 	bool young = h->status == STARTING && time_now() - h->begun < setting(h, "StartPeriod", 0);
 	int64_t interval = setting(h, "Interval", DEFAULT_INTERVAL);
 
-	arm(h->next, young ? setting(h, "StartInterval", interval < DEFAULT_START_INTERVAL ? interval : DEFAULT_START_INTERVAL)
-			   : interval);
+	arm(h->next,
+	    young ? setting(h, "StartInterval", interval < DEFAULT_START_INTERVAL ? interval : DEFAULT_START_INTERVAL)
+		  : interval);
 }
 
 /* ---- results ---- */
@@ -105,8 +106,9 @@ static void record(struct health *h, int exit_code, json_t *take_output)
 	char begun[TIME_TEXT], ended[TIME_TEXT];
 	bool young = time_now() - h->begun < setting(h, "StartPeriod", 0);
 
-	json_array_append_new(h->log, json_pack("{s:s s:s s:i s:o}", "Start", time_rfc3339(h->test_begun, begun), "End",
-						time_rfc3339(time_now(), ended), "ExitCode", exit_code, "Output", take_output));
+	json_array_append_new(h->log,
+			      json_pack("{s:s s:s s:i s:o}", "Start", time_rfc3339(h->test_begun, begun), "End",
+					time_rfc3339(time_now(), ended), "ExitCode", exit_code, "Output", take_output));
 	while (json_array_size(h->log) > LOG_KEPT)
 		json_array_remove(h->log, 0);
 	if (exit_code == 0) {
@@ -222,7 +224,8 @@ static void test(struct health *h)
 	h->stream = pair[0];
 	h->readable = event_new(c->rt->d.base, h->stream, EV_READ | EV_PERSIST, on_readable, h);
 	event_add(h->readable, NULL);
-	struct exec *x = exec_new(c, json_pack("{s:o s:b s:b}", "Cmd", command(c), "AttachStdout", true, "AttachStderr", true));
+	struct exec *x =
+		exec_new(c, json_pack("{s:o s:b s:b}", "Cmd", command(c), "AttachStdout", true, "AttachStderr", true));
 	x->hidden = true;
 	x->ended = on_test_ended;
 	x->arg = h;

@@ -37,13 +37,15 @@ static int memory_check(json_t *host, struct err *e)
 	if (memory && memory < 6 << 20)
 		return err_http(e, 400, "Minimum memory limit allowed is 6MB");
 	if (swap > 0 && !memory)
-		return err_http(e, 400, "You should always set the Memory limit when using Memoryswap limit, see usage");
+		return err_http(e, 400,
+				"You should always set the Memory limit when using Memoryswap limit, see usage");
 	if (swap > 0 && swap < memory)
 		return err_http(e, 400, "Minimum memoryswap limit should be larger than memory limit, see usage");
 	if (reserved && reserved < 6 << 20)
 		return err_http(e, 400, "Minimum memory reservation allowed is 6MB");
 	if (memory && reserved > memory)
-		return err_http(e, 400, "Minimum memory limit can not be less than memory reservation limit, see usage");
+		return err_http(e, 400,
+				"Minimum memory limit can not be less than memory reservation limit, see usage");
 	if (json_true_at(host, "OomKillDisable") && !memory)
 		return err_http(e, 400, "OomKillDisable: without a Memory limit it could hang the host");
 	if (memory && !swap && memory < INT64_MAX / 2)
@@ -53,7 +55,8 @@ static int memory_check(json_t *host, struct err *e)
 
 static int cpu_check(const json_t *host, struct err *e)
 {
-	int64_t nano = json_int(host, "NanoCpus"), period = json_int(host, "CpuPeriod"), quota = json_int(host, "CpuQuota");
+	int64_t nano = json_int(host, "NanoCpus"), period = json_int(host, "CpuPeriod"),
+		quota = json_int(host, "CpuQuota");
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 
 	if (nano && period)
@@ -61,9 +64,11 @@ static int cpu_check(const json_t *host, struct err *e)
 	if (nano && quota)
 		return err_http(e, 400, "Conflicting options: Nano CPUs and CPU Quota cannot both be set.");
 	if (nano && (nano < 10000000 || nano > (int64_t)cpus * 1000000000))
-		return err_http(e, 400, "Range of CPUs is from 0.01 to %ld.00, as there are only %ld CPUs available", cpus, cpus);
+		return err_http(e, 400, "Range of CPUs is from 0.01 to %ld.00, as there are only %ld CPUs available",
+				cpus, cpus);
 	if (period && (period < 1000 || period > 1000000))
-		return err_http(e, 400, "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)");
+		return err_http(e, 400,
+				"CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)");
 	if (quota > 0 && quota < 1000)
 		return err_http(e, 400, "CPU cfs quota can not be less than 1ms (i.e. 1000)");
 	return 0;
@@ -88,7 +93,8 @@ int restart_policy_check(const json_t *host, struct err *e)
 	bool restarts = name && *name && !str_eq(name, "no");
 
 	if (json_int(policy, "MaximumRetryCount") && !str_eq(name, "on-failure"))
-		return err_http(e, 400, "invalid restart policy: maximum retry count cannot be used with restart policy '%s'",
+		return err_http(e, 400,
+				"invalid restart policy: maximum retry count cannot be used with restart policy '%s'",
 				name ? name : "");
 	if (restarts && json_true_at(host, "AutoRemove"))
 		return err_http(e, 400, "can't create 'AutoRemove' container with restart policy");
@@ -231,8 +237,11 @@ int hostconfig_range(struct container *c, json_t *warnings, struct err *e)
 		if (!x)
 			continue;
 		if ((of && of->range != x->range) || (host_ids && x->range != RANGE_NONE))
-			return err_http(e, 400, "%s: container %s has a user namespace of its own, which cannot be joined together "
-					"with the others asked for", modes[i], x->name);
+			return err_http(
+				e, 400,
+				"%s: container %s has a user namespace of its own, which cannot be joined together "
+				"with the others asked for",
+				modes[i], x->name);
 		of = x;
 	}
 	if (of) {
@@ -243,8 +252,9 @@ int hostconfig_range(struct container *c, json_t *warnings, struct err *e)
 	if (host_ids || !rt->d.config->userns_enabled)
 		return 0;
 	if (!launch_can_idmap(rt->launch)) {
-		json_array_append_new(warnings, json_string("this kernel cannot map ids of mounts: the container runs with the ids "
-							    "of the host"));
+		json_array_append_new(
+			warnings, json_string("this kernel cannot map ids of mounts: the container runs with the ids "
+					      "of the host"));
 		return 0;
 	}
 	return idrange_take(rt->ranges, &c->range, e);

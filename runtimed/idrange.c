@@ -30,7 +30,8 @@ void idranges_free(struct idranges *r)
 
 int idrange_take(struct idranges *r, uint32_t *out, struct err *e)
 {
-	/* Round and round, so that a range rests before its next container: what an old one left behind is not the new one's. */
+	/* Round and round, so that a range rests before its next container: what an old one left behind is not the new
+	 * one's. */
 	for (uint32_t i = 0; i < r->count; i++) {
 		uint32_t n = (r->next + i) % r->count;
 		if (r->users[n])

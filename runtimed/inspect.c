@@ -13,19 +13,31 @@
 /* What Docker's clients find in HostConfig even when nobody set it. */
 static json_t *host_defaults(void)
 {
-	static const char *const nulls[] = {"Binds", "VolumesFrom", "CapAdd", "CapDrop", "ExtraHosts", "GroupAdd", "Links",
-					    "SecurityOpt", "DeviceCgroupRules", "DeviceRequests", "Ulimits", "PidsLimit",
-					    "MemorySwappiness", "OomKillDisable", "MaskedPaths", "ReadonlyPaths"};
-	static const char *const texts[] = {"ContainerIDFile", "VolumeDriver", "Cgroup", "PidMode", "UTSMode", "UsernsMode",
-					    "Isolation", "CgroupParent", "CpusetCpus", "CpusetMems"};
-	static const char *const numbers[] = {"OomScoreAdj", "CpuShares", "Memory", "NanoCpus", "BlkioWeight", "CpuPeriod",
-					      "CpuQuota", "CpuRealtimePeriod", "CpuRealtimeRuntime", "MemoryReservation",
-					      "MemorySwap", "CpuCount", "CpuPercent", "IOMaximumIOps", "IOMaximumBandwidth"};
+	static const char *const nulls[] = {
+		"Binds",	"VolumesFrom", "CapAdd",	   "CapDrop",		"ExtraHosts",
+		"GroupAdd",	"Links",       "SecurityOpt",	   "DeviceCgroupRules", "DeviceRequests",
+		"Ulimits",	"PidsLimit",   "MemorySwappiness", "OomKillDisable",	"MaskedPaths",
+		"ReadonlyPaths"};
+	static const char *const texts[] = {"ContainerIDFile", "VolumeDriver", "Cgroup",    "PidMode",
+					    "UTSMode",	       "UsernsMode",   "Isolation", "CgroupParent",
+					    "CpusetCpus",      "CpusetMems"};
+	static const char *const numbers[] = {"OomScoreAdj",	   "CpuShares",		"Memory",
+					      "NanoCpus",	   "BlkioWeight",	"CpuPeriod",
+					      "CpuQuota",	   "CpuRealtimePeriod", "CpuRealtimeRuntime",
+					      "MemoryReservation", "MemorySwap",	"CpuCount",
+					      "CpuPercent",	   "IOMaximumIOps",	"IOMaximumBandwidth"};
 	static const char *const flags[] = {"AutoRemove", "Privileged", "PublishAllPorts", "ReadonlyRootfs"};
-	static const char *const lists[] = {"Dns", "DnsOptions", "DnsSearch", "BlkioWeightDevice", "BlkioDeviceReadBps",
-					    "BlkioDeviceWriteBps", "BlkioDeviceReadIOps", "BlkioDeviceWriteIOps", "Devices"};
-	json_t *o = json_pack("{s:[ii] s:{} s:{s:s s:i}}", "ConsoleSize", 0, 0, "PortBindings", "RestartPolicy", "Name", "no",
-			      "MaximumRetryCount", 0);
+	static const char *const lists[] = {"Dns",
+					    "DnsOptions",
+					    "DnsSearch",
+					    "BlkioWeightDevice",
+					    "BlkioDeviceReadBps",
+					    "BlkioDeviceWriteBps",
+					    "BlkioDeviceReadIOps",
+					    "BlkioDeviceWriteIOps",
+					    "Devices"};
+	json_t *o = json_pack("{s:[ii] s:{} s:{s:s s:i}}", "ConsoleSize", 0, 0, "PortBindings", "RestartPolicy", "Name",
+			      "no", "MaximumRetryCount", 0);
 
 	for (size_t i = 0; i < ARRAY_LEN(nulls); i++)
 		json_object_set_new(o, nulls[i], json_null());
@@ -56,9 +68,11 @@ static json_t *host_shown(const struct container *c)
 
 static json_t *config_shown(const struct container *c, const struct ipc_request *req)
 {
-	static const char *const flags[] = {"AttachStdin", "AttachStdout", "AttachStderr", "Tty", "OpenStdin", "StdinOnce"};
-	json_t *o = json_pack("{s:s s:s s:s s:[] s:n s:s s:n s:s s:n s:n s:{}}", "Hostname", "", "Domainname", "", "User", "", "Env",
-			      "Cmd", "Image", "", "Volumes", "WorkingDir", "", "Entrypoint", "OnBuild", "Labels");
+	static const char *const flags[] = {"AttachStdin", "AttachStdout", "AttachStderr",
+					    "Tty",	   "OpenStdin",	   "StdinOnce"};
+	json_t *o = json_pack("{s:s s:s s:s s:[] s:n s:s s:n s:s s:n s:n s:{}}", "Hostname", "", "Domainname", "",
+			      "User", "", "Env", "Cmd", "Image", "", "Volumes", "WorkingDir", "", "Entrypoint",
+			      "OnBuild", "Labels");
 
 	for (size_t i = 0; i < ARRAY_LEN(flags); i++)
 		json_object_set_new(o, flags[i], json_false());
@@ -71,12 +85,13 @@ json_t *state_shown(const struct container *c)
 {
 	const struct container_state *s = &c->state;
 	char started[TIME_TEXT], finished[TIME_TEXT];
-	json_t *o = json_pack("{s:s s:b s:b s:b s:b s:b s:i s:i s:s s:s s:s}", "Status",
-			      s->status == CT_REMOVING ? "removing" : container_status_name(s->status), "Running",
-			      container_running(c), "Paused", s->status == CT_PAUSED, "Restarting", s->status == CT_RESTARTING,
-			      "OOMKilled", s->oom_killed, "Dead", s->status == CT_DEAD, "Pid", (int)s->pid, "ExitCode", s->exit_code,
-			      "Error", s->error ? s->error : "", "StartedAt", time_rfc3339(s->started, started), "FinishedAt",
-			      time_rfc3339(s->finished, finished));
+	json_t *o =
+		json_pack("{s:s s:b s:b s:b s:b s:b s:i s:i s:s s:s s:s}", "Status",
+			  s->status == CT_REMOVING ? "removing" : container_status_name(s->status), "Running",
+			  container_running(c), "Paused", s->status == CT_PAUSED, "Restarting",
+			  s->status == CT_RESTARTING, "OOMKilled", s->oom_killed, "Dead", s->status == CT_DEAD, "Pid",
+			  (int)s->pid, "ExitCode", s->exit_code, "Error", s->error ? s->error : "", "StartedAt",
+			  time_rfc3339(s->started, started), "FinishedAt", time_rfc3339(s->finished, finished));
 	json_t *health = health_shown(c);
 
 	if (health)
@@ -91,7 +106,8 @@ static json_t *exec_ids(const struct container *c)
 	struct exec *x;
 	json_t *ids = NULL;
 
-	TAILQ_FOREACH(x, &c->execs, link) {
+	TAILQ_FOREACH(x, &c->execs, link)
+	{
 		if (x->status == EXEC_ENDED || x->hidden)
 			continue;
 		if (!ids)
@@ -135,9 +151,9 @@ static json_t *inspect(const struct container *c, const struct ipc_request *req)
 	const char *driver = json_text(json_object_get(c->host, "LogConfig"), "Type");
 	bool file = str_eq(driver, "json-file") || str_eq(driver, "local");
 	json_t *o = json_pack("{s:s s:s s:o s:s s:s s:i s:s s:s s:s s:s s:s}", "Id", c->id, "Created",
-			      time_rfc3339(c->created, created), "State", state_shown(c), "Image", c->image, "Name", name,
-			      "RestartCount", (int)c->state.restart_count, "Driver", "overlay2", "Platform", "linux", "MountLabel",
-			      "", "ProcessLabel", "", "AppArmorProfile", "");
+			      time_rfc3339(c->created, created), "State", state_shown(c), "Image", c->image, "Name",
+			      name, "RestartCount", (int)c->state.restart_count, "Driver", "overlay2", "Platform",
+			      "linux", "MountLabel", "", "ProcessLabel", "", "AppArmorProfile", "");
 
 	show_command(o, c);
 	show_path(o, "ResolvConfPath", c, "files/resolv.conf");
@@ -145,8 +161,9 @@ static json_t *inspect(const struct container *c, const struct ipc_request *req)
 	show_path(o, "HostsPath", c, "files/hosts");
 	show_path(o, "LogPath", c, file ? log : NULL);
 	AUTO_FREE char *upper = state_path(c, "upper"), *work = state_path(c, "work");
-	json_object_set_new(o, "GraphDriver", json_pack("{s:s s:{s:s s:s}}", "Name", "overlay2", "Data", "UpperDir", upper,
-							"WorkDir", work));
+	json_object_set_new(
+		o, "GraphDriver",
+		json_pack("{s:s s:{s:s s:s}}", "Name", "overlay2", "Data", "UpperDir", upper, "WorkDir", work));
 	json_object_set_new(o, "ExecIDs", exec_ids(c));
 	json_object_set_new(o, "HostConfig", host_shown(c));
 	json_object_set_new(o, "Config", config_shown(c, req));

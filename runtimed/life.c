@@ -158,7 +158,8 @@ static int kill_it(struct container *c, int sig, struct err *e)
 	}
 	int rc = sig == SIGKILL ? launch_kill_all(c->run, e) : launch_signal(c->run, sig, e);
 	if (rc < 0)
-		return rc == -ESRCH ? err_http(e, 409, "cannot kill container: %s: container %s is not running", c->name, c->id)
+		return rc == -ESRCH ? err_http(e, 409, "cannot kill container: %s: container %s is not running",
+					       c->name, c->id)
 				    : rc;
 	if (ends && launch_paused(c->run))
 		launch_unpause(c->run, NULL);

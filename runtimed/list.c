@@ -61,7 +61,8 @@ static json_t *command_shown(const struct container *c)
 	size_t i;
 
 	for (size_t p = 0; p < ARRAY_LEN(parts); p++)
-		json_array_foreach(parts[p], i, v) {
+		json_array_foreach(parts[p], i, v)
+		{
 			const char *word = json_string_value(v);
 			bool quote = strpbrk(word, " \t\n") != NULL;
 			char *longer = xasprintf(quote ? "%s%s'%s'" : "%s%s%s", text, *text ? " " : "", word);
@@ -75,11 +76,12 @@ json_t *item_shown(struct container *c)
 {
 	AUTO_FREE char *name = xasprintf("/%s", c->name);
 	json_t *labels = json_object_get(c->config, "Labels");
-	json_t *o = json_pack("{s:s s:[s] s:s s:s s:o s:I s:o s:s s:s s:{s:s} s:o s:o}", "Id", c->id, "Names", name, "Image",
-			      c->image_name, "ImageID", c->image, "Command", command_shown(c), "Created",
+	json_t *o = json_pack("{s:s s:[s] s:s s:s s:o s:I s:o s:s s:s s:{s:s} s:o s:o}", "Id", c->id, "Names", name,
+			      "Image", c->image_name, "ImageID", c->image, "Command", command_shown(c), "Created",
 			      (json_int_t)(c->created / NS_PER_SEC), "Ports", networks_ports_listed(c), "State",
 			      container_status_name(c->state.status), "Driver", "overlay2", "HostConfig", "NetworkMode",
-			      json_text(c->host, "NetworkMode"), "NetworkSettings", networks_listed(c), "Mounts", mounts_shown(c));
+			      json_text(c->host, "NetworkMode"), "NetworkSettings", networks_listed(c), "Mounts",
+			      mounts_shown(c));
 
 	json_object_set_new(o, "Labels", labels ? json_incref(labels) : json_object());
 	if (c->state.status == CT_EXITED && c->state.stopped_by_user)
@@ -185,7 +187,8 @@ void on_container_list(struct ipc_request *req, struct container_list *m, struct
 	struct sized_list *l = XNEW(struct sized_list);
 	l->req = req;
 	l->items = xcalloc(rt->containers.count + 1, sizeof *l->items);
-	TAILQ_FOREACH_REVERSE(c, &rt->containers.all, containers_queue, link) {
+	TAILQ_FOREACH_REVERSE(c, &rt->containers.all, containers_queue, link)
+	{
 		if (limit > 0 && l->count == (size_t)limit)
 			break;
 		if ((all || container_running(c)) && guard_sees(req, c->owner) && list_filter_match(&f, c))

@@ -42,7 +42,9 @@ int list_filter_read(struct list_filter *f, struct runtimed *rt, struct ipc_requ
 	const struct filters *w = &f->filters;
 
 	if (filters_has(w, "status") && filters_any(w, "status", not_a_status, NULL))
-		return err_http(e, 400, "invalid filter 'status': want created, restarting, running, removing, paused, exited or dead");
+		return err_http(
+			e, 400,
+			"invalid filter 'status': want created, restarting, running, removing, paused, exited or dead");
 	if (filters_has(w, "health") && filters_any(w, "health", not_a_health, NULL))
 		return err_http(e, 400, "invalid filter 'health': want starting, healthy, unhealthy or none");
 	f->reaches_stopped = filters_has(w, "status") || filters_has(w, "exited") || filters_has(w, "before") ||
@@ -96,10 +98,9 @@ static bool match_volume(const char *value, void *arg)
 	json_t *m;
 	size_t i;
 
-	json_array_foreach(c->mounts, i, m)
-		if (str_eq(value, json_text(m, "Name")) || str_eq(value, json_text(m, "Source")) ||
-		    str_eq(value, json_text(m, "Destination")))
-			return true;
+	json_array_foreach(c->mounts, i, m) if (str_eq(value, json_text(m, "Name")) ||
+						str_eq(value, json_text(m, "Source")) ||
+						str_eq(value, json_text(m, "Destination"))) return true;
 	return false;
 }
 
@@ -110,8 +111,7 @@ static bool match_network(const char *value, void *arg)
 	bool found = json_object_get(all, value) != NULL;
 	const char *name;
 
-	json_object_foreach(all, name, v)
-		found = found || str_eq(value, json_text(v, "NetworkID"));
+	json_object_foreach(all, name, v) found = found || str_eq(value, json_text(v, "NetworkID"));
 	json_decref(listed);
 	return found;
 }
@@ -133,9 +133,7 @@ static bool match_ports(const char *wanted, const json_t *ports)
 	const char *port;
 	json_t *v;
 
-	json_object_foreach((json_t *)(uintptr_t)ports, port, v)
-		if (port_fits(wanted, port))
-			return true;
+	json_object_foreach((json_t *)(uintptr_t)ports, port, v) if (port_fits(wanted, port)) return true;
 	return false;
 }
 
@@ -171,9 +169,10 @@ bool list_filter_match(const struct list_filter *f, struct container *c)
 		const char *key;
 		bool (*match)(const char *value, void *arg);
 	} matches[] = {
-		{"status", match_status}, {"id", match_id},	      {"exited", match_exited},	  {"ancestor", match_ancestor},
-		{"volume", match_volume}, {"network", match_network}, {"expose", match_expose},	  {"publish", match_publish},
-		{"is-task", match_false}, {"isolation", match_default},
+		{"status", match_status},     {"id", match_id},		  {"exited", match_exited},
+		{"ancestor", match_ancestor}, {"volume", match_volume},	  {"network", match_network},
+		{"expose", match_expose},     {"publish", match_publish}, {"is-task", match_false},
+		{"isolation", match_default},
 	};
 	const struct filters *w = &f->filters;
 

@@ -10,7 +10,10 @@ static int hex4(const char *p)
 
 	for (int i = 0; i < 4; i++) {
 		char c = p[i];
-		int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+		int digit = c >= '0' && c <= '9'   ? c - '0'
+			    : c >= 'a' && c <= 'f' ? c - 'a' + 10
+			    : c >= 'A' && c <= 'F' ? c - 'A' + 10
+						   : -1;
 		if (digit < 0)
 			return -1;
 		value = value << 4 | digit;
@@ -57,7 +60,8 @@ static const char *unescape_u(const char *p, const char *end, char **to)
 	return p;
 }
 
-/* The JSON string at p (behind its quote) in place; *len is its length. Returns what is behind its closing quote, or NULL. */
+/* The JSON string at p (behind its quote) in place; *len is its length. Returns what is behind its closing quote, or
+ * NULL. */
 static char *unescape(char *p, char *end, size_t *len)
 {
 	char *start = p, *to = p;

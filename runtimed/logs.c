@@ -14,8 +14,8 @@
 #include "lib/times.h"
 
 /* Read, formatted and handed on before other requests get their turn. */
-#define TURN	 (1u << 20)
-#define BLOCK	 (128u << 10)
+#define TURN	  (1u << 20)
+#define BLOCK	  (128u << 10)
 #define LINE_MAX_ (4u << 20)
 
 struct reader {
@@ -26,14 +26,14 @@ struct reader {
 	size_t at;	     /* the file being read */
 	bool out, errors, timestamps, details, follow, tty;
 	int64_t since, until;
-	bool ended;		/* followed: the container's process has ended */
-	bool past;		/* a line behind `until` came */
-	struct event *turn;	/* go on in the next turn of the loop */
-	struct event *grown;	/* inotify */
+	bool ended;	     /* followed: the container's process has ended */
+	bool past;	     /* a line behind `until` came */
+	struct event *turn;  /* go on in the next turn of the loop */
+	struct event *grown; /* inotify */
 	int inotify, watch;
-	char *in;		/* bytes read, lines not complete yet */
+	char *in; /* bytes read, lines not complete yet */
 	size_t in_len, in_size;
-	char *text;		/* answer not sent yet */
+	char *text; /* answer not sent yet */
 	size_t text_len, text_size, text_sent;
 };
 
@@ -80,7 +80,8 @@ static void put_details(struct reader *r, const struct log_line *line)
 	json_t *attrs = line->attrs ? json_loadb(line->attrs, line->attrs_len, 0, NULL) : NULL, *value;
 	const char *key, *comma = "";
 
-	json_object_foreach(attrs, key, value) {
+	json_object_foreach(attrs, key, value)
+	{
 		put(r, comma, strlen(comma));
 		put(r, key, strlen(key));
 		put(r, "=", 1);
@@ -202,7 +203,8 @@ static bool next_file(struct reader *r)
 			event_add(r->turn, &rotation);
 		return false;
 	}
-	if (r->tail.count && fstat(r->tail.files[r->at], &old) == 0 && old.st_ino == new.st_ino && old.st_dev == new.st_dev)
+	if (r->tail.count && fstat(r->tail.files[r->at], &old) == 0 &&
+	    old.st_ino == new.st_ino &&old.st_dev == new.st_dev)
 		return false;
 	/* What was read is done with: followed for months, it does not gather descriptors. */
 	logtail_clean(&r->tail);
@@ -343,8 +345,14 @@ void on_container_logs(struct ipc_request *req, struct container_logs *m, struct
 		return;
 	}
 	struct reader *r = XNEW(struct reader);
-	*r = (struct reader){.container = container_ref(c), .req = req, .inotify = -1, .watch = -1, .out = m->out,
-			     .errors = m->errors, .timestamps = m->timestamps, .details = m->details,
+	*r = (struct reader){.container = container_ref(c),
+			     .req = req,
+			     .inotify = -1,
+			     .watch = -1,
+			     .out = m->out,
+			     .errors = m->errors,
+			     .timestamps = m->timestamps,
+			     .details = m->details,
 			     .tty = json_true_at(c->config, "Tty")};
 	r->follow = m->follow && (container_alive(c) || c->starting || c->state.status == CT_RESTARTING);
 	int rc = read_request(r, m, &e);

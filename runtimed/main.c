@@ -38,7 +38,8 @@ void on_container_counts(struct ipc_request *req, struct container_counts *m, st
 	struct container *c;
 
 	(void)m;
-	TAILQ_FOREACH(c, &rt->containers.all, link) {
+	TAILQ_FOREACH(c, &rt->containers.all, link)
+	{
 		counted.running += container_running(c);
 		counted.paused += c->state.status == CT_PAUSED;
 	}
@@ -55,8 +56,8 @@ static struct container *container_of_range(struct runtimed *rt, uid_t uid)
 	if (range == RANGE_NONE)
 		return NULL;
 	TAILQ_FOREACH(c, &rt->containers.all, link)
-		if (c->range == range)
-			return c;
+	if (c->range == range)
+		return c;
 	return NULL;
 }
 
@@ -84,20 +85,34 @@ static int find_caller(void *arg, uid_t uid, struct guard_container *out)
 }
 
 static const struct ipc_handler handlers[] = {
-	IPC_HANDLER(container_create, struct runtimed),	  IPC_HANDLER(container_list, struct runtimed),
-	IPC_HANDLER(container_inspect, struct runtimed),  IPC_HANDLER(container_logs, struct runtimed),
-	IPC_HANDLER(container_resize, struct runtimed),	  IPC_HANDLER(container_start, struct runtimed),
-	IPC_HANDLER(container_stop, struct runtimed),	  IPC_HANDLER(container_restart, struct runtimed),
-	IPC_HANDLER(container_kill, struct runtimed),	  IPC_HANDLER(container_rename, struct runtimed),
-	IPC_HANDLER(container_pause, struct runtimed),	  IPC_HANDLER(container_unpause, struct runtimed),
-	IPC_HANDLER(container_attach, struct runtimed),	  IPC_HANDLER(container_attach_ws, struct runtimed),
-	IPC_HANDLER(container_wait, struct runtimed),	  IPC_HANDLER(container_remove, struct runtimed),
-	IPC_HANDLER(exec_create, struct runtimed),	  IPC_HANDLER(exec_start, struct runtimed),
-	IPC_HANDLER(exec_resize, struct runtimed),	  IPC_HANDLER(exec_inspect, struct runtimed),
-	IPC_HANDLER(system_events, struct runtimed),	  IPC_HANDLER(event_publish, struct runtimed),
-	IPC_HANDLER(container_counts, struct runtimed),	  IPC_HANDLER(container_of_uid, struct runtimed),
-	IPC_HANDLER(container_archive_head, struct runtimed), IPC_HANDLER(container_archive_put, struct runtimed),
-	IPC_HANDLER(container_export, struct runtimed), IPC_HANDLER(container_stats, struct runtimed),
+	IPC_HANDLER(container_create, struct runtimed),
+	IPC_HANDLER(container_list, struct runtimed),
+	IPC_HANDLER(container_inspect, struct runtimed),
+	IPC_HANDLER(container_logs, struct runtimed),
+	IPC_HANDLER(container_resize, struct runtimed),
+	IPC_HANDLER(container_start, struct runtimed),
+	IPC_HANDLER(container_stop, struct runtimed),
+	IPC_HANDLER(container_restart, struct runtimed),
+	IPC_HANDLER(container_kill, struct runtimed),
+	IPC_HANDLER(container_rename, struct runtimed),
+	IPC_HANDLER(container_pause, struct runtimed),
+	IPC_HANDLER(container_unpause, struct runtimed),
+	IPC_HANDLER(container_attach, struct runtimed),
+	IPC_HANDLER(container_attach_ws, struct runtimed),
+	IPC_HANDLER(container_wait, struct runtimed),
+	IPC_HANDLER(container_remove, struct runtimed),
+	IPC_HANDLER(exec_create, struct runtimed),
+	IPC_HANDLER(exec_start, struct runtimed),
+	IPC_HANDLER(exec_resize, struct runtimed),
+	IPC_HANDLER(exec_inspect, struct runtimed),
+	IPC_HANDLER(system_events, struct runtimed),
+	IPC_HANDLER(event_publish, struct runtimed),
+	IPC_HANDLER(container_counts, struct runtimed),
+	IPC_HANDLER(container_of_uid, struct runtimed),
+	IPC_HANDLER(container_archive_head, struct runtimed),
+	IPC_HANDLER(container_archive_put, struct runtimed),
+	IPC_HANDLER(container_export, struct runtimed),
+	IPC_HANDLER(container_stats, struct runtimed),
 	IPC_HANDLER(service_status, struct runtimed),
 };
 
@@ -175,7 +190,8 @@ static void fill_runtimes(struct runtimed_paths *p, const struct config *c, stru
 			const struct config_runtime *r = &c->runtimes.v[i];
 
 			if (str_eq(r->key, c->runtime_default) == (round == 0))
-				p->runtimes[n++] = (struct launch_runtime){r->key, r->path, r->args.v, r->bpf_annotation};
+				p->runtimes[n++] =
+					(struct launch_runtime){r->key, r->path, r->args.v, r->bpf_annotation};
 		}
 	}
 	out->runtimes = p->runtimes;
@@ -187,12 +203,23 @@ static int open_launch(struct runtimed *rt, struct err *e)
 	const struct config *c = rt->d.config;
 	const struct runtimed_paths *p = rt->paths;
 	struct launch_config config = {
-		.base = rt->d.base, .state_dir = p->state, .run_dir = p->run, .layers_dir = p->layers, .shim = p->shim,
-		.rootfs_socket = p->rootfs_socket, .ids_base = c->ids_base, .shim_uid = process_uid(PROC_shim, c->ids_base),
-		.cgroup_parent = c->cgroup_parent, .init = c->containers_init, .seccomp_profile = c->seccomp_profile,
-		.pids_limit = c->containers_pids_limit, .capabilities = c->containers_capabilities.v,
-		.ncapabilities = c->containers_capabilities.n, .no_new_privileges = c->containers_no_new_privileges,
-		.shm_size = c->containers_shm_size, .log_max_size = c->log_driver_max_size,
+		.base = rt->d.base,
+		.state_dir = p->state,
+		.run_dir = p->run,
+		.layers_dir = p->layers,
+		.shim = p->shim,
+		.rootfs_socket = p->rootfs_socket,
+		.ids_base = c->ids_base,
+		.shim_uid = process_uid(PROC_shim, c->ids_base),
+		.cgroup_parent = c->cgroup_parent,
+		.init = c->containers_init,
+		.seccomp_profile = c->seccomp_profile,
+		.pids_limit = c->containers_pids_limit,
+		.capabilities = c->containers_capabilities.v,
+		.ncapabilities = c->containers_capabilities.n,
+		.no_new_privileges = c->containers_no_new_privileges,
+		.shm_size = c->containers_shm_size,
+		.log_max_size = c->log_driver_max_size,
 		.log_max_file = c->log_driver_max_file,
 	};
 
@@ -231,9 +258,9 @@ static void on_imaged(void *arg, bool connected)
 
 	if (connected) {
 		TAILQ_FOREACH(c, &rt->containers.all, link)
-			json_object_set_new(all, c->id, json_string(c->image));
+		json_object_set_new(all, c->id, json_string(c->image));
 		TAILQ_FOREACH(n, &rt->creating, link)
-			json_object_set_new(all, n->container->id, json_string(n->container->image ? n->container->image : ""));
+		json_object_set_new(all, n->container->id, json_string(n->container->image ? n->container->image : ""));
 		struct rootfs_reconcile m = {.containers = {.json = all}};
 		if (!ipc_call(rt->imaged, IPC_rootfs_reconcile, &m, &options, &events, NULL, &e))
 			log_warn("%s", e.text);
@@ -287,9 +314,14 @@ static int open_all(struct runtimed *rt, struct err *e)
 static int serve(struct runtimed *rt, struct err *e)
 {
 	const struct ipc_server_config server = {
-		.self = PROC_runtimed, .listen_fd = rt->d.listen_fd, .ids_base = rt->d.config->ids_base,
-		.handlers = handlers, .nhandlers = ARRAY_LEN(handlers), .daemon = rt,
-		.guard = guard_plug(rt->guard), .proc_fd = rt->d.proc_fd,
+		.self = PROC_runtimed,
+		.listen_fd = rt->d.listen_fd,
+		.ids_base = rt->d.config->ids_base,
+		.handlers = handlers,
+		.nhandlers = ARRAY_LEN(handlers),
+		.daemon = rt,
+		.guard = guard_plug(rt->guard),
+		.proc_fd = rt->d.proc_fd,
 	};
 
 	return ipc_server_new(rt->d.base, &server, &rt->server, e);

@@ -20,7 +20,8 @@ static void put(struct container *c, json_t *take_mount)
 	json_t *m;
 	size_t i;
 
-	json_array_foreach(c->mounts, i, m) {
+	json_array_foreach(c->mounts, i, m)
+	{
 		if (str_eq(json_text(m, "Destination"), destination)) {
 			json_array_set_new(c->mounts, i, take_mount);
 			return;
@@ -34,9 +35,7 @@ static bool taken(const struct container *c, const char *destination)
 	json_t *m;
 	size_t i;
 
-	json_array_foreach(c->mounts, i, m)
-		if (str_eq(json_text(m, "Destination"), destination))
-			return true;
+	json_array_foreach(c->mounts, i, m) if (str_eq(json_text(m, "Destination"), destination)) return true;
 	return json_object_get(json_object_get(c->host, "Tmpfs"), destination) != NULL;
 }
 
@@ -65,7 +64,8 @@ static int read_from(struct reading *r, const char *from, struct err *e)
 	struct container *x = containers_find(&r->c->rt->containers, name, e);
 	if (!x || !guard_sees(r->req, x->owner))
 		return err_http(e, 404, "No such container: %s", name);
-	json_array_foreach(x->mounts, i, m) {
+	json_array_foreach(x->mounts, i, m)
+	{
 		if (str_eq(json_text(m, "Type"), "tmpfs"))
 			continue;
 		copy = json_deep_copy(m);
@@ -103,7 +103,8 @@ static int read_bind(struct reading *r, const char *text, struct err *e)
 
 static json_t *volume_point(const json_t *mount)
 {
-	const json_t *options = json_object_get(mount, "VolumeOptions"), *driver = json_object_get(options, "DriverConfig");
+	const json_t *options = json_object_get(mount, "VolumeOptions"),
+		     *driver = json_object_get(options, "DriverConfig");
 	json_t *extra = json_object(), *m;
 
 	json_object_set_new(extra, "nocopy", json_boolean(json_true_at(options, "NoCopy")));
@@ -116,8 +117,8 @@ static json_t *volume_point(const json_t *mount)
 		json_object_set(extra, "subpath", json_object_get(options, "Subpath"));
 	m = json_pack("{s:s s:s s:s s:s s:s s:s s:b s:s s:o}", "Type", "volume", "Name",
 		      json_text(mount, "Source") ? json_text(mount, "Source") : "", "Source", "", "Destination",
-		      json_text(mount, "Target"), "Driver", json_text(driver, "Name") ? json_text(driver, "Name") : "", "Mode", "z",
-		      "RW", !json_true_at(mount, "ReadOnly"), "Propagation", "", "_", extra);
+		      json_text(mount, "Target"), "Driver", json_text(driver, "Name") ? json_text(driver, "Name") : "",
+		      "Mode", "z", "RW", !json_true_at(mount, "ReadOnly"), "Propagation", "", "_", extra);
 	return m;
 }
 
@@ -137,10 +138,11 @@ static int read_mount(struct reading *r, const json_t *mount, struct err *e)
 		m = volume_point(mount);
 	} else if (str_eq(type, "tmpfs")) {
 		if (source && *source)
-			return err_http(e, 400, "invalid mount config for type \"tmpfs\": source must not be specified");
+			return err_http(e, 400,
+					"invalid mount config for type \"tmpfs\": source must not be specified");
 		m = json_pack("{s:s s:s s:s s:s s:b s:s s:{}}", "Type", "tmpfs", "Source", "", "Destination",
-			      json_text(mount, "Target"), "Mode", "", "RW", !json_true_at(mount, "ReadOnly"), "Propagation", "",
-			      "_");
+			      json_text(mount, "Target"), "Mode", "", "RW", !json_true_at(mount, "ReadOnly"),
+			      "Propagation", "", "_");
 	} else {
 		return err_http(e, 400, "invalid mount config: mount type \"%s\" is not supported on Linux", type);
 	}
@@ -159,7 +161,8 @@ static int check_duplicates(const json_t *binds, struct err *e)
 	size_t i;
 	int rc = 0;
 
-	json_array_foreach(binds, i, v) {
+	json_array_foreach(binds, i, v)
+	{
 		json_t *m = NULL;
 		if (bind_parse(json_string_value(v), &m, NULL) < 0)
 			continue; /* told later */
@@ -182,16 +185,12 @@ int mounts_read(struct container *c, struct ipc_request *req, json_t *warnings, 
 
 	c->mounts = json_array();
 	int rc = check_duplicates(binds, e);
-	json_array_foreach(json_object_get(c->host, "VolumesFrom"), i, v)
-		if (rc == 0)
-			rc = read_from(&r, json_string_value(v), e);
-	json_array_foreach(binds, i, v)
-		if (rc == 0)
-			rc = read_bind(&r, json_string_value(v), e);
-	json_array_foreach(json_object_get(c->host, "Mounts"), i, v)
-		if (rc == 0)
-			rc = read_mount(&r, v, e);
-	json_object_foreach(json_object_get(c->config, "Volumes"), path, v) {
+	json_array_foreach(json_object_get(c->host, "VolumesFrom"), i, v) if (rc == 0) rc =
+		read_from(&r, json_string_value(v), e);
+	json_array_foreach(binds, i, v) if (rc == 0) rc = read_bind(&r, json_string_value(v), e);
+	json_array_foreach(json_object_get(c->host, "Mounts"), i, v) if (rc == 0) rc = read_mount(&r, v, e);
+	json_object_foreach(json_object_get(c->config, "Volumes"), path, v)
+	{
 		if (rc == 0)
 			rc = check_destination(path, e);
 		if (rc < 0 || taken(c, path))
@@ -233,7 +232,8 @@ int mounts_open(struct container *c, struct launch_mount **out, size_t *n, struc
 
 	*out = xcalloc(json_array_size(c->mounts) + 1, sizeof **out);
 	*n = 0;
-	json_array_foreach(c->mounts, i, m) {
+	json_array_foreach(c->mounts, i, m)
+	{
 		if (str_eq(json_text(m, "Type"), "tmpfs"))
 			continue;
 		int rc = open_one(c, m, &(*out)[*n], e);
@@ -258,7 +258,8 @@ json_t *mounts_shown(const struct container *c)
 	json_t *all = json_array(), *m;
 	size_t i;
 
-	json_array_foreach(c->mounts, i, m) {
+	json_array_foreach(c->mounts, i, m)
+	{
 		json_t *shown = json_copy(m);
 		json_object_del(shown, "_");
 		json_array_append_new(all, shown);

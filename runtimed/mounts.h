@@ -14,8 +14,8 @@
 struct ipc_request;
 
 /*
- * Read the documents of a container that is being created into c->mounts; binds are resolved and asked of the policy for
- * `req`. Volumes get Name "" where they are anonymous; volumes_acquire() fills in what volumed says.
+ * Read the documents of a container that is being created into c->mounts; binds are resolved and asked of the policy
+ * for `req`. Volumes get Name "" where they are anonymous; volumes_acquire() fills in what volumed says.
  */
 int mounts_read(struct container *c, struct ipc_request *req, json_t *warnings, struct err *e);
 

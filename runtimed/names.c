@@ -22,15 +22,16 @@ static const char *const adjectives[] = {
 };
 
 static const char *const nouns[] = {
-	"albatross", "alpaca",	"antelope", "avocet",	"badger",  "beaver",  "bittern", "bison",    "bobcat",	"caracal",
-	"chamois",   "chough",	"civet",    "condor",	"cormorant", "coypu", "crane",	 "curlew",   "dipper",	"dolphin",
-	"dormouse",  "dunlin",	"egret",    "eider",	"ermine",  "falcon",  "fennec",	 "ferret",   "finch",	"gannet",
-	"gazelle",   "gecko",	"godwit",   "grebe",	"heron",   "hoopoe",  "ibex",	 "jackdaw",  "kestrel", "kiwi",
-	"koala",     "lapwing", "lemur",    "linnet",	"lynx",	   "magpie",  "marmot",	 "marten",   "merlin",	"mongoose",
-	"narwhal",   "newt",	"ocelot",   "opossum",	"oriole",  "osprey",  "otter",	 "pangolin", "pelican", "penguin",
-	"petrel",    "pika",	"pipit",    "plover",	"puffin",  "quail",   "quokka",	 "raven",    "redstart", "robin",
-	"salmon",    "seal",	"serval",   "shrike",	"siskin",  "sparrow", "starling", "stoat",   "stork",	"swallow",
-	"tapir",     "tern",	"thrush",   "toucan",	"turtle",  "vole",    "wagtail", "walrus",   "warbler", "wombat",
+	"albatross", "alpaca",	"antelope", "avocet",	"badger",   "beaver",	 "bittern", "bison",   "bobcat",
+	"caracal",   "chamois", "chough",   "civet",	"condor",   "cormorant", "coypu",   "crane",   "curlew",
+	"dipper",    "dolphin", "dormouse", "dunlin",	"egret",    "eider",	 "ermine",  "falcon",  "fennec",
+	"ferret",    "finch",	"gannet",   "gazelle",	"gecko",    "godwit",	 "grebe",   "heron",   "hoopoe",
+	"ibex",	     "jackdaw", "kestrel",  "kiwi",	"koala",    "lapwing",	 "lemur",   "linnet",  "lynx",
+	"magpie",    "marmot",	"marten",   "merlin",	"mongoose", "narwhal",	 "newt",    "ocelot",  "opossum",
+	"oriole",    "osprey",	"otter",    "pangolin", "pelican",  "penguin",	 "petrel",  "pika",    "pipit",
+	"plover",    "puffin",	"quail",    "quokka",	"raven",    "redstart",	 "robin",   "salmon",  "seal",
+	"serval",    "shrike",	"siskin",   "sparrow",	"starling", "stoat",	 "stork",   "swallow", "tapir",
+	"tern",	     "thrush",	"toucan",   "turtle",	"vole",	    "wagtail",	 "walrus",  "warbler", "wombat",
 };
 
 int name_check(const char *given, const char **out, struct err *e)
@@ -42,7 +43,8 @@ int name_check(const char *given, const char **out, struct err *e)
 	for (size_t i = 0; i < len && fits; i++)
 		fits = isalnum((unsigned char)name[i]) || strchr("_.-", name[i]);
 	if (!fits)
-		return err_set(e, -EINVAL, "Invalid container name (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed", given);
+		return err_set(e, -EINVAL, "Invalid container name (%s), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
+			       given);
 	*out = name;
 	return 0;
 }
@@ -116,7 +118,8 @@ struct container *containers_find(const struct containers *all, const char *ref,
 		return found;
 	if (len == 0 || len >= ID_LEN || strspn(ref, "0123456789abcdef") != len)
 		goto none;
-	TAILQ_FOREACH(c, &all->all, link) {
+	TAILQ_FOREACH(c, &all->all, link)
+	{
 		if (strncmp(c->id, ref, len) != 0)
 			continue;
 		if (found) {

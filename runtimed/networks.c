@@ -62,11 +62,11 @@ static json_t *networks_of(const struct container *c)
 
 static json_t *spec_of(struct container *c)
 {
-	static const char *const from_host[] = {"PortBindings", "PublishAllPorts", "Dns", "DnsSearch", "DnsOptions",
-						"ExtraHosts", "Links", "Sysctls"};
+	static const char *const from_host[] = {"PortBindings", "PublishAllPorts", "Dns",   "DnsSearch",
+						"DnsOptions",	"ExtraHosts",	   "Links", "Sysctls"};
 	static const char *const from_config[] = {"Hostname", "Domainname", "ExposedPorts", "MacAddress"};
-	json_t *spec = json_pack("{s:s s:s s:o}", "Name", c->name ? c->name : c->id, "NetworkMode", mode_of(c), "Networks",
-				 networks_of(c));
+	json_t *spec = json_pack("{s:s s:s s:o}", "Name", c->name ? c->name : c->id, "NetworkMode", mode_of(c),
+				 "Networks", networks_of(c));
 
 	for (size_t i = 0; i < ARRAY_LEN(from_host); i++)
 		if (json_object_get(c->host, from_host[i]))
@@ -116,8 +116,11 @@ static void ask(struct container *c, uint16_t number, void *m, networks_done don
 	struct err e;
 
 	if (!available(c->rt))
-		err_http(&e, 501, "network %s: networks are not available, the engine runs without netd; use the network mode none, "
-				  "host or container:NAME", mode_of(c));
+		err_http(&e, 501,
+			 "network %s: networks are not available, the engine runs without netd; use the network mode "
+			 "none, "
+			 "host or container:NAME",
+			 mode_of(c));
 	else if (ipc_call(c->rt->netd, number, m, &options, &events, call, &e))
 		return;
 	on_state(call, NULL, &e);
@@ -185,7 +188,7 @@ void networks_reconcile(struct runtimed *rt)
 	struct container *c;
 
 	TAILQ_FOREACH(c, &rt->containers.all, link)
-		json_object_set_new(all, c->id, json_boolean(container_alive(c) || c->starting));
+	json_object_set_new(all, c->id, json_boolean(container_alive(c) || c->starting));
 	struct network_reconcile m = {.containers = {.json = all}};
 	ipc_call(rt->netd, IPC_network_reconcile, &m, &tell, &told, NULL, NULL);
 	json_decref(all);
@@ -196,8 +199,9 @@ void networks_reconcile(struct runtimed *rt)
 static json_t *endpoint_shown(const json_t *asked)
 {
 	json_t *o = json_pack("{s:n s:n s:n s:s s:s s:s s:s s:s s:i s:s s:s s:i s:n}", "IPAMConfig", "Links", "Aliases",
-			      "NetworkID", "", "EndpointID", "", "Gateway", "", "IPAddress", "", "MacAddress", "", "IPPrefixLen", 0,
-			      "IPv6Gateway", "", "GlobalIPv6Address", "", "GlobalIPv6PrefixLen", 0, "DriverOpts");
+			      "NetworkID", "", "EndpointID", "", "Gateway", "", "IPAddress", "", "MacAddress", "",
+			      "IPPrefixLen", 0, "IPv6Gateway", "", "GlobalIPv6Address", "", "GlobalIPv6PrefixLen", 0,
+			      "DriverOpts");
 
 	if (json_is_object(asked))
 		json_object_update(o, (json_t *)(uintptr_t)asked);
@@ -213,20 +217,19 @@ static json_t *networks_planned(const struct container *c)
 
 	if (plain && !str_eq(plain, "container"))
 		json_object_set_new(all, plain, endpoint_shown(NULL));
-	json_object_foreach(asked, name, v)
-		if (!plain)
-			json_object_set_new(all, name, endpoint_shown(v));
+	json_object_foreach(asked, name, v) if (!plain) json_object_set_new(all, name, endpoint_shown(v));
 	json_decref(asked);
 	return all;
 }
 
 json_t *networks_shown(const struct container *c)
 {
-	json_t *o = json_pack("{s:s s:s s:b s:s s:i s:{} s:s s:n s:n s:s s:s s:s s:i s:s s:i s:s s:s}", "Bridge", "", "SandboxID",
-			      "", "HairpinMode", false, "LinkLocalIPv6Address", "", "LinkLocalIPv6PrefixLen", 0, "Ports",
-			      "SandboxKey", "", "SecondaryIPAddresses", "SecondaryIPv6Addresses", "EndpointID", "", "Gateway", "",
-			      "GlobalIPv6Address", "", "GlobalIPv6PrefixLen", 0, "IPAddress", "", "IPPrefixLen", 0, "IPv6Gateway",
-			      "", "MacAddress", "");
+	json_t *o =
+		json_pack("{s:s s:s s:b s:s s:i s:{} s:s s:n s:n s:s s:s s:s s:i s:s s:i s:s s:s}", "Bridge", "",
+			  "SandboxID", "", "HairpinMode", false, "LinkLocalIPv6Address", "", "LinkLocalIPv6PrefixLen",
+			  0, "Ports", "SandboxKey", "", "SecondaryIPAddresses", "SecondaryIPv6Addresses", "EndpointID",
+			  "", "Gateway", "", "GlobalIPv6Address", "", "GlobalIPv6PrefixLen", 0, "IPAddress", "",
+			  "IPPrefixLen", 0, "IPv6Gateway", "", "MacAddress", "");
 
 	if (c->network)
 		json_object_update(o, c->network);
@@ -248,10 +251,12 @@ static void list_port(json_t *list, const char *port, const json_t *bindings)
 	json_t *b;
 	size_t i;
 
-	json_array_foreach(bindings, i, b) {
+	json_array_foreach(bindings, i, b)
+	{
 		const char *host_port = json_text(b, "HostPort");
-		json_array_append_new(list, json_pack("{s:s* s:i s:i s:s}", "IP", json_text(b, "HostIp"), "PrivatePort", atoi(port),
-						      "PublicPort", host_port ? atoi(host_port) : 0, "Type", type));
+		json_array_append_new(list, json_pack("{s:s* s:i s:i s:s}", "IP", json_text(b, "HostIp"), "PrivatePort",
+						      atoi(port), "PublicPort", host_port ? atoi(host_port) : 0, "Type",
+						      type));
 	}
 	if (json_array_size(bindings) == 0)
 		json_array_append_new(list, json_pack("{s:i s:s}", "PrivatePort", atoi(port), "Type", type));
@@ -264,10 +269,8 @@ json_t *networks_ports_listed(const struct container *c)
 
 	if (!container_alive(c))
 		return list;
-	json_object_foreach(ports, port, v)
-		list_port(list, port, v);
-	json_object_foreach(json_object_get(c->config, "ExposedPorts"), port, v)
-		if (!json_object_get(ports, port) && networks_wanted(c))
-			list_port(list, port, NULL);
+	json_object_foreach(ports, port, v) list_port(list, port, v);
+	json_object_foreach(json_object_get(c->config, "ExposedPorts"), port,
+			    v) if (!json_object_get(ports, port) && networks_wanted(c)) list_port(list, port, NULL);
 	return list;
 }

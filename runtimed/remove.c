@@ -138,10 +138,15 @@ static int may_remove(const struct container *c, bool force, struct err *e)
 	if (force)
 		return 0;
 	if (c->state.status == CT_PAUSED)
-		return err_http(e, 409, "cannot remove container \"/%s\": container is paused and must be unpaused first", c->name);
+		return err_http(e, 409,
+				"cannot remove container \"/%s\": container is paused and must be unpaused first",
+				c->name);
 	if (container_running(c) || c->starting)
-		return err_http(e, 409, "cannot remove container \"/%s\": container is %s: stop the container before removing or "
-				"force remove", c->name, c->state.status == CT_RESTARTING ? "restarting" : "running");
+		return err_http(
+			e, 409,
+			"cannot remove container \"/%s\": container is %s: stop the container before removing or "
+			"force remove",
+			c->name, c->state.status == CT_RESTARTING ? "restarting" : "running");
 	return 0;
 }
 

@@ -28,7 +28,8 @@ struct runtimed {
 	struct idranges *ranges;
 	struct ipc_client *imaged, *netd, *volumed;
 	struct containers containers;
-	struct table reserved; /* names of containers that are being created or renamed: name → its text on the heap */
+	/* names of containers that are being created or renamed: name → its text on the heap */
+	struct table reserved;
 	struct table execs;
 	struct event *flush; /* writes changed states when the loop comes round */
 	struct changed_list changed;

@@ -16,8 +16,7 @@ void spec_basic(struct container *c, struct spec *out)
 	json_t *layer;
 
 	*out = (struct spec){.layers = xcalloc(n + 1, sizeof *out->layers), .fds = {-1, -1, -1, -1, -1}};
-	json_array_foreach(c->layers, i, layer)
-		out->layers[i] = json_string_value(layer);
+	json_array_foreach(c->layers, i, layer) out->layers[i] = json_string_value(layer);
 	out->launch = (struct launch_spec){
 		.id = c->id,
 		.config = c->config,
@@ -43,7 +42,8 @@ struct container *spec_joined(struct container *c, const char *field, struct err
 	return containers_find(&c->rt->containers, mode + strlen("container:"), e);
 }
 
-static int join(struct container *c, const char *field, const char *kind, int *fd, struct container **user, struct err *e)
+static int join(struct container *c, const char *field, const char *kind, int *fd, struct container **user,
+		struct err *e)
 {
 	struct container *x = spec_joined(c, field, e);
 

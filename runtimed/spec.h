@@ -18,7 +18,8 @@ void spec_basic(struct container *c, struct spec *out);
 int spec_full(struct container *c, struct spec *out, struct err *e);
 void spec_clean(struct spec *s);
 
-/* The container that a mode "container:X" names, NULL with the reason when it is another mode (e->code 0) or not there. */
+/* The container that a mode "container:X" names, NULL with the reason when it is another mode (e->code 0) or not there.
+ */
 struct container *spec_joined(struct container *c, const char *field, struct err *e);
 
 #endif

@@ -59,7 +59,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (s->killed) {
-		err_http(&e, 500, "container %s: its processes do not end although they were killed", s->container->name);
+		err_http(&e, 500, "container %s: its processes do not end although they were killed",
+			 s->container->name);
 		finish(s, e.code, &e);
 		return;
 	}

@@ -5,7 +5,8 @@
 
 #include "lib/util.h"
 
-/* FNV-1a. Names are chosen by clients, but a client that fills the table with colliding names needs millions of containers. */
+/* FNV-1a. Names are chosen by clients, but a client that fills the table with colliding names needs millions of
+ * containers. */
 static size_t hash(const char *s)
 {
 	uint64_t h = 0xcbf29ce484222325u;

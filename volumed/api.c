@@ -21,9 +21,9 @@ json_t *volume_json(const struct volumed *d, const struct volume *v)
 	AUTO_FREE char *path = str_eq(v->driver, VOLUME_LOCAL) ? local_path(d->local, v->name) : NULL;
 
 	strftime(created, sizeof created, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&seconds, &tm));
-	return json_pack("{s:s, s:s, s:s, s:s, s:O, s:s, s:O?}", "CreatedAt", created, "Driver", v->driver, "Mountpoint",
-			 path ? path : (v->mountpoint ? v->mountpoint : ""), "Name", v->name, "Labels", v->labels, "Scope",
-			 "local", "Options", json_object_size(v->options) ? v->options : NULL);
+	return json_pack("{s:s, s:s, s:s, s:s, s:O, s:s, s:O?}", "CreatedAt", created, "Driver", v->driver,
+			 "Mountpoint", path ? path : (v->mountpoint ? v->mountpoint : ""), "Name", v->name, "Labels",
+			 v->labels, "Scope", "local", "Options", json_object_size(v->options) ? v->options : NULL);
 }
 
 /* ---- list and inspect ---- */
@@ -226,9 +226,11 @@ static void prune_next(struct prune *p)
 		volume_unmake(d, p->names[p->at], false, pruned_one, p);
 		return;
 	}
-	volume_event(d, NULL, "prune", json_pack("{s:o}", "reclaimed", json_sprintf("%llu", (unsigned long long)p->reclaimed)));
-	ipc_reply_json(p->req, 200,
-		       json_pack("{s:O, s:I}", "VolumesDeleted", p->deleted, "SpaceReclaimed", (json_int_t)p->reclaimed));
+	volume_event(d, NULL, "prune",
+		     json_pack("{s:o}", "reclaimed", json_sprintf("%llu", (unsigned long long)p->reclaimed)));
+	ipc_reply_json(
+		p->req, 200,
+		json_pack("{s:O, s:I}", "VolumesDeleted", p->deleted, "SpaceReclaimed", (json_int_t)p->reclaimed));
 	prune_free(p);
 }
 
@@ -276,8 +278,8 @@ void on_volume_prune(struct ipc_request *req, struct volume_prune *m, struct vol
 		return;
 	}
 	struct prune *p = c.prune = XNEW(struct prune);
-	*p = (struct prune){.d = d, .req = req, .deleted = json_array(),
-			    .dir = fcntl(local_dir(d->local), F_DUPFD_CLOEXEC, 3)};
+	*p = (struct prune){
+		.d = d, .req = req, .deleted = json_array(), .dir = fcntl(local_dir(d->local), F_DUPFD_CLOEXEC, 3)};
 	volumes_each(d->volumes, collect, &c);
 	p->sizes = xcalloc(p->n + 1, sizeof *p->sizes);
 	jobs_add(d->jobs, &prune_kind, p);

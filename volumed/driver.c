@@ -93,7 +93,9 @@ static void ask_worker(struct volumed *d, uint16_t number, void *msg, struct pen
 {
 	const struct ipc_call_options options = {.deadline_ms = MOUNT_TIMEOUT_MS};
 	const struct ipc_client_config config = {
-		.self = PROC_volumed, .peer = PROC_volume_mount, .path = daemon_socket_path(&d->daemon, PROC_volume_mount),
+		.self = PROC_volumed,
+		.peer = PROC_volume_mount,
+		.path = daemon_socket_path(&d->daemon, PROC_volume_mount),
 		.ids_base = d->daemon.config->ids_base,
 	};
 	struct err e = {0};

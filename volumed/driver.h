@@ -1,6 +1,6 @@
 /*
- * driver: what makes, removes and mounts volumes: the driver "local", or a plugin by Docker's protocol. All answers come
- * by callback, perhaps before the function returns. The caller has the volume's turn (volumed/turns.h).
+ * driver: what makes, removes and mounts volumes: the driver "local", or a plugin by Docker's protocol. All answers
+ * come by callback, perhaps before the function returns. The caller has the volume's turn (volumed/turns.h).
  */
 #ifndef POUCH_VOLUMED_DRIVER_H
 #define POUCH_VOLUMED_DRIVER_H

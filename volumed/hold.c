@@ -1,4 +1,5 @@
-/* hold: what runtimed asks for its containers: to refer to a volume, to use it while the container runs, to let it go. */
+/* hold: what runtimed asks for its containers: to refer to a volume, to use it while the container runs, to let it go.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +14,9 @@ static void reply_held(struct volumed *d, struct ipc_request *req, const struct 
 {
 	const bool local = str_eq(v->driver, VOLUME_LOCAL);
 	AUTO_FREE char *own = local && !local_is_mount(v->options) ? local_path(d->local, v->name) : NULL;
-	struct volume_held held = {.name = v->name, .driver = v->driver, .path = path ? path : (own ? own : ""),
+	struct volume_held held = {.name = v->name,
+				   .driver = v->driver,
+				   .path = path ? path : (own ? own : ""),
 				   .empty = local && local_empty(d->local, v->name)};
 
 	ipc_reply(req, &held);

@@ -171,12 +171,15 @@ int local_check_options(const json_t *options, struct err *e)
 	const char *key;
 	json_t *value;
 
-	json_object_foreach((json_t *)options, key, value) {
+	json_object_foreach((json_t *)options, key, value)
+	{
 		bool ok = false;
 
 		if (str_eq(key, "size"))
-			return err_http(e, 400, "invalid option: \"size\": quota size requested, but the file system of the volumes has "
-						"no project quota");
+			return err_http(e, 400,
+					"invalid option: \"size\": quota size requested, but the file system of the "
+					"volumes has "
+					"no project quota");
 		for (size_t i = 0; i < ARRAY_LEN(known); i++)
 			ok = ok || str_eq(key, known[i]);
 		if (!ok)

@@ -26,8 +26,8 @@ void volume_event(struct volumed *d, const struct volume *v, const char *action,
 	static const struct ipc_call_events events = {.done = published};
 	const struct ipc_call_options options = {.deadline_ms = 30000, .repeatable = true};
 	json_t *attributes = take_more ? take_more : json_object();
-	struct event_publish m = {.type = "volume", .action = action, .id = v ? v->name : "volumes",
-				  .attributes = {.json = attributes}};
+	struct event_publish m = {
+		.type = "volume", .action = action, .id = v ? v->name : "volumes", .attributes = {.json = attributes}};
 	struct err e = {0};
 
 	if (v)
@@ -102,7 +102,8 @@ static void make_turn(void *arg)
 		const bool same = (!m->driver || str_eq(v->driver, m->driver)) &&
 				  (!json_object_size(m->options) || json_equal(v->options, m->options));
 
-		err_http(&e, 409, "create %s: conflict: volume name must be unique: it exists with driver %s and other options",
+		err_http(&e, 409,
+			 "create %s: conflict: volume name must be unique: it exists with driver %s and other options",
 			 m->name, v->driver);
 		making_end(m, same ? v : NULL, same ? NULL : &e);
 		return;
@@ -124,7 +125,7 @@ void volume_make(struct volumed *d, const struct volume_new *new, make_done done
 	*m = (struct making){
 		.d = d,
 		.name = xstrdup(new->name),
-		.driver = new->driver && *new->driver ? xstrdup(new->driver) : NULL,
+		.driver = new->driver &&*new->driver ? xstrdup(new->driver) : NULL,
 		.owner = new->owner ? xstrdup(new->owner) : NULL,
 		.options = new->options ? json_deep_copy(new->options) : json_object(),
 		.labels = new->labels ? json_deep_copy(new->labels) : json_object(),

@@ -9,8 +9,8 @@ typedef void (*make_done)(void *arg, struct volume *v, const struct err *e);
 typedef void (*unmake_done)(void *arg, const struct err *e);
 
 /*
- * The volume of that name: the one that there is, when driver and options (if any are given) are the same, else 409; or a
- * new one. `new` is copied.
+ * The volume of that name: the one that there is, when driver and options (if any are given) are the same, else 409; or
+ * a new one. `new` is copied.
  */
 void volume_make(struct volumed *d, const struct volume_new *new, make_done done, void *arg);
 

@@ -22,8 +22,8 @@ typedef void (*plugin_done)(void *arg, const json_t *answer, const struct err *e
 bool plugin_exists(const char *dir, const char *name);
 
 /*
- * `method`: "VolumeDriver.Mount". `take_body`: the request, a reference that is consumed. An answer with a text in "Err" is
- * a failure with that text.
+ * `method`: "VolumeDriver.Mount". `take_body`: the request, a reference that is consumed. An answer with a text in
+ * "Err" is a failure with that text.
  */
 void plugin_call(struct event_base *base, const char *dir, const char *name, const char *method, json_t *take_body,
 		 plugin_done done, void *arg);

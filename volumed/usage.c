@@ -25,12 +25,14 @@ static void measure(void *arg, const atomic_bool *stop)
 	size_t i;
 	json_t *volume;
 
-	json_array_foreach(u->volumes, i, volume) {
+	json_array_foreach(u->volumes, i, volume)
+	{
 		uint64_t bytes;
 
 		if (str_eq(json_string_value(json_object_get(volume, "Driver")), VOLUME_LOCAL) &&
 		    tree_size(u->dir, json_string_value(json_object_get(volume, "Name")), stop, &bytes, NULL) == 0)
-			json_object_set_new(json_object_get(volume, "UsageData"), "Size", json_integer((json_int_t)bytes));
+			json_object_set_new(json_object_get(volume, "UsageData"), "Size",
+					    json_integer((json_int_t)bytes));
 	}
 }
 
@@ -64,7 +66,8 @@ static void add(void *arg, struct volume *v)
 	struct collection *c = arg;
 	json_t *volume = volume_json(c->d, v);
 
-	json_object_set_new(volume, "UsageData", json_pack("{s:i, s:I}", "Size", -1, "RefCount", (json_int_t)v->nholds));
+	json_object_set_new(volume, "UsageData",
+			    json_pack("{s:i, s:I}", "Size", -1, "RefCount", (json_int_t)v->nholds));
 	json_array_append_new(c->volumes, volume);
 }
 

@@ -161,7 +161,8 @@ int volume_add(struct volumes *v, const struct volume_new *new, struct volume **
 	int rc = store_exec(v->store, e,
 			    "INSERT INTO volume(name, driver, options, labels, created, anonymous, owner) "
 			    "VALUES(?,?,?,?,?,?,?)",
-			    "ttjjiit", new->name, new->driver, options, labels, created, (int64_t)new->anonymous, owner);
+			    "ttjjiit", new->name, new->driver, options, labels, created, (int64_t) new->anonymous,
+			    owner);
 	if (rc < 0) {
 		json_decref(options);
 		json_decref(labels);
@@ -203,7 +204,8 @@ int volume_hold(struct volumes *v, struct volume *volume, const char *container,
 {
 	if (volume_holder(volume, container))
 		return 0;
-	int rc = store_exec(v->store, e, "INSERT INTO hold(volume, container) VALUES(?,?)", "tt", volume->name, container);
+	int rc = store_exec(v->store, e, "INSERT INTO hold(volume, container) VALUES(?,?)", "tt", volume->name,
+			    container);
 	if (rc == 0)
 		add_hold(volume, container);
 	return rc;
@@ -215,7 +217,8 @@ int volume_let_go(struct volumes *v, struct volume *volume, const char *containe
 
 	if (!h)
 		return 0;
-	int rc = store_exec(v->store, e, "DELETE FROM hold WHERE volume=? AND container=?", "tt", volume->name, container);
+	int rc = store_exec(v->store, e, "DELETE FROM hold WHERE volume=? AND container=?", "tt", volume->name,
+			    container);
 	if (rc == 0)
 		*h = volume->holds[--volume->nholds];
 	return rc;

@@ -35,8 +35,14 @@ struct call {
 };
 
 #define ROW_(call, ...) {.number = SCMP_SYS(call), .name = #call, __VA_ARGS__},
-#define EQ_(n, v)	{.arg = (n), .op = SCMP_CMP_EQ, .datum_a = (scmp_datum_t)(v)}
-#define MASK_(n, m, v)	{.arg = (n), .op = SCMP_CMP_MASKED_EQ, .datum_a = (scmp_datum_t)(m), .datum_b = (scmp_datum_t)(v)}
+#define EQ_(n, v)                                                                                                      \
+	{                                                                                                              \
+		.arg = (n), .op = SCMP_CMP_EQ, .datum_a = (scmp_datum_t)(v)                                            \
+	}
+#define MASK_(n, m, v)                                                                                                 \
+	{                                                                                                              \
+		.arg = (n), .op = SCMP_CMP_MASKED_EQ, .datum_a = (scmp_datum_t)(m), .datum_b = (scmp_datum_t)(v)       \
+	}
 
 /* One array; a row without name begins each set. */
 static const struct call calls[] = {

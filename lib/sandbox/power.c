@@ -131,7 +131,8 @@ int power_drop(uid_t uid, gid_t gid, uint64_t capabilities, uint64_t bounding, s
 	if (caps_get(&have) < 0)
 		return err_sys(e, -errno, "sandbox: capget");
 	if (capabilities & ~have.permitted)
-		return err_set(e, -EPERM, "sandbox: the engine was started without a capability that this process needs");
+		return err_set(e, -EPERM,
+			       "sandbox: the engine was started without a capability that this process needs");
 	if ((r = bounding_set(bounding, e)) < 0 || (r = become(uid, gid, e)) < 0)
 		return r;
 	/* SETPCAP, which securebits ask for, is effective again only now, and until the next step. */

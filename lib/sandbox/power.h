@@ -9,8 +9,8 @@
 #include "lib/sandbox/sandbox.h"
 
 /*
- * Become `uid` and `gid` (which may be 0) without supplementary groups, with exactly these capabilities, a bounding set of
- * exactly `bounding`, securebits locked so that uid 0 means nothing, no-new-privileges and MDWE.
+ * Become `uid` and `gid` (which may be 0) without supplementary groups, with exactly these capabilities, a bounding set
+ * of exactly `bounding`, securebits locked so that uid 0 means nothing, no-new-privileges and MDWE.
  */
 int power_drop(uid_t uid, gid_t gid, uint64_t capabilities, uint64_t bounding, struct sandbox_report *report,
 	       struct err *e);
@@ -21,7 +21,8 @@ int power_reduce(uint64_t capabilities, struct sandbox_report *report, struct er
 /* Read everything back from the kernel; -EPERM when something is not as `report` says. */
 int power_verify(const struct sandbox_report *report, struct err *e);
 
-/* Try to become root again, and the ids before the drop. -EPERM when one attempt succeeds. Before seccomp, which would kill. */
+/* Try to become root again, and the ids before the drop. -EPERM when one attempt succeeds. Before seccomp, which would
+ * kill. */
 int power_prove(uid_t uid_before, const struct sandbox_report *report, struct err *e);
 
 /* Memory that was writable never becomes code. `inherited`: children too. Missing before Linux 6.3. */

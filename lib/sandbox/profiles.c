@@ -22,14 +22,32 @@
 #define PATHS(...)  ((const struct sandbox_path[]){__VA_ARGS__, {NULL, 0}})
 
 /* Secrets leave no core file; nobody makes processes, whatever a filter may say. */
-#define NO_CORE	   {RLIMIT_CORE, 0}
-#define NO_PROCESS {RLIMIT_NPROC, 0}
-#define THREADS	   {RLIMIT_NPROC, 4096} /* counted for a uid over all workers */
-#define FILES(n)   {RLIMIT_NOFILE, (n)}
+#define NO_CORE                                                                                                        \
+	{                                                                                                              \
+		RLIMIT_CORE, 0                                                                                         \
+	}
+#define NO_PROCESS                                                                                                     \
+	{                                                                                                              \
+		RLIMIT_NPROC, 0                                                                                        \
+	}
+#define THREADS                                                                                                        \
+	{                                                                                                              \
+		RLIMIT_NPROC, 4096                                                                                     \
+	} /* counted for a uid over all workers */
+#define FILES(n)                                                                                                       \
+	{                                                                                                              \
+		RLIMIT_NOFILE, (n)                                                                                     \
+	}
 #ifdef POUCH_SANITIZED
-#define MEMORY(mib) {RLIMIT_CORE, 0} /* AddressSanitizer maps terabytes */
+#define MEMORY(mib)                                                                                                    \
+	{                                                                                                              \
+		RLIMIT_CORE, 0                                                                                         \
+	} /* AddressSanitizer maps terabytes */
 #else
-#define MEMORY(mib) {RLIMIT_DATA, (rlim_t)(mib) << 20}
+#define MEMORY(mib)                                                                                                    \
+	{                                                                                                              \
+		RLIMIT_DATA, (rlim_t)(mib) << 20                                                                       \
+	}
 #endif
 
 /* What name look-up and TLS read. */
@@ -37,7 +55,9 @@
 	{"/etc/resolv.conf", PATH_READ}, {"/etc/hosts", PATH_READ}, {"/etc/gai.conf", PATH_READ},                      \
 		{"/etc/host.conf", PATH_READ}, {"/etc/services", PATH_READ}, {"/etc/ssl", PATH_READ},                  \
 		{"/etc/pki", PATH_READ}, {"/usr/share/ca-certificates", PATH_READ},                                    \
-		{"/usr/local/share/ca-certificates", PATH_READ}
+	{                                                                                                              \
+		"/usr/local/share/ca-certificates", PATH_READ                                                          \
+	}
 
 static void registry_files(const struct config *config, struct paths *out)
 {
@@ -51,136 +71,166 @@ static void plugin_sockets(const struct config *config, struct paths *out)
 }
 
 static const struct sandbox_profile profiles[PROC_LIMIT] = {
-	[PROC_pouchd] = {
-		.keeps = "its children take their power from it: what it gave up, none of them could have",
-		.limits = LIMITS(NO_CORE),
-	},
+	[PROC_pouchd] =
+		{
+			.keeps = "its children take their power from it: what it gave up, none of them could have",
+			.limits = LIMITS(NO_CORE),
+		},
 	/*
 	 * A filter, no-new-privileges or a smaller bounding set would be inherited by every container, whose own are
 	 * the container's and the policy's to choose. Its safety is its size, and what it accepts.
 	 */
-	[PROC_runtimed] = {
-		.keeps = "containers get what it has, by its children: namespaces, mounts, cgroups, capabilities",
-		.proc = true,
-		.limits = LIMITS(NO_CORE),
-	},
+	[PROC_runtimed] =
+		{
+			.keeps = "containers get what it has, by its children: namespaces, mounts, cgroups, "
+				 "capabilities",
+			.proc = true,
+			.limits = LIMITS(NO_CORE),
+		},
 	/* Held down by its own code (libc only): see runtimed/shim. */
-	[PROC_shim] = {
-		.keeps = "it confines itself once its container runs",
-		.limits = LIMITS(NO_CORE),
-	},
-	[PROC_apid] = {
-		.namespaces = ALONE,
-		.peers = P(pouchd) | P(runtimed) | P(imaged) | P(volumed) | P(netd) | P(auditd),
-		.landlock_files = true, .landlock_tcp = true, .landlock_scope = true,
-		.first.calls = CALLS(CALLS_no_files, CALLS_no_threads, CALLS_serve, CALLS_call_peers),
-		.limits = LIMITS(NO_CORE, NO_PROCESS, FILES(1048576)),
-	},
-	[PROC_imaged] = {
-		.namespaces = ALONE,
-		.state = true,
-		.proc = true,
-		.peers = P(runtimed) | P(auditd) | P(image_fetch) | P(image_unpack),
-		.landlock_files = true, .landlock_tcp = true, .landlock_scope = true,
-		/* The thread hashes and removes (lib/jobs.h). */
-		.first.calls = CALLS(CALLS_read_files, CALLS_write_files, CALLS_threads, CALLS_serve, CALLS_call_peers),
-		.limits = LIMITS(NO_CORE, THREADS, FILES(65536)),
-	},
-	[PROC_volumed] = {
-		.namespaces = ALONE,
-		.state = true,
-		.proc = true,
-		.peers = P(runtimed) | P(auditd) | P(volume_mount) | P(rootfs),
-		.configured = plugin_sockets,
-		.landlock_files = true, .landlock_tcp = true, .landlock_scope = true,
-		.first.capabilities = FILE_POWER,
-		/* The thread measures and removes trees (lib/jobs.h). */
-		.first.calls = CALLS(CALLS_read_files, CALLS_write_files, CALLS_own_files, CALLS_threads, CALLS_serve,
-				     CALLS_call_peers, CALLS_unix_streams),
-		.limits = LIMITS(NO_CORE, THREADS, FILES(65536)),
-	},
-	[PROC_netd] = {
-		.namespaces = ON_HOST,
-		.state = true,
-		.proc = true,
-		.peers = P(runtimed) | P(auditd) | P(dns),
-		/*
-		 * resolv.conf and hosts of the host as they change, hence their directories; what nftables' library
-		 * reads when a context is made; sysctls of namespaces.
-		 */
-		.paths = PATHS({"/etc", PATH_READ}, {"/run/systemd/resolve", PATH_READ}, {"/run/resolvconf", PATH_READ},
-			       {"/run/NetworkManager", PATH_READ}, {"/usr/share/iproute2", PATH_READ},
-			       {"/proc/sys/net", PATH_READ | PATH_WRITE}),
-		.landlock_files = true, .landlock_scope = true,
-		/* SYS_ADMIN is for setns(2), with seccomp keeping all its other uses away. */
-		.first.capabilities = CAP(NET_ADMIN) | CAP(NET_BIND_SERVICE) | CAP(NET_RAW) | CAP(SYS_ADMIN),
-		.first.calls = CALLS(CALLS_read_files, CALLS_write_files, CALLS_netlink, CALLS_no_threads, CALLS_serve,
-				     CALLS_call_peers),
-		.limits = LIMITS(NO_CORE, NO_PROCESS, FILES(65536)),
-	},
-	[PROC_auditd] = {
-		.namespaces = ALONE,
-		.state = true,
-		.landlock_files = true, .landlock_tcp = true, .landlock_scope = true,
-		.first.calls = CALLS(CALLS_read_files, CALLS_write_files, CALLS_no_threads, CALLS_serve),
-		.limits = LIMITS(NO_CORE, NO_PROCESS, FILES(4096), MEMORY(64)),
-	},
-	[PROC_image_fetch] = {
-		.namespaces = ON_HOST,
-		.paths = PATHS(NET_FILES),
-		.configured = registry_files,
-		.landlock_files = true, .landlock_scope = true,
-		/* libcurl looks names up in a thread. */
-		.first.calls = CALLS(CALLS_read_files, CALLS_inet, CALLS_threads),
-		.limits = LIMITS(NO_CORE, THREADS, FILES(1024), MEMORY(256)),
-	},
-	[PROC_image_unpack] = {
-		.namespaces = ALONE,
-		.landlock_tcp = true, .landlock_scope = true,
-		.first.capabilities = FILE_POWER | CAP(SETFCAP) | CAP(MKNOD),
-		.first.calls = CALLS(CALLS_read_files, CALLS_write_files, CALLS_own_files, CALLS_threads, CALLS_narrow),
-		.second.capabilities = FILE_POWER | CAP(SETFCAP) | CAP(MKNOD),
-		.second.calls = CALLS(CALLS_read_files, CALLS_write_files, CALLS_own_files, CALLS_threads),
-		.limits = LIMITS(NO_CORE, THREADS, FILES(1024), MEMORY(256)),
-	},
-	[PROC_rootfs] = {
-		.ids = IDS_ROOT,
-		.namespaces = ALONE,
-		.landlock_tcp = true,
-		/*
-		 * What it works on comes with the request: directories of another mount namespace. It chroots there, takes
-		 * the container's ids on disk, and enters the second stage.
-		 */
-		.first.capabilities = FILE_POWER | CAP(SETFCAP) | CAP(MKNOD) | CAP(DAC_READ_SEARCH) | CAP(SETUID) |
-				      CAP(SETGID) | CAP(SYS_CHROOT),
-		.first.calls = CALLS(CALLS_read_files, CALLS_write_files, CALLS_own_files, CALLS_no_threads,
-				     CALLS_chroot, CALLS_take_ids, CALLS_narrow),
-		.second.capabilities = FILE_POWER | CAP(SETFCAP) | CAP(MKNOD) | CAP(DAC_READ_SEARCH),
-		.second.calls = CALLS(CALLS_read_files, CALLS_write_files, CALLS_own_files, CALLS_no_threads),
-		.limits = LIMITS(NO_CORE, NO_PROCESS, FILES(1024), MEMORY(256)),
-	},
-	[PROC_volume_mount] = {
-		.ids = IDS_ROOT,
-		/* The host's mounts: what it mounts is for runtimed and volumed to see. */
-		.namespaces = CLONE_NEWIPC | CLONE_NEWUTS,
-		.first.capabilities = CAP(SYS_ADMIN) | CAP(DAC_READ_SEARCH),
-		.first.calls = CALLS(CALLS_mounts, CALLS_no_files, CALLS_no_threads),
-		.limits = LIMITS(NO_CORE, NO_PROCESS, FILES(1024), MEMORY(64)),
-	},
-	[PROC_dns] = {
-		.namespaces = ON_HOST,
-		.landlock_files = true, .landlock_scope = true,
-		/* Its sockets on networks' addresses come from netd; those to name servers it makes itself. */
-		.first.calls = CALLS(CALLS_no_files, CALLS_no_threads, CALLS_serve, CALLS_inet),
-		.limits = LIMITS(NO_CORE, NO_PROCESS, FILES(4096), MEMORY(64)),
-	},
-	[PROC_log] = {
-		.namespaces = ON_HOST,
-		.paths = PATHS(NET_FILES, {"/dev/log", PATH_CONNECT}, {"/run/systemd/journal", PATH_CONNECT}),
-		.landlock_files = true, .landlock_scope = true,
-		.first.calls = CALLS(CALLS_read_files, CALLS_inet, CALLS_unix_streams, CALLS_threads),
-		.limits = LIMITS(NO_CORE, THREADS, FILES(1024), MEMORY(256)),
-	},
+	[PROC_shim] =
+		{
+			.keeps = "it confines itself once its container runs",
+			.limits = LIMITS(NO_CORE),
+		},
+	[PROC_apid] =
+		{
+			.namespaces = ALONE,
+			.peers = P(pouchd) | P(runtimed) | P(imaged) | P(volumed) | P(netd) | P(auditd),
+			.landlock_files = true,
+			.landlock_tcp = true,
+			.landlock_scope = true,
+			.first.calls = CALLS(CALLS_no_files, CALLS_no_threads, CALLS_serve, CALLS_call_peers),
+			.limits = LIMITS(NO_CORE, NO_PROCESS, FILES(1048576)),
+		},
+	[PROC_imaged] =
+		{
+			.namespaces = ALONE,
+			.state = true,
+			.proc = true,
+			.peers = P(runtimed) | P(auditd) | P(image_fetch) | P(image_unpack),
+			.landlock_files = true,
+			.landlock_tcp = true,
+			.landlock_scope = true,
+			/* The thread hashes and removes (lib/jobs.h). */
+			.first.calls = CALLS(CALLS_read_files, CALLS_write_files, CALLS_threads, CALLS_serve,
+					     CALLS_call_peers),
+			.limits = LIMITS(NO_CORE, THREADS, FILES(65536)),
+		},
+	[PROC_volumed] =
+		{
+			.namespaces = ALONE,
+			.state = true,
+			.proc = true,
+			.peers = P(runtimed) | P(auditd) | P(volume_mount) | P(rootfs),
+			.configured = plugin_sockets,
+			.landlock_files = true,
+			.landlock_tcp = true,
+			.landlock_scope = true,
+			.first.capabilities = FILE_POWER,
+			/* The thread measures and removes trees (lib/jobs.h). */
+			.first.calls = CALLS(CALLS_read_files, CALLS_write_files, CALLS_own_files, CALLS_threads,
+					     CALLS_serve, CALLS_call_peers, CALLS_unix_streams),
+			.limits = LIMITS(NO_CORE, THREADS, FILES(65536)),
+		},
+	[PROC_netd] =
+		{
+			.namespaces = ON_HOST,
+			.state = true,
+			.proc = true,
+			.peers = P(runtimed) | P(auditd) | P(dns),
+			/*
+			 * resolv.conf and hosts of the host as they change, hence their directories; what nftables'
+			 * library reads when a context is made; sysctls of namespaces.
+			 */
+			.paths = PATHS({"/etc", PATH_READ}, {"/run/systemd/resolve", PATH_READ},
+				       {"/run/resolvconf", PATH_READ}, {"/run/NetworkManager", PATH_READ},
+				       {"/usr/share/iproute2", PATH_READ}, {"/proc/sys/net", PATH_READ | PATH_WRITE}),
+			.landlock_files = true,
+			.landlock_scope = true,
+			/* SYS_ADMIN is for setns(2), with seccomp keeping all its other uses away. */
+			.first.capabilities = CAP(NET_ADMIN) | CAP(NET_BIND_SERVICE) | CAP(NET_RAW) | CAP(SYS_ADMIN),
+			.first.calls = CALLS(CALLS_read_files, CALLS_write_files, CALLS_netlink, CALLS_no_threads,
+					     CALLS_serve, CALLS_call_peers),
+			.limits = LIMITS(NO_CORE, NO_PROCESS, FILES(65536)),
+		},
+	[PROC_auditd] =
+		{
+			.namespaces = ALONE,
+			.state = true,
+			.landlock_files = true,
+			.landlock_tcp = true,
+			.landlock_scope = true,
+			.first.calls = CALLS(CALLS_read_files, CALLS_write_files, CALLS_no_threads, CALLS_serve),
+			.limits = LIMITS(NO_CORE, NO_PROCESS, FILES(4096), MEMORY(64)),
+		},
+	[PROC_image_fetch] =
+		{
+			.namespaces = ON_HOST,
+			.paths = PATHS(NET_FILES),
+			.configured = registry_files,
+			.landlock_files = true,
+			.landlock_scope = true,
+			/* libcurl looks names up in a thread. */
+			.first.calls = CALLS(CALLS_read_files, CALLS_inet, CALLS_threads),
+			.limits = LIMITS(NO_CORE, THREADS, FILES(1024), MEMORY(256)),
+		},
+	[PROC_image_unpack] =
+		{
+			.namespaces = ALONE,
+			.landlock_tcp = true,
+			.landlock_scope = true,
+			.first.capabilities = FILE_POWER | CAP(SETFCAP) | CAP(MKNOD),
+			.first.calls = CALLS(CALLS_read_files, CALLS_write_files, CALLS_own_files,
+					     CALLS_threads, CALLS_narrow),
+			.second.capabilities = FILE_POWER | CAP(SETFCAP) | CAP(MKNOD),
+			.second.calls = CALLS(CALLS_read_files, CALLS_write_files, CALLS_own_files, CALLS_threads),
+			.limits = LIMITS(NO_CORE, THREADS, FILES(1024), MEMORY(256)),
+		},
+	[PROC_rootfs] =
+		{
+			.ids = IDS_ROOT,
+			.namespaces = ALONE,
+			.landlock_tcp = true,
+			/*
+			 * What it works on comes with the request: directories of another mount namespace. It chroots
+			 * there, takes the container's ids on disk, and enters the second stage.
+			 */
+			.first.capabilities = FILE_POWER | CAP(SETFCAP) | CAP(MKNOD) | CAP(DAC_READ_SEARCH) |
+					      CAP(SETUID) | CAP(SETGID) | CAP(SYS_CHROOT),
+			.first.calls = CALLS(CALLS_read_files, CALLS_write_files, CALLS_own_files, CALLS_no_threads,
+					     CALLS_chroot, CALLS_take_ids, CALLS_narrow),
+			.second.capabilities = FILE_POWER | CAP(SETFCAP) | CAP(MKNOD) | CAP(DAC_READ_SEARCH),
+			.second.calls = CALLS(CALLS_read_files, CALLS_write_files, CALLS_own_files, CALLS_no_threads),
+			.limits = LIMITS(NO_CORE, NO_PROCESS, FILES(1024), MEMORY(256)),
+		},
+	[PROC_volume_mount] =
+		{
+			.ids = IDS_ROOT,
+			/* The host's mounts: what it mounts is for runtimed and volumed to see. */
+			.namespaces = CLONE_NEWIPC | CLONE_NEWUTS,
+			.first.capabilities = CAP(SYS_ADMIN) | CAP(DAC_READ_SEARCH),
+			.first.calls = CALLS(CALLS_mounts, CALLS_no_files, CALLS_no_threads),
+			.limits = LIMITS(NO_CORE, NO_PROCESS, FILES(1024), MEMORY(64)),
+		},
+	[PROC_dns] =
+		{
+			.namespaces = ON_HOST,
+			.landlock_files = true,
+			.landlock_scope = true,
+			/* Its sockets on networks' addresses come from netd; those to name servers it makes itself. */
+			.first.calls = CALLS(CALLS_no_files, CALLS_no_threads, CALLS_serve, CALLS_inet),
+			.limits = LIMITS(NO_CORE, NO_PROCESS, FILES(4096), MEMORY(64)),
+		},
+	[PROC_log] =
+		{
+			.namespaces = ON_HOST,
+			.paths = PATHS(NET_FILES, {"/dev/log", PATH_CONNECT}, {"/run/systemd/journal", PATH_CONNECT}),
+			.landlock_files = true,
+			.landlock_scope = true,
+			.first.calls = CALLS(CALLS_read_files, CALLS_inet, CALLS_unix_streams, CALLS_threads),
+			.limits = LIMITS(NO_CORE, THREADS, FILES(1024), MEMORY(256)),
+		},
 };
 
 const struct sandbox_profile *sandbox_profile(enum process_id id)

@@ -27,14 +27,15 @@ struct json_t;
 struct sandbox_report {
 	uid_t uid;
 	gid_t gid;
-	uint64_t capabilities;	/* effective = permitted, bit 1 << CAP_x */
+	uint64_t capabilities; /* effective = permitted, bit 1 << CAP_x */
 	uint64_t bounding;
 	bool new_root, new_net; /* has a root of its own; an empty network namespace */
 	bool no_new_privs, mdwe;
-	int landlock_abi;	/* 0: none */
-	bool seccomp;		/* a filter is in force */
-	const char *keeps;	/* why a process keeps the power of root; NULL for the others */
-	const char *missing[SANDBOX_MISSING_MAX]; /* what the profile asks for and this kernel lacks, one sentence each */
+	int landlock_abi;  /* 0: none */
+	bool seccomp;	   /* a filter is in force */
+	const char *keeps; /* why a process keeps the power of root; NULL for the others */
+	const char
+		*missing[SANDBOX_MISSING_MAX]; /* what the profile asks for and this kernel lacks, one sentence each */
 	size_t nmissing;
 };
 
@@ -42,11 +43,11 @@ struct sandbox_args {
 	const struct config *config; /* ids_base, and the paths in it that profiles name; borrowed */
 	const char *root, *run;	     /* of the engine; absolute */
 	/*
-	 * In: a descriptor of <root>/<name> (-1: none); it is replaced, under the same number, by one of the same directory
-	 * in the new root, because ".." of the old one would lead out.
+	 * In: a descriptor of <root>/<name> (-1: none); it is replaced, under the same number, by one of the same
+	 * directory in the new root, because ".." of the old one would lead out.
 	 */
 	int root_fd;
-	int proc_fd;		     /* from sandbox_proc_open(), or -1 */
+	int proc_fd; /* from sandbox_proc_open(), or -1 */
 };
 
 /*
@@ -56,16 +57,16 @@ struct sandbox_args {
 int sandbox_begin(unsigned passed, struct err *e);
 
 /*
- * A descriptor of /proc whose ".." leads nowhere, when the profile of `id` has a use for it; -1 with e->code = 0 when it
- * has none, -errno on failure. Before sandbox_enter().
+ * A descriptor of /proc whose ".." leads nowhere, when the profile of `id` has a use for it; -1 with e->code = 0 when
+ * it has none, -errno on failure. Before sandbox_enter().
  */
 int sandbox_proc_open(enum process_id id, struct err *e);
 
 /*
- * Enter the sandbox of `id`, once, single-threaded, as root. Everything that needs files, libraries or sockets beyond the
- * profile has been opened. Returns 0, or -errno: the process is then half confined and must end.
- * A feature that the kernel lacks is logged, recorded in `report` and no failure, except for what everything rests
- * on (ids, capabilities, no-new-privileges, seccomp).
+ * Enter the sandbox of `id`, once, single-threaded, as root. Everything that needs files, libraries or sockets beyond
+ * the profile has been opened. Returns 0, or -errno: the process is then half confined and must end. A feature that the
+ * kernel lacks is logged, recorded in `report` and no failure, except for what everything rests on (ids, capabilities,
+ * no-new-privileges, seccomp).
  */
 int sandbox_enter(enum process_id id, const struct sandbox_args *args, struct sandbox_report *report, struct err *e);
 
@@ -74,9 +75,9 @@ int sandbox_enter(enum process_id id, const struct sandbox_args *args, struct sa
  * here on only what the profile's second stage says.
  */
 struct sandbox_narrow {
-	int dirs[4];	   /* Landlock: reading and writing beneath these, and nowhere else */
+	int dirs[4]; /* Landlock: reading and writing beneath these, and nowhere else */
 	size_t ndirs;
-	uid_t fsuid;	   /* ids on disk, when the second stage has them; (uid_t)-1: unchanged */
+	uid_t fsuid; /* ids on disk, when the second stage has them; (uid_t)-1: unchanged */
 	gid_t fsgid;
 };
 int sandbox_narrow(enum process_id id, const struct sandbox_narrow *to, struct sandbox_report *report, struct err *e);

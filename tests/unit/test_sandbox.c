@@ -168,7 +168,7 @@ static int do_bpf(enum process_id id, const struct sandbox_report *r)
 static void calls_outside_the_list_kill(void **state)
 {
 	static int (*const tries[])(enum process_id, const struct sandbox_report *) = {do_exec, do_ptrace, do_code,
-										      do_kill, do_setuid, do_bpf};
+										       do_kill, do_setuid, do_bpf};
 
 	(void)state;
 	for (enum process_id id = 1; id < PROC_LIMIT; id++) {
@@ -192,7 +192,8 @@ static void calls_outside_the_list_kill(void **state)
 
 static int see_no_host(enum process_id id, const struct sandbox_report *r)
 {
-	static const char *const paths[] = {"/bin/sh", "/root", "/../etc/shadow", "/proc/1/environ", "/dev/mem", "/tmp"};
+	static const char *const paths[] = {"/bin/sh",	       "/root",	   "/../etc/shadow",
+					    "/proc/1/environ", "/dev/mem", "/tmp"};
 
 	(void)r;
 	for (size_t i = 0; i < ARRAY_LEN(paths); i++)
@@ -316,8 +317,8 @@ static int tcp_socket(enum process_id id, const struct sandbox_report *r)
 
 static void who_is_alone_makes_no_tcp_socket(void **state)
 {
-	static const enum process_id alone[] = {PROC_apid, PROC_imaged, PROC_volumed, PROC_auditd, PROC_image_unpack,
-						PROC_rootfs};
+	static const enum process_id alone[] = {PROC_apid,   PROC_imaged,	PROC_volumed,
+						PROC_auditd, PROC_image_unpack, PROC_rootfs};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(alone); i++) {
@@ -331,8 +332,10 @@ static void who_is_alone_makes_no_tcp_socket(void **state)
 static int narrowed(enum process_id id, const struct sandbox_report *r)
 {
 	struct sandbox_report report = *r;
-	struct sandbox_narrow to = {.dirs = {open("/", O_DIRECTORY | O_PATH | O_CLOEXEC)}, .ndirs = 1,
-				    .fsuid = (uid_t)-1, .fsgid = (gid_t)-1};
+	struct sandbox_narrow to = {.dirs = {open("/", O_DIRECTORY | O_PATH | O_CLOEXEC)},
+				    .ndirs = 1,
+				    .fsuid = (uid_t)-1,
+				    .fsgid = (gid_t)-1};
 	struct err e;
 
 	if (sandbox_narrow(id, &to, &report, &e) < 0) {

@@ -166,8 +166,8 @@ static void compare(const struct seen *ours, const struct seen *theirs)
 	    ours->target_hash != theirs->target_hash || ours->headers != theirs->headers ||
 	    ours->body_len != theirs->body_len || ours->body_hash != theirs->body_hash ||
 	    (ours->keep && !theirs->keep)) {
-		fprintf(stderr, "two readings: %s %zu headers, %zu bytes; llhttp: %s %zu headers, %zu bytes\n", ours->method,
-			ours->headers, ours->body_len, theirs->method, theirs->headers, theirs->body_len);
+		fprintf(stderr, "two readings: %s %zu headers, %zu bytes; llhttp: %s %zu headers, %zu bytes\n",
+			ours->method, ours->headers, ours->body_len, theirs->method, theirs->headers, theirs->body_len);
 		abort();
 	}
 }
@@ -185,7 +185,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 		struct seen ours = {0};
 		h = (struct http_head){0};
 		bool good = http_head_parse(data + at, head_len, &h, &e) == 0;
-		/* What a tunnel carries is no request: llhttp does not look for a body behind CONNECT, and no route has it. */
+		/* What a tunnel carries is no request: llhttp does not look for a body behind CONNECT, and no route has
+		 * it. */
 		bool tunnel = good && str_eq(h.method, "CONNECT");
 		if (good && !tunnel) {
 			snprintf(ours.method, sizeof ours.method, "%s", h.method);

@@ -45,8 +45,9 @@ static int fake_allow(void *arg, struct ipc_request *req, struct err *e)
 static void on_container_list(struct ipc_request *req, struct container_list *m, struct fake *f)
 {
 	(void)f;
-	ipc_reply_json(req, 200, json_pack("[{s:b s:I s:O?}]", "all", m->all, "limit", (json_int_t)m->limit, "filters",
-					   m->filters.json));
+	ipc_reply_json(req, 200,
+		       json_pack("[{s:b s:I s:O?}]", "all", m->all, "limit", (json_int_t)m->limit, "filters",
+				 m->filters.json));
 }
 
 static void on_container_create(struct ipc_request *req, struct container_create *m, struct fake *f)
@@ -156,7 +157,8 @@ static void on_container_export(struct ipc_request *req, struct container_export
 	ipc_reply_done(req);
 }
 
-/* Counts the bytes of an upload, in a process of its own that answers through its exit status: 1: as many as asked for. */
+/* Counts the bytes of an upload, in a process of its own that answers through its exit status: 1: as many as asked for.
+ */
 static void on_container_archive_put(struct ipc_request *req, struct container_archive_put *m, struct fake *f)
 {
 	char piece[65536];

@@ -54,8 +54,8 @@ static void test_body(void **state)
 	       "3\r\n{\"I\r\nf\r\nmage\":\"alpine\"}\r\n0\r\n\r\n",
 	       "201", "\"Image\":\"alpine\"");
 	expect("POST /containers/create" REST, "400", "invalid JSON");
-	expect("POST /containers/create HTTP/1.1\r\n" CLOSE "Content-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}", "400",
-	       "unsupported Content-Type header (text/plain): must be 'application/json'");
+	expect("POST /containers/create HTTP/1.1\r\n" CLOSE "Content-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}",
+	       "400", "unsupported Content-Type header (text/plain): must be 'application/json'");
 	expect("POST /containers/create HTTP/1.1\r\n" CLOSE
 	       "Content-Type: application/json\r\nContent-Length: 99999999\r\n\r\n",
 	       "413", "the body is larger than");
@@ -84,13 +84,17 @@ static void test_smuggling(void **state)
 		"POST /_ping HTTP/1.1\r\nHost: x\r\nContent-Length: 1, 1\r\n\r\na",
 		"POST /_ping HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
 		"POST /_ping HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
-		"POST /_ping HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n0\r\n\r\n",
-		"POST /containers/create HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0x1\r\na\r\n0\r\n\r\n",
-		"POST /containers/create HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1;x=y\r\na\r\n0\r\n\r\n",
+		"POST /_ping HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: "
+		"x\r\n\r\n0\r\n\r\n",
+		"POST /containers/create HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: "
+		"chunked\r\n\r\n0x1\r\na\r\n0\r\n\r\n",
+		"POST /containers/create HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: "
+		"chunked\r\n\r\n1;x=y\r\na\r\n0\r\n\r\n",
 		"POST /containers/create HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\na\r\n0\r\n\r\n",
 		"POST /containers/create HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab\r\n0\r\n\r\n",
 		"POST /containers/create HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: b\r\n\r\n",
-		"POST /containers/create HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n",
+		"POST /containers/create HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: "
+		"chunked\r\n\r\nfffffffffffffffff\r\n",
 	};
 
 	(void)state;
@@ -124,8 +128,8 @@ static void test_pipelining(void **state)
 			"Content-Length: 15\r\n\r\n{\"Image\":\"one\"}"
 			"GET /containers/c/json" REST);
 	AUTO_FREE char *text = client_read(fd, NULL);
-	const char *a = strstr(text, "{\"Id\":\"a\"}"), *ping = strstr(text, "\r\n\r\nOK"), *b = strstr(text, "{\"Id\":\"b\""),
-		   *c = strstr(text, "{\"Id\":\"c\"}");
+	const char *a = strstr(text, "{\"Id\":\"a\"}"), *ping = strstr(text, "\r\n\r\nOK"),
+		   *b = strstr(text, "{\"Id\":\"b\""), *c = strstr(text, "{\"Id\":\"c\"}");
 	close(fd);
 	assert_true(a && ping && b && c && a < ping && ping < b && b < c);
 }
@@ -158,7 +162,8 @@ static void test_stream(void **state)
 {
 	(void)state;
 	AUTO_FREE char *few = client_ask("GET /containers/a/logs?stdout=1&tail=3" REST);
-	assert_true(strstr(few, "Transfer-Encoding: chunked\r\n") && strstr(few, "\r\n3e8\r\nxxx") && strstr(few, "x\r\n0\r\n\r\n"));
+	assert_true(strstr(few, "Transfer-Encoding: chunked\r\n") && strstr(few, "\r\n3e8\r\nxxx") &&
+		    strstr(few, "x\r\n0\r\n\r\n"));
 	/* More than the credit and the buffers together. */
 	AUTO_FREE char *many = client_ask("GET /containers/a/logs?stdout=1&tail=900" REST);
 	assert_int_equal(count_char(strstr(many, "\r\n\r\n"), 'x'), 900000);
@@ -175,7 +180,8 @@ static void test_upload(void **state)
 
 	(void)state;
 	expect("PUT /containers/a/archive?path=/x" REST, "200", "{\"bytes\":-1}");
-	expect("PUT /containers/a/archive?path=/x HTTP/1.1\r\n" CLOSE "Content-Length: 4\r\n\r\nabcd", "200", "{\"bytes\":4}");
+	expect("PUT /containers/a/archive?path=/x HTTP/1.1\r\n" CLOSE "Content-Length: 4\r\n\r\nabcd", "200",
+	       "{\"bytes\":4}");
 	client_send(fd, "PUT /containers/a/archive?path=/x HTTP/1.1\r\n" CLOSE
 			"Expect: 100-continue\r\nTransfer-Encoding: chunked\r\n\r\n");
 	AUTO_FREE char *go = client_read(fd, "\r\n\r\n");
@@ -191,7 +197,8 @@ static void test_upload(void **state)
 	close(fd);
 	/* An answer before the body's end, on a connection that stays. */
 	fd = client_connect();
-	client_send(fd, "PUT /containers/a/archive?path=/refuse HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n01234");
+	client_send(fd,
+		    "PUT /containers/a/archive?path=/refuse HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n01234");
 	AUTO_FREE char *refused = client_read(fd, "refused\"}\n");
 	assert_true(strstr(refused, "403 Forbidden"));
 	client_send(fd, "56789GET /_ping" REST);
@@ -222,7 +229,8 @@ static void test_hijack(void **state)
 {
 	(void)state;
 	hijack(client_connect(),
-	       "POST /containers/a/attach?stream=1 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nearly ",
+	       "POST /containers/a/attach?stream=1 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: "
+	       "tcp\r\n\r\nearly ",
 	       "HTTP/1.1 101 UPGRADED\r\n", "Content-Type: application/vnd.docker.multiplexed-stream\r\n", "early ");
 	hijack(client_connect(),
 	       "POST /v1.41/containers/a/attach?stream=1 HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}early ",
@@ -232,13 +240,15 @@ static void test_hijack(void **state)
 /* A client whose socket cannot be passed on: bytes go through the front, many of them too. */
 static void test_pump(void **state)
 {
-	static const char request[] = "POST /containers/a/attach HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
+	static const char request[] =
+		"POST /containers/a/attach HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n";
 	char piece[1000];
 	size_t got = 0;
 
 	(void)state;
 	hijack(client_connect_tcp(),
-	       "POST /containers/a/attach?stream=1 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nearly ",
+	       "POST /containers/a/attach?stream=1 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: "
+	       "tcp\r\n\r\nearly ",
 	       "HTTP/1.1 101 UPGRADED\r\n", "Content-Type: application/vnd.docker.multiplexed-stream\r\n", "EARLY ");
 	int fd = client_connect_tcp();
 	client_send(fd, request);
@@ -272,18 +282,19 @@ static void read_exactly(int fd, unsigned char *buf, size_t len)
 static void test_websocket(void **state)
 {
 	static const unsigned char frames[] = {
-		0x02, 0x82, 0x00, 0x00, 0x00, 0x00, 'a', 'b',			/* the first part of a message */
+		0x02, 0x82, 0x00, 0x00, 0x00, 0x00, 'a',	'b',		/* the first part of a message */
 		0x89, 0x81, 0x01, 0x02, 0x03, 0x04, 'p' ^ 0x01,			/* a ping with "p" */
-		0x80, 0xfe, 0x00, 0x02, 0x20, 0x20, 0x20, 0x20, 'C', 'D',	/* its last part, masked: "cd" */
+		0x80, 0xfe, 0x00, 0x02, 0x20, 0x20, 0x20,	0x20, 'C', 'D', /* its last part, masked: "cd" */
 	};
 	static const unsigned char end[] = {0x88, 0x82, 0x00, 0x00, 0x00, 0x00, 0x03, 0xe8};
 	unsigned char buf[64];
 	int fd = client_connect();
 
 	(void)state;
-	client_send(fd, "GET /containers/a/attach/ws?stream=1 HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\n"
-			"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-			"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
+	client_send(fd,
+		    "GET /containers/a/attach/ws?stream=1 HTTP/1.1\r\nHost: x\r\nConnection: keep-alive, Upgrade\r\n"
+		    "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+		    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n");
 	AUTO_FREE char *head = client_read(fd, "\r\n\r\n");
 	assert_non_null(strstr(head, "HTTP/1.1 101 "));
 	assert_non_null(strstr(head, "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
@@ -293,7 +304,10 @@ static void test_websocket(void **state)
 	read_exactly(fd, buf, 3);
 	assert_memory_equal(buf, "\x8a\x01p", 3);
 	read_exactly(fd, buf, 6);
-	assert_memory_equal(buf, "\x82\x04" "ABCD", 6);
+	assert_memory_equal(buf,
+			    "\x82\x04"
+			    "ABCD",
+			    6);
 	assert_int_equal(fd_write_all(fd, end, sizeof end, NULL), 0);
 	read_exactly(fd, buf, 4);
 	assert_memory_equal(buf, "\x88\x02\x03\xe8", 4);
@@ -304,8 +318,9 @@ static void test_websocket(void **state)
 	close(fd);
 	/* A client that does not mask its frames is told so, and ended. */
 	fd = client_connect();
-	client_send(fd, "GET /containers/a/attach/ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-			"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\x82\x01x");
+	client_send(fd,
+		    "GET /containers/a/attach/ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+		    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\x82\x01x");
 	AUTO_FREE char *rest = client_read(fd, "\x88\x02\x03\xea");
 	assert_non_null(strstr(rest, "\x88\x02\x03\xea"));
 	close(fd);
@@ -371,7 +386,8 @@ static void test_times(void **state)
 
 static int setup(void **state)
 {
-	static const char *const sets[] = {"limits.head-timeout=300ms", "limits.idle-timeout=1s", "limits.body-timeout=400ms"};
+	static const char *const sets[] = {"limits.head-timeout=300ms", "limits.idle-timeout=1s",
+					   "limits.body-timeout=400ms"};
 
 	(void)state;
 	fake_start(sets, ARRAY_LEN(sets));
@@ -393,8 +409,7 @@ int main(void)
 		cmocka_unit_test(test_pipelining), cmocka_unit_test(test_slow_bytes),
 		cmocka_unit_test(test_stream),	   cmocka_unit_test(test_upload),
 		cmocka_unit_test(test_hijack),	   cmocka_unit_test(test_pump),
-		cmocka_unit_test(test_websocket),
-		cmocka_unit_test(test_client_leaves),
+		cmocka_unit_test(test_websocket),  cmocka_unit_test(test_client_leaves),
 		cmocka_unit_test(test_lost_owner), cmocka_unit_test(test_times),
 	};
 
