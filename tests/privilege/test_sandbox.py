@@ -181,6 +181,19 @@ def test_who_keeps_root_is_declared(running):  # covers S-80
             assert service["Name"] == "runtimed"
 
 
+def test_the_report_is_what_proc_says(running, daemon):  # covers S-80
+    services = json.loads(running.ctl("status", "--json").stdout)["Services"]
+    report = next(service for service in services if service["Name"] == daemon)["Sandbox"]
+    if not report:
+        pytest.skip(f"{daemon} does not answer service_status")
+    s = status(running.pids()[daemon])
+    assert report["Uid"] == s["Uid"][0] and len(report["Capabilities"]) == len(s["CapEff"])
+    assert report["OwnRoot"] and report["Seccomp"] and report["NoNewPrivileges"]
+    assert report["EmptyNetwork"] == (daemon not in HAS_NETWORK)
+    if kernel_at_least(6, 12):
+        assert report["Missing"] == [] and report["MemoryDenyWriteExecute"] and report["Landlock"] >= 6
+
+
 # ---- S-81, S-83: what a taken-over process can do ----
 
 @pytest.mark.parametrize("name", [d for d in DAEMONS if d != "runtimed"] + WORKERS)
