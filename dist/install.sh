@@ -19,7 +19,7 @@ put() { # MODE SOURCE TARGET: with @prefix@, @programs@ in text files replaced
 }
 
 # Programs: what make has built, together in one directory; commands that people type are links to them.
-for program in $(make -s print-programs B="$build"); do
+for program in $(make -s --no-print-directory print-programs B="$build"); do
 	put 755 "$build/$program" "$programs/$program"
 done
 mkdir -p "$destdir$prefix/sbin" "$destdir$prefix/bin"

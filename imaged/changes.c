@@ -102,7 +102,7 @@ static int set_pairs(json_t *config, const char *key, const char *text, struct e
 		char *equals = strchr(pair, '=');
 		if (!equals || equals == pair) {
 			const char *value = text + strcspn(text, " \t");
-			if (equals || pair == NULL || !*value)
+			if (equals || !*value)
 				return bad(e, key);
 			AUTO_FREE char *joined = xasprintf("%s=%s", pair, value + strspn(value, " \t"));
 			if (env)

@@ -110,7 +110,7 @@ int tree_remove(int dir, const char *name, const atomic_bool *stop, struct err *
 {
 	struct removal r = {
 		.top = openat(dir, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), .stop = stop, .e = e};
-	int rc;
+	int rc = 0;
 
 	/* A pass that has moved something up leaves the top not empty, and needs another. */
 	do {

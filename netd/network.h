@@ -116,9 +116,9 @@ int network_restore(struct networks *n, const json_t *doc, const struct config *
 /* A bare network with the values of the document that need no check. */
 struct network *network_from_body(const json_t *body, const struct config *config);
 /* Record it, durable, and put it into the list. On failure it stays the caller's. */
-int network_add(struct networks *n, struct network *network, struct err *e);
+int network_add(struct networks *all, struct network *n, struct err *e);
 /* Take it out of records and list, and free it. It has no endpoints. */
-int network_drop(struct networks *n, struct network *network, struct err *e);
+int network_drop(struct networks *all, struct network *n, struct err *e);
 void network_free(struct network *network);
 
 /* Not one that is gone. */

@@ -82,7 +82,7 @@ struct sandbox_narrow {
 };
 int sandbox_narrow(enum process_id id, const struct sandbox_narrow *to, struct sandbox_report *report, struct err *e);
 
-/* The report as JSON for service_state and /info: {"Uid":…,"Capabilities":[…],…,"Missing":[…]}. A fresh reference. */
+/* The report as JSON for service_state and /info: {"Uid", "Capabilities", "Missing", ...}. A fresh reference. */
 struct json_t *sandbox_report_json(const struct sandbox_report *report);
 
 /* One line for the log: "uid 2147418114, no capability, own root, empty network, landlock 6, seccomp". */

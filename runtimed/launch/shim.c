@@ -88,6 +88,8 @@ static bool drain(struct launch_shim *s)
 			fd_close(&s->control);
 			break;
 		}
+		/* Only while s->on() runs; it is taken back below. */
+		// cppcheck-suppress autoVariables
 		s->freed = &freed;
 		s->on(s->arg, &head, text, (size_t)n, fds);
 		for (size_t i = 0; i < WIRE_FDS_MAX; i++)

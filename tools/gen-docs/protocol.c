@@ -84,7 +84,7 @@ void gen_protocol(void)
 	size_t count;
 	const struct ipc_message *const *all = ipc_messages(&count);
 
-	printf(intro, IPC_MESSAGE_MAX, IPC_FDS_MAX);
+	printf(intro, IPC_MESSAGE_MAX, (unsigned)IPC_FDS_MAX);
 	for (int owner = 0; owner < PROC_LIMIT; owner++) {
 		bool headed = false;
 		for (size_t i = 0; i < count; i++) {
