@@ -8,6 +8,16 @@
 #include "imaged/stage.h"
 #include "lib/log.h"
 
+static void on_service_status(struct ipc_request *req, struct service_status *m, struct imaged *d)
+{
+	json_t *state = daemon_state_json(&d->daemon);
+	struct service_state reply = {.state = {.json = state}};
+
+	(void)m;
+	ipc_reply(req, &reply);
+	json_decref(state);
+}
+
 static const struct ipc_handler handlers[] = {
 	IPC_HANDLER(image_create, struct imaged),   IPC_HANDLER(image_list, struct imaged),
 	IPC_HANDLER(image_usage, struct imaged),    IPC_HANDLER(image_inspect, struct imaged),
@@ -18,6 +28,7 @@ static const struct ipc_handler handlers[] = {
 	IPC_HANDLER(build_prune, struct imaged),    IPC_HANDLER(rootfs_lease, struct imaged),
 	IPC_HANDLER(rootfs_release, struct imaged), IPC_HANDLER(rootfs_reconcile, struct imaged),
 	IPC_HANDLER(image_resolve, struct imaged),
+	IPC_HANDLER(service_status, struct imaged),
 };
 
 static void die(const struct err *e)
