@@ -65,7 +65,7 @@ class Answer:
 class Engine:
     def __init__(self, config=None, policy=None, sets=(), build=None, start=True):
         """config, policy: dict or text for pouch.json and policy.json. sets: further "key=value" settings."""
-        self.build = pathlib.Path(build or BUILD)
+        self.build = pathlib.Path(build or BUILD).resolve()
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="pouch-test-"))
         self.dir.chmod(0o755)
         self.name = self.dir.name.removeprefix("pouch-test-")
