@@ -8,7 +8,7 @@ import pytest
 
 from tests.harness.engine import BUILD, REPOSITORY, Engine
 
-PROGRAMS = subprocess.run(["make", "-s", "print-programs", f"B={BUILD}"], cwd=REPOSITORY, stdout=subprocess.PIPE,
+PROGRAMS = subprocess.run(["make", "-s", "--no-print-directory", "print-programs", f"B={BUILD}"], cwd=REPOSITORY, stdout=subprocess.PIPE,
                           text=True, check=True).stdout.split()
 
 
