@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <event2/event.h>
+#include <stdio.h>
 
 #include "lib/filters.h"
 #include "runtimed/runtimed.h"
@@ -242,6 +243,14 @@ void event_container(struct container *c, const char *action, const char *const 
 	for (; extra && *extra; extra += 2)
 		json_object_set_new(attributes, extra[0], json_string(extra[1]));
 	event_add_any(c->rt->events, "container", action, c->id, attributes, c->owner, 0);
+}
+
+void event_kill(struct container *c, int sig)
+{
+	char number[12];
+
+	snprintf(number, sizeof number, "%d", sig);
+	event_container(c, "kill", (const char *const[]){"signal", number, NULL});
 }
 
 void on_event_publish(struct ipc_request *req, struct event_publish *m, struct runtimed *rt)

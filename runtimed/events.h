@@ -19,6 +19,9 @@ void events_free(struct events *all);
  */
 void event_container(struct container *c, const char *action, const char *const *extra);
 
+/* "kill": a signal was sent on request, by stop, kill or a removal by force. */
+void event_kill(struct container *c, int sig);
+
 /* Any event. `take_attributes` may be NULL; `owner` is who may see it besides those who see everything. */
 void event_add_any(struct events *all, const char *type, const char *action, const char *id, json_t *take_attributes,
 		   const char *owner, int64_t time);

@@ -146,9 +146,6 @@ static void on_killed(struct waiter *w, struct container *c, uint32_t event)
 
 static int kill_it(struct container *c, int sig, struct err *e)
 {
-	char number[12];
-	const char *const extra[] = {"signal", number, NULL};
-
 	if (!container_alive(c) || !c->run)
 		return err_http(e, 409, "cannot kill container: %s: container %s is not running", c->name, c->id);
 	bool ends = sig == SIGKILL || sig == stop_signal(c);
@@ -163,8 +160,7 @@ static int kill_it(struct container *c, int sig, struct err *e)
 				    : rc;
 	if (ends && launch_paused(c->run))
 		launch_unpause(c->run, NULL);
-	snprintf(number, sizeof number, "%d", sig);
-	event_container(c, "kill", extra);
+	event_kill(c, sig);
 	return 0;
 }
 

@@ -1,6 +1,7 @@
 #include "runtimed/remove.h"
 
 #include <errno.h>
+#include <signal.h>
 
 #include "lib/log.h"
 #include "runtimed/attach.h"
@@ -170,6 +171,8 @@ void remove_container(struct container *c, bool force, bool volumes, remove_done
 		container_wait(c, &r->waiter, CE_EXIT, on_ended);
 		if (launch_kill_all(c->run, &e) < 0)
 			log_warn("kill container %.12s: %s", c->id, e.text);
+		else
+			event_kill(c, SIGKILL);
 	} else {
 		take_away(r);
 	}

@@ -65,6 +65,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 		return;
 	}
 	s->killed = true;
+	event_kill(s->container, SIGKILL);
 	if (s->container->run && launch_kill_all(s->container->run, &e) < 0)
 		log_warn("kill container %.12s: %s", s->container->id, e.text);
 	arm(s, KILL_PATIENCE_S);
@@ -96,14 +97,11 @@ static void begin(struct stopping *s)
 	struct container *c = s->container;
 	int64_t seconds = patience(c, s->seconds);
 	struct err e = {0};
-	char number[12];
-	const char *const extra[] = {"signal", number, NULL};
 
 	container_wait(c, &s->waiter, CE_EXIT | CE_REMOVED, on_event);
 	if (s->sig == 0)
 		s->sig = stop_signal(c);
-	snprintf(number, sizeof number, "%d", s->sig);
-	event_container(c, "kill", extra);
+	event_kill(c, s->sig);
 	int rc = launch_signal(c->run, s->sig, &e);
 	if (rc < 0 && rc != -ESRCH)
 		log_warn("stop container %.12s: %s", c->id, e.text);
