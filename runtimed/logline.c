@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lib/words.h"
 #include "runtimed/logs.h"
 
 static int hex4(const char *p)
@@ -60,6 +61,44 @@ static const char *unescape_u(const char *p, const char *end, char **to)
 	return p;
 }
 
+/* How many bytes stand before the next quotation mark or backslash. */
+static size_t plain(const char *p, const char *end)
+{
+	size_t n = 0, len = (size_t)(end - p);
+
+	for (; n + 8 <= len; n += 8) {
+		uint64_t w = word_load(p + n);
+		if ((WORD_HAS(w, '"') | WORD_HAS(w, '\\')) & WORD_HIGH)
+			break;
+	}
+	while (n < len && p[n] != '"' && p[n] != '\\')
+		n++;
+	return n;
+}
+
+/* What stands behind a backslash and is no u; NUL for nonsense. */
+static char unescape_one(char c)
+{
+	switch (c) {
+	case 'n':
+		return '\n';
+	case 'r':
+		return '\r';
+	case 't':
+		return '\t';
+	case 'b':
+		return '\b';
+	case 'f':
+		return '\f';
+	case '"':
+	case '\\':
+	case '/':
+		return c;
+	default:
+		return '\0';
+	}
+}
+
 /* The JSON string at p (behind its quote) in place; *len is its length. Returns what is behind its closing quote, or
  * NULL. */
 static char *unescape(char *p, char *end, size_t *len)
@@ -67,21 +106,20 @@ static char *unescape(char *p, char *end, size_t *len)
 	char *start = p, *to = p;
 
 	while (p < end) {
-		size_t plain = strcspn(p, "\"\\"); /* the line ends with a NUL */
+		size_t n = plain(p, end);
 		if (to != p)
-			memmove(to, p, plain);
-		to += plain;
-		p += plain;
+			memmove(to, p, n);
+		to += n;
+		p += n;
 		if (p >= end)
 			return NULL;
 		if (*p == '"') {
 			*len = (size_t)(to - start);
 			return p + 1;
 		}
-		static const char from[] = "nrtbf\"\\/", into[] = "\n\r\t\b\f\"\\/";
-		const char *at = p[1] ? strchr(from, p[1]) : NULL;
-		if (at) {
-			*to++ = into[at - from];
+		char one = unescape_one(p[1]); /* the line ends with a NUL */
+		if (one) {
+			*to++ = one;
 			p += 2;
 		} else if (p[1] == 'u') {
 			const char *next = unescape_u(p + 2, end, &to);

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/words.h"
 #include "runtimed/shim/shim.h"
 
 #define BUFFER (64u << 10)
@@ -127,15 +128,11 @@ static size_t utf8(const unsigned char *s, size_t len)
  */
 static size_t plain(const unsigned char *s, size_t len)
 {
-#define EACH(byte)     (0x0101010101010101u * (byte))
-#define HAS_ZERO(word) (((word)-EACH(0x01u)) & ~(word))
-#define HAS_LESS(w, b) (((w)-EACH(b)) & ~(w))
 	size_t n = 0;
-	uint64_t w;
 
-	for (; n + sizeof w <= len; n += sizeof w) {
-		memcpy(&w, s + n, sizeof w);
-		if ((w | HAS_LESS(w, 0x20u) | HAS_ZERO(w ^ EACH(0x22u)) | HAS_ZERO(w ^ EACH(0x5cu))) & EACH(0x80u))
+	for (; n + 8 <= len; n += 8) {
+		uint64_t w = word_load(s + n);
+		if ((w | WORD_HAS_LESS(w, 0x20) | WORD_HAS(w, '"') | WORD_HAS(w, '\\')) & WORD_HIGH)
 			break;
 	}
 	while (n < len && s[n] >= 0x20 && s[n] < 0x80 && s[n] != '"' && s[n] != '\\')
