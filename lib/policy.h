@@ -64,7 +64,7 @@ char *policy_grant_roles(const struct policy_grant *g);
 
 /* ---- what a request may ask for ---- */
 
-enum policy_document { POLICY_CREATE, POLICY_UPDATE, POLICY_EXEC, POLICY_VOLUME, POLICY_NETWORK };
+enum policy_document { POLICY_CREATE, POLICY_UPDATE, POLICY_EXEC, POLICY_VOLUME, POLICY_NETWORK, POLICY_CONNECT };
 
 /* What the document's decision needs besides it. Members that are not known stay NULL. */
 struct policy_facts {

@@ -187,6 +187,8 @@ static int by_rules(struct admit *a, const json_t *doc)
 		return admit_object(a, ADMIT_VOLUME, "", doc);
 	case POLICY_NETWORK:
 		return admit_object(a, ADMIT_NETWORK, "", doc);
+	case POLICY_CONNECT:
+		return admit_networking(a, doc);
 	}
 	return admit_deny(a, "this kind of document", "that what is not known is refused");
 }

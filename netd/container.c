@@ -10,13 +10,16 @@
 #include "netd/netd.h"
 #include "netd/ports.h"
 #include "netd/shown.h"
+#include "netd/waiting.h"
 
-static void reply_state(struct netd *d, struct ipc_request *req, const struct attachment *a, json_t *take_settings)
+void reply_state(struct netd *d, struct ipc_request *req, const struct attachment *a, json_t *take_settings,
+		 json_t *networks)
 {
 	AUTO_FREE char *hosts = files_hosts(d, a);
 	AUTO_FREE char *resolv = files_resolv_conf(d, a);
 	struct network_state state = {
 		.settings = {.json = take_settings},
+		.networks = {.json = networks},
 		.hosts = {.data = hosts, .len = hosts ? strlen(hosts) : 0},
 		.resolv_conf = {.data = resolv, .len = resolv ? strlen(resolv) : 0},
 	};
@@ -69,14 +72,8 @@ static int each_network(struct netd *d, const json_t *spec,
 
 /* ---- check ---- */
 
-struct checking {
-	struct attachment a; /* not in any list */
-	json_t *networks;
-};
-
-static int check_network(void *arg, struct network *n, const json_t *settings, struct err *e)
+int network_check_settings(const struct network *n, const json_t *settings, struct err *e)
 {
-	struct checking *c = arg;
 	const json_t *ipam = json_object_get(settings, "IPAMConfig");
 	const char *const asked[] = {json_string_value(json_object_get(ipam, "IPv4Address")),
 				     json_string_value(json_object_get(ipam, "IPv6Address"))};
@@ -97,33 +94,38 @@ static int check_network(void *arg, struct network *n, const json_t *settings, s
 			return err_http(e, 400, "IPAMConfig: no configured subnet of network %s contains %s", n->name,
 					asked[i]);
 	}
-	json_object_set_new(c->networks, n->name, endpoint_json(n, NULL, settings, c->a.name, c->a.container));
 	return 0;
+}
+
+static int check_network(void *arg, struct network *n, const json_t *settings, struct err *e)
+{
+	json_t *networks = arg;
+	int rc = network_check_settings(n, settings, e);
+
+	if (rc == 0 && json_object_get(networks, n->name))
+		rc = err_http(e, 400, "network %s is given twice", n->name);
+	if (rc == 0)
+		json_object_set_new(networks, n->name,
+				    json_pack("{s:s, s:o}", "Owner", n->owner, "Settings",
+					      settings ? json_deep_copy(settings) : json_object()));
+	return rc;
 }
 
 void on_network_check(struct ipc_request *req, struct network_check *m, struct netd *d)
 {
-	struct checking c = {.networks = json_object()};
-	const char *name = json_string_value(json_object_get(m->spec.json, "Name"));
+	json_t *networks = json_object(), *settings = json_object();
+	struct network_state state = {.settings = {.json = settings}, .networks = {.json = networks}};
 	struct err e = {0};
-
-	TAILQ_INIT(&c.a.endpoints);
-	snprintf(c.a.container, sizeof c.a.container, "%s", m->container);
-	c.a.name = (char *)(name ? name : m->container);
-	c.a.spec = m->spec.json;
 	int rc = ports_check(m->spec.json, &e);
+
 	if (rc == 0)
-		rc = each_network(d, m->spec.json, check_network, &c, &e);
-	if (rc < 0) {
-		json_decref(c.networks);
+		rc = each_network(d, m->spec.json, check_network, networks, &e);
+	if (rc < 0)
 		ipc_reply_error(req, &e);
-		return;
-	}
-	json_t *settings = attachment_json(&c.a);
-	json_object_set_new(settings, "Networks", c.networks);
-	json_object_set_new(settings, "Ports", json_object());
-	json_object_set_new(settings, "SandboxID", json_string(""));
-	reply_state(d, req, &c.a, settings);
+	else
+		ipc_reply(req, &state);
+	json_decref(networks);
+	json_decref(settings);
 }
 
 /* ---- attach ---- */
@@ -163,15 +165,6 @@ static int add_endpoint(void *arg, struct network *n, const json_t *settings, st
 	return endpoint_new(arg, n, settings, &ep, e);
 }
 
-static int open_ports(struct netd *d, struct attachment *a, struct err *e)
-{
-	const struct endpoint *ep = kernel_gateway_endpoint(a);
-
-	if (!ep || ep->network->driver != DRIVER_BRIDGE)
-		return 0;
-	return ports_open(d->networks, a, &ep->v4.address, &ep->v6.address, &ep->network->binding, d->daemon.config, e);
-}
-
 static int make_real(struct netd *d, struct attachment *a, int netns, struct err *e)
 {
 	struct link_space *space = NULL;
@@ -192,12 +185,25 @@ static int make_real(struct netd *d, struct attachment *a, int netns, struct err
 	return rc;
 }
 
-static int attach(struct netd *d, struct attachment *a, int netns, struct err *e)
+/* Some device of an ended container is still there, and its address with it. */
+static bool some_are_leaving(const struct networks *all)
+{
+	const struct attachment *a;
+
+	TAILQ_FOREACH(a, &all->attachments, next)
+	if (a->gone)
+		return true;
+	return false;
+}
+
+static int make_attachment(struct netd *d, struct attachment *a, int netns, bool *wait, struct err *e)
 {
 	int rc = each_network(d, a->spec, add_endpoint, a, e);
 
+	/* 409: that address; 503: all of them. */
+	*wait = rc < 0 && (e->status == 409 || e->status == 503) && some_are_leaving(d->networks);
 	if (rc == 0)
-		rc = open_ports(d, a, e);
+		rc = kernel_ports_open(d, a, e);
 	if (rc == 0 && netns >= 0)
 		rc = make_real(d, a, netns, e);
 	if (rc == 0)
@@ -205,28 +211,41 @@ static int attach(struct netd *d, struct attachment *a, int netns, struct err *e
 	return rc;
 }
 
-void on_network_attach(struct ipc_request *req, struct network_attach *m, struct netd *d)
+bool container_attach(struct netd *d, struct ipc_request *req, struct err *why)
 {
-	struct attachment *a = attachment_find(d->networks, m->container);
+	const struct network_attach *m = ipc_request_msg(req);
+	struct attachment *a = attachment_new(d->networks, m->container, m->spec.json);
 	struct endpoint *ep;
 	struct err e = {0};
+	bool wait = false;
 
-	if (a) {
-		take_down_devices(d, a);
-		detach(d, a);
-	}
-	a = attachment_new(d->networks, m->container, m->spec.json);
 	if (m->netns < 0 && !is_plain(mode_of(m->spec.json)))
 		err_http(&e, 500, "container %s: no network namespace was given", a->name);
-	if (e.code || attach(d, a, m->netns, &e) < 0) {
+	if (e.code || make_attachment(d, a, m->netns, &wait, &e) < 0) {
 		take_down_devices(d, a);
 		attachment_drop(d->networks, a);
-		ipc_reply_error(req, &e);
-		return;
+		if (!wait)
+			ipc_reply_error(req, &e);
+		*why = e;
+		return !wait;
 	}
 	TAILQ_FOREACH(ep, &a->endpoints, of_attachment)
 	network_event(d, ep->network, "connect", a->container);
-	reply_state(d, req, a, attachment_json(a));
+	reply_state(d, req, a, attachment_json(a), NULL);
+	return true;
+}
+
+void on_network_attach(struct ipc_request *req, struct network_attach *m, struct netd *d)
+{
+	struct attachment *old = attachment_find(d->networks, m->container);
+	struct err e = {0};
+
+	if (old) {
+		take_down_devices(d, old);
+		detach(d, old);
+	}
+	if (!container_attach(d, req, &e))
+		waiting_add(d, req, &e);
 }
 
 void on_network_detach(struct ipc_request *req, struct network_detach *m, struct netd *d)
@@ -236,135 +255,6 @@ void on_network_detach(struct ipc_request *req, struct network_detach *m, struct
 	if (a)
 		detach(d, a);
 	ipc_reply_done(req);
-}
-
-/* ---- join, leave ---- */
-
-static struct endpoint *endpoint_on(const struct attachment *a, const struct network *n)
-{
-	struct endpoint *ep;
-
-	TAILQ_FOREACH(ep, &a->endpoints, of_attachment)
-	if (ep->network == n)
-		return ep;
-	return NULL;
-}
-
-static int join(struct netd *d, struct attachment *a, struct network *n, const json_t *settings, int netns,
-		struct err *e)
-{
-	struct link_space *space = NULL;
-	struct endpoint *ep = NULL;
-
-	if (endpoint_on(a, n))
-		return err_http(e, 403, "endpoint with name %s already exists in network %s", a->name, n->name);
-	int rc = endpoint_new(a, n, settings, &ep, e);
-	if (rc < 0)
-		return rc;
-	rc = link_space_open(d->links, netns, &space, e);
-	if (rc == 0)
-		rc = kernel_endpoint_up(d, ep, space, netns, e);
-	if (rc == 0)
-		rc = kernel_routes(a, space, e);
-	link_space_free(space);
-	if (rc == 0)
-		rc = attachment_save(d->networks, a, e);
-	if (rc < 0) {
-		if (*ep->host_device)
-			link_delete(d->links, ep->host_device, NULL);
-		endpoint_free(ep);
-	}
-	return rc;
-}
-
-void on_network_join(struct ipc_request *req, struct network_join *m, struct netd *d)
-{
-	struct attachment *a = attachment_find(d->networks, m->container);
-	struct network *n = NULL;
-	struct err e = {0};
-
-	if (network_find(d->networks, m->network, &n, &e) < 0) {
-		ipc_reply_error(req, &e);
-		return;
-	}
-	if (!a || m->netns < 0) {
-		/* It does not run: the settings are kept by runtimed, and looked at here. */
-		struct checking c = {.networks = json_object()};
-
-		TAILQ_INIT(&c.a.endpoints);
-		snprintf(c.a.container, sizeof c.a.container, "%s", m->container);
-		c.a.name = (char *)m->container;
-		c.a.spec = m->spec.json;
-		if (check_network(&c, n, m->endpoint.json, &e) < 0)
-			ipc_reply_error(req, &e);
-		else
-			reply_state(d, req, &c.a, json_pack("{s:O}", "Networks", c.networks));
-		json_decref(c.networks);
-		return;
-	}
-	if (n->driver == DRIVER_HOST || n->driver == DRIVER_NONE || is_plain(mode_of(a->spec)))
-		err_http(&e, 403,
-			 "container %s cannot be connected to network %s: one of them is of the host, of another "
-			 "container or none",
-			 a->name, n->name);
-	if (e.code || join(d, a, n, m->endpoint.json, m->netns, &e) < 0) {
-		ipc_reply_error(req, &e);
-		return;
-	}
-	network_event(d, n, "connect", a->container);
-	reply_state(d, req, a, attachment_json(a));
-}
-
-static int leave(struct netd *d, struct attachment *a, struct endpoint *ep, int netns, struct err *e)
-{
-	struct link_space *space = NULL;
-	const bool had_ports = kernel_gateway_endpoint(a) == ep && a->nports;
-	int rc = 0;
-
-	if (had_ports) {
-		rc = kernel_ports_down(d, a, e);
-		ports_close(a);
-	}
-	if (rc == 0 && netns >= 0)
-		rc = link_space_open(d->links, netns, &space, e);
-	if (rc == 0 && space)
-		rc = link_space_delete(space, ep->device, e);
-	if (rc == 0) {
-		network_event(d, ep->network, "disconnect", a->container);
-		endpoint_free(ep);
-		if (space)
-			rc = kernel_routes(a, space, e);
-	}
-	if (rc == 0 && had_ports && (rc = open_ports(d, a, e)) == 0)
-		rc = kernel_ports_up(d, a, e);
-	link_space_free(space);
-	return rc < 0 ? rc : attachment_save(d->networks, a, e);
-}
-
-void on_network_leave(struct ipc_request *req, struct network_leave *m, struct netd *d)
-{
-	struct attachment *a = attachment_find(d->networks, m->container);
-	struct network *n = NULL;
-	struct err e = {0};
-
-	if (network_find(d->networks, m->network, &n, &e) < 0) {
-		ipc_reply_error(req, &e);
-		return;
-	}
-	struct endpoint *ep = a ? endpoint_on(a, n) : NULL;
-	if (!ep && !m->force)
-		err_http(&e, 404, "container %s is not connected to network %s", a ? a->name : m->container, n->name);
-	if (e.code || (ep && leave(d, a, ep, m->netns, &e) < 0)) {
-		ipc_reply_error(req, &e);
-		return;
-	}
-	if (a) {
-		reply_state(d, req, a, attachment_json(a));
-		return;
-	}
-	struct network_state nothing = {.settings = {.json = json_object()}};
-	ipc_reply(req, &nothing);
-	json_decref(nothing.settings.json);
 }
 
 /* ---- the rest ---- */
@@ -404,6 +294,16 @@ void on_network_resolve(struct ipc_request *req, struct network_resolve *m, stru
 		ipc_reply_error(req, &e);
 		return;
 	}
-	struct network_resolved reply = {.id = n->id, .name = n->name};
+	struct network_resolved reply = {.id = n->id, .name = n->name, .owner = n->owner};
 	ipc_reply(req, &reply);
+}
+
+void on_network_describe(struct ipc_request *req, struct network_describe *m, struct netd *d)
+{
+	const struct attachment *a = attachment_find(d->networks, m->container);
+
+	if (a)
+		reply_state(d, req, a, attachment_json(a), NULL);
+	else
+		ipc_fail(req, 404, "container %.12s has no networks", m->container);
 }

@@ -142,23 +142,60 @@ int kernel_routes(struct attachment *a, struct link_space *space, struct err *e)
 
 /* ---- ports ---- */
 
-int kernel_ports_up(struct netd *d, const struct attachment *a, struct err *e)
+static void add_ports(struct netd *d, const struct attachment *a)
 {
-	firewall_begin(d->firewall);
 	for (size_t i = 0; i < a->nports; i++) {
 		const struct firewall_port p = port_element_of(&a->ports[i]);
 		firewall_add_port(d->firewall, &p);
 	}
+}
+
+static void drop_ports(struct netd *d, const struct attachment *a)
+{
+	for (size_t i = 0; i < a->nports; i++) {
+		const struct firewall_port p = port_element_of(&a->ports[i]);
+		firewall_drop_port(d->firewall, &p);
+	}
+}
+
+int kernel_ports_up(struct netd *d, const struct attachment *a, struct err *e)
+{
+	firewall_begin(d->firewall);
+	add_ports(d, a);
 	return firewall_commit(d->firewall, e);
 }
 
 int kernel_ports_down(struct netd *d, const struct attachment *a, struct err *e)
 {
 	firewall_begin(d->firewall);
-	for (size_t i = 0; i < a->nports; i++) {
-		const struct firewall_port p = port_element_of(&a->ports[i]);
-		firewall_drop_port(d->firewall, &p);
+	drop_ports(d, a);
+	return firewall_commit(d->firewall, e);
+}
+
+int kernel_ports_open(struct netd *d, struct attachment *a, struct err *e)
+{
+	const struct endpoint *ep = kernel_gateway_endpoint(a);
+
+	if (!ep || ep->network->driver != DRIVER_BRIDGE)
+		return 0;
+	return ports_open(d->networks, a, &ep->v4.address, &ep->v6.address, &ep->network->binding, d->daemon.config, e);
+}
+
+int kernel_ports_move(struct netd *d, struct attachment *a, struct err *e)
+{
+	static const struct address none;
+	const struct endpoint *ep = kernel_gateway_endpoint(a);
+	const bool bridged = ep && ep->network->driver == DRIVER_BRIDGE;
+	int rc = 0;
+
+	if (a->nports == 0) {
+		rc = kernel_ports_open(d, a, e);
+		return rc == 0 && a->nports ? kernel_ports_up(d, a, e) : rc;
 	}
+	firewall_begin(d->firewall);
+	drop_ports(d, a);
+	ports_lead_to(a, bridged ? &ep->v4.address : &none, bridged ? &ep->v6.address : &none);
+	add_ports(d, a);
 	return firewall_commit(d->firewall, e);
 }
 
@@ -180,12 +217,8 @@ int kernel_firewall(struct netd *d, struct err *e)
 			firewall_add_bridge(d->firewall, &b);
 	}
 	TAILQ_FOREACH(a, &d->networks->attachments, next)
-	{
-		for (size_t i = 0; i < a->nports && !a->gone; i++) {
-			const struct firewall_port p = port_element_of(&a->ports[i]);
-			firewall_add_port(d->firewall, &p);
-		}
-	}
+	if (!a->gone)
+		add_ports(d, a);
 	return firewall_commit(d->firewall, e);
 }
 

@@ -15,6 +15,10 @@ int kernel_routes(struct attachment *a, struct link_space *space, struct err *e)
 /* The endpoint by which the container reaches the outside, and is reached by published ports; NULL: there is none. */
 struct endpoint *kernel_gateway_endpoint(const struct attachment *a);
 
+/* Reserve what the container's spec publishes, by its gateway endpoint; not in the firewall yet. */
+int kernel_ports_open(struct netd *d, struct attachment *a, struct err *e);
+/* Another endpoint leads outside now: published ports lead to it, or open, or close when there is none. */
+int kernel_ports_move(struct netd *d, struct attachment *a, struct err *e);
 int kernel_ports_up(struct netd *d, const struct attachment *a, struct err *e);
 int kernel_ports_down(struct netd *d, const struct attachment *a, struct err *e);
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "lib/config.h"
+#include "lib/jobs.h"
 #include "lib/log.h"
 #include "lib/util.h"
 #include "netd/kernel.h"
@@ -36,7 +37,8 @@ static const struct ipc_handler handlers[] = {
 	IPC_HANDLER(network_attach, struct netd),  IPC_HANDLER(network_detach, struct netd),
 	IPC_HANDLER(network_join, struct netd),	   IPC_HANDLER(network_leave, struct netd),
 	IPC_HANDLER(network_rename, struct netd),  IPC_HANDLER(network_reconcile, struct netd),
-	IPC_HANDLER(network_resolve, struct netd), IPC_HANDLER(service_status, struct netd),
+	IPC_HANDLER(network_resolve, struct netd), IPC_HANDLER(network_describe, struct netd),
+	IPC_HANDLER(service_status, struct netd),
 };
 
 /* Only when the config asks for it in so many words: it makes the host a router for everybody. */
@@ -63,10 +65,11 @@ static int open_all(struct netd *d, struct err *e)
 	};
 	int rc;
 
+	TAILQ_INIT(&d->waiting);
 	if ((rc = store_open(db, schema, &d->store, e)) < 0 ||
 	    (rc = networks_new(d->store, d->daemon.config, &d->networks, e)) < 0 ||
 	    (rc = firewall_new(d->daemon.config->network_nft_table, &d->firewall, e)) < 0 ||
-	    (rc = watch_new(d, &d->watch, e)) < 0)
+	    (rc = jobs_new(d->daemon.base, &d->jobs, e)) < 0 || (rc = watch_new(d, &d->watch, e)) < 0)
 		return rc;
 	d->runtimed = ipc_client_new(d->daemon.base, &runtimed);
 	return kernel_restore(d, e);
@@ -103,6 +106,7 @@ static void clean(struct netd *d)
 {
 	ipc_server_free(d->server);
 	ipc_client_free(d->runtimed);
+	jobs_free(d->jobs);
 	watch_free(d->watch);
 	firewall_free(d->firewall);
 	networks_free(d->networks);

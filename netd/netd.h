@@ -11,6 +11,8 @@
 #include "netd/link.h"
 #include "netd/network.h"
 
+struct jobs;
+struct waiting;
 struct watch;
 
 struct netd {
@@ -21,6 +23,8 @@ struct netd {
 	struct links *links;
 	struct firewall *firewall;
 	struct watch *watch;
+	struct jobs *jobs; /* devices.c's thread */
+	TAILQ_HEAD(, waiting) waiting; /* waiting.c */
 	struct ipc_server *server;
 	struct ipc_client *runtimed; /* for events */
 };
@@ -36,11 +40,25 @@ void on_network_prune(struct ipc_request *req, struct network_prune *m, struct n
 void on_network_check(struct ipc_request *req, struct network_check *m, struct netd *d);
 void on_network_attach(struct ipc_request *req, struct network_attach *m, struct netd *d);
 void on_network_detach(struct ipc_request *req, struct network_detach *m, struct netd *d);
-void on_network_join(struct ipc_request *req, struct network_join *m, struct netd *d);
-void on_network_leave(struct ipc_request *req, struct network_leave *m, struct netd *d);
 void on_network_rename(struct ipc_request *req, struct network_rename *m, struct netd *d);
 void on_network_reconcile(struct ipc_request *req, struct network_reconcile *m, struct netd *d);
 void on_network_resolve(struct ipc_request *req, struct network_resolve *m, struct netd *d);
+
+void on_network_describe(struct ipc_request *req, struct network_describe *m, struct netd *d);
+/*
+ * Do what a network_attach asks, and answer it. false: not answered, since an address of it is still in use by devices
+ * of ended containers (`why`).
+ */
+bool container_attach(struct netd *d, struct ipc_request *req, struct err *why);
+/* The settings and files of `a` as a network_state; `networks` may be NULL. */
+void reply_state(struct netd *d, struct ipc_request *req, const struct attachment *a, json_t *take_settings,
+		 json_t *networks);
+/* Can an endpoint with these settings be on the network? 400. Whether its address is free, shows when it is made. */
+int network_check_settings(const struct network *n, const json_t *settings, struct err *e);
+
+/* ---- join.c: running containers onto further networks, and off them ---- */
+void on_network_join(struct ipc_request *req, struct network_join *m, struct netd *d);
+void on_network_leave(struct ipc_request *req, struct network_leave *m, struct netd *d);
 
 /* Tell the stream of events: action "create", "connect", …; `container` may be NULL. */
 void network_event(struct netd *d, const struct network *n, const char *action, const char *container);

@@ -305,6 +305,38 @@ void attachment_leave(struct networks *all, struct attachment *a)
 	a->gone = true;
 }
 
+void endpoint_leave(struct networks *all, struct endpoint *ep)
+{
+	struct attachment *from = ep->attachment, *gone = XNEW(struct attachment);
+
+	snprintf(gone->container, sizeof gone->container, "%s", from->container);
+	gone->gone = true;
+	gone->name = xstrdup(from->name);
+	TAILQ_INIT(&gone->endpoints);
+	TAILQ_INSERT_TAIL(&all->attachments, gone, next);
+	TAILQ_REMOVE(&from->endpoints, ep, of_attachment);
+	ep->attachment = gone;
+	TAILQ_INSERT_TAIL(&gone->endpoints, ep, of_attachment);
+}
+
+void networks_forget_endpoint(struct networks *all, const char *id)
+{
+	struct attachment *a;
+	struct endpoint *ep;
+
+	TAILQ_FOREACH(a, &all->attachments, next)
+	{
+		TAILQ_FOREACH(ep, &a->endpoints, of_attachment)
+		{
+			if (!a->gone || !str_eq(ep->id, id))
+				continue;
+			endpoint_free(ep);
+			attachment_settle(all, a);
+			return;
+		}
+	}
+}
+
 void attachment_settle(struct networks *all, struct attachment *a)
 {
 	if (a->gone && TAILQ_EMPTY(&a->endpoints))

@@ -137,6 +137,10 @@ void attachment_settle(struct networks *n, struct attachment *a);
 int endpoint_new(struct attachment *a, struct network *network, const json_t *settings, struct endpoint **out,
 		 struct err *e);
 void endpoint_free(struct endpoint *ep);
+/* It is its container's no more; its addresses stay taken until it is freed. */
+void endpoint_leave(struct networks *all, struct endpoint *ep);
+/* Free the endpoint of this id, if it has left and is still there. */
+void networks_forget_endpoint(struct networks *all, const char *id);
 /* Gateway of the family for it; family 0 when there is none. */
 struct address endpoint_gateway(const struct endpoint *ep, sa_family_t family);
 

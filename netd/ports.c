@@ -297,6 +297,23 @@ int ports_open(struct networks *all, struct attachment *a, const struct address 
 	return rc;
 }
 
+void ports_lead_to(struct attachment *a, const struct address *to4, const struct address *to6)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < a->nports; i++) {
+		struct port *p = &a->ports[i];
+		const struct address *to = p->to.family == AF_INET ? to4 : to6;
+
+		p->to = *to;
+		if (to->family)
+			a->ports[kept++] = *p;
+		else
+			fd_close(&p->reserved);
+	}
+	a->nports = kept;
+}
+
 void ports_close(struct attachment *a)
 {
 	for (size_t i = 0; i < a->nports; i++)

@@ -19,6 +19,8 @@ int ports_check(const json_t *spec, struct err *e);
 int ports_open(struct networks *all, struct attachment *a, const struct address *to4, const struct address *to6,
 	       const struct address *binding, const struct config *config, struct err *e);
 void ports_close(struct attachment *a);
+/* Retarget what is open; what has no address in its family (0) any more is closed. */
+void ports_lead_to(struct attachment *a, const struct address *to4, const struct address *to6);
 /* As elements of the firewall. */
 struct firewall_port port_element_of(const struct port *p);
 /* NetworkSettings.Ports: {"80/tcp": [{"HostIp","HostPort"}] or null}. */

@@ -14,6 +14,7 @@
 #include "lib/log.h"
 #include "lib/util.h"
 #include "netd/kernel.h"
+#include "netd/waiting.h"
 
 struct watch {
 	struct netd *d;
@@ -36,6 +37,7 @@ static void device_gone(struct netd *d, const char *name)
 				continue;
 			endpoint_free(ep);
 			attachment_settle(d->networks, a);
+			waiting_retry(d);
 			return;
 		}
 	}
@@ -68,6 +70,7 @@ static void resync(struct netd *d)
 		}
 		attachment_settle(d->networks, a);
 	}
+	waiting_retry(d);
 }
 
 static void on_links(evutil_socket_t fd, short what, void *arg)

@@ -116,28 +116,19 @@ static void on_volumes_acquired(struct container *c, int rc, const struct err *e
 	if (rc < 0)
 		give_up(n, e);
 	else if (networks_wanted(c))
-		networks_check(c, on_network_checked, n);
+		networks_check(c, n->req, on_network_checked, n);
 	else
 		finish(n);
 }
 
 /* ---- with the image ---- */
 
-static const char *owner_of(void *arg, const char *ref)
-{
-	struct runtimed *rt = arg;
-	struct err e;
-	struct container *c = containers_find(&rt->containers, ref, &e);
-
-	return c ? c->owner : NULL;
-}
-
 static int admit(struct creating *n, const struct rootfs_leased *image, struct err *e)
 {
 	struct runtimed *rt = n->container->rt;
 	const struct container_create *m = ipc_request_msg(n->req);
 	const struct policy_facts facts = {
-		.container_owner = owner_of,
+		.container_owner = request_container_owner,
 		.arg = rt,
 		.image = image->name,
 		.by_digest = image->by_digest,

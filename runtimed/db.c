@@ -59,6 +59,9 @@ void state_from_json(struct container_state *s, const json_t *o)
 static int put_state(struct container *c, struct err *e)
 {
 	json_t *state = state_to_json(&c->state);
+
+	if (c->network)
+		json_object_set(state, "network", c->network);
 	int rc = store_exec(c->rt->store, e,
 			    "INSERT INTO state VALUES(?,?) ON CONFLICT(id) DO UPDATE SET state=excluded.state", "tj",
 			    c->id, state);
@@ -250,6 +253,7 @@ static int load_container(void *arg, struct store_row *r)
 		return rc;
 	}
 	state_from_json(&c->state, state);
+	c->network = json_incref(json_object_get(state, "network"));
 	json_decref(state);
 	if (store_int(r, 12))
 		c->state.status = CT_REMOVING;

@@ -105,6 +105,8 @@ static const struct ipc_handler handlers[] = {
 	IPC_HANDLER(exec_start, struct runtimed),
 	IPC_HANDLER(exec_resize, struct runtimed),
 	IPC_HANDLER(exec_inspect, struct runtimed),
+	IPC_HANDLER(network_connect, struct runtimed),
+	IPC_HANDLER(network_disconnect, struct runtimed),
 	IPC_HANDLER(system_events, struct runtimed),
 	IPC_HANDLER(event_publish, struct runtimed),
 	IPC_HANDLER(container_counts, struct runtimed),

@@ -4,12 +4,14 @@
 #include <unistd.h>
 
 #include "lib/log.h"
+#include "runtimed/names.h"
 #include "runtimed/runtimed.h"
 
 #define NETD_MS 30000
 
 struct network_call {
 	struct container *container;
+	struct ipc_request *req; /* of a creation */
 	networks_done done;
 	void *arg;
 };
@@ -41,33 +43,58 @@ static const char *mode_of(const struct container *c)
 	return str_eq(mode, "default") ? "bridge" : mode;
 }
 
-/* The networks asked for, with that of NetworkMode; {name: EndpointSettings}. */
+/* The networks asked for. Before networks_check() that of NetworkMode may not be among them. */
 static json_t *networks_of(const struct container *c)
 {
-	json_t *all = c->endpoints ? json_copy(c->endpoints) : json_object(), *first;
-
-	if (!networks_wanted(c))
-		return all;
-	first = json_object_get(all, mode_of(c));
-	if (!first && str_eq(mode_of(c), "bridge"))
-		first = json_object_get(all, "default");
-	if (!first)
-		json_object_set_new(all, mode_of(c), json_object());
-	else if (json_object_get(all, "default")) {
-		json_object_set(all, "bridge", first);
-		json_object_del(all, "default");
-	}
-	return all;
+	return c->endpoints ? json_incref(c->endpoints) : json_object();
 }
 
-static json_t *spec_of(struct container *c)
+/* By which name netd looks for the first network; "none" when the container has been disconnected from all. */
+static const char *first_network(const struct container *c)
 {
-	static const char *const from_host[] = {"PortBindings", "PublishAllPorts", "Dns",   "DnsSearch",
-						"DnsOptions",	"ExtraHosts",	   "Links", "Sysctls"};
-	static const char *const from_config[] = {"Hostname", "Domainname", "ExposedPorts", "MacAddress"};
-	json_t *spec = json_pack("{s:s s:s s:o}", "Name", c->name ? c->name : c->id, "NetworkMode", mode_of(c),
-				 "Networks", networks_of(c));
+	const char *name;
+	json_t *v;
 
+	if (!networks_wanted(c) || !c->name)
+		return mode_of(c);
+	json_object_foreach(c->endpoints, name, v) return name;
+	return "none";
+}
+
+/* HostConfig.Links, "container:alias" each, as [{"Id","Name","Alias"}]. */
+static int links_of(const struct container *c, json_t **out, struct err *e)
+{
+	json_t *all = json_array(), *v;
+	size_t i;
+
+	json_array_foreach(json_object_get(c->host, "Links"), i, v)
+	{
+		const char *text = json_string_value(v), *colon = strchr(text, ':');
+		AUTO_FREE char *ref = xstrndup(text, colon ? (size_t)(colon - text) : strlen(text));
+		const struct container *other = containers_find(&c->rt->containers, ref, NULL);
+
+		if (!other) {
+			json_decref(all);
+			return err_http(e, 404, "could not get container for %s: No such container: %s", ref, ref);
+		}
+		json_array_append_new(all, json_pack("{s:s s:s s:s}", "Id", other->id, "Name", other->name, "Alias",
+						     colon ? colon + 1 : other->name));
+	}
+	*out = all;
+	return 0;
+}
+
+static json_t *spec_of(const struct container *c, struct err *e)
+{
+	static const char *const from_host[] = {"PortBindings", "PublishAllPorts", "Dns",	   "DnsSearch",
+						"DnsOptions",	"ExtraHosts",	   "Sysctls"};
+	static const char *const from_config[] = {"Hostname", "Domainname", "ExposedPorts", "MacAddress"};
+	json_t *links = NULL, *spec;
+
+	if (links_of(c, &links, e) < 0)
+		return NULL;
+	spec = json_pack("{s:s s:s s:o s:o}", "Name", c->name ? c->name : c->id, "NetworkMode", first_network(c),
+			 "Networks", networks_of(c), "Links", links);
 	for (size_t i = 0; i < ARRAY_LEN(from_host); i++)
 		if (json_object_get(c->host, from_host[i]))
 			json_object_set(spec, from_host[i], json_object_get(c->host, from_host[i]));
@@ -77,71 +104,162 @@ static json_t *spec_of(struct container *c)
 	return spec;
 }
 
-static void on_state(void *arg, void *reply, const struct err *e)
+/* What netd has found for a creation: other owners' networks do not exist for this caller. */
+static int take_networks(struct network_call *call, json_t *found, struct err *e)
+{
+	struct container *c = call->container;
+	json_t *endpoints = json_object(), *v;
+	const char *name;
+
+	json_object_foreach(found, name, v)
+	{
+		if (!guard_sees(call->req, json_text(v, "Owner"))) {
+			json_decref(endpoints);
+			return err_http(e, 404, "network %s not found", name);
+		}
+		json_object_set(endpoints, name, json_object_get(v, "Settings"));
+	}
+	json_decref(c->endpoints);
+	c->endpoints = endpoints;
+	return 0;
+}
+
+static void take_files(struct container *c, const struct network_state *state)
+{
+	AUTO_FREE char *old_hosts = STEAL(c->hosts), *old_resolv_conf = STEAL(c->resolv_conf);
+	struct err e = {0};
+
+	if (state->hosts.data)
+		c->hosts = xstrndup(state->hosts.data, state->hosts.len);
+	if (state->resolv_conf.data)
+		c->resolv_conf = xstrndup(state->resolv_conf.data, state->resolv_conf.len);
+	const struct launch_network_files old = {old_hosts, old_resolv_conf}, files = {c->hosts, c->resolv_conf};
+	if (c->run && container_alive(c) && launch_network_files_update(c->run, &old, &files, &e) < 0)
+		log_warn("container %.12s: %s", c->id, e.text);
+}
+
+static void on_state(void *arg, void *reply, const struct err *why)
 {
 	struct network_call *call = arg;
 	struct container *c = call->container;
 	struct network_state *state = reply;
+	struct err e = {0};
+	int rc = 0;
 
-	if (state) {
+	if (!state) {
+		e = *why;
+		rc = e.code;
+	} else if (call->req) {
+		rc = take_networks(call, state->networks.json, &e);
+	} else if (c->starting || container_alive(c)) {
 		json_decref(c->network);
 		c->network = json_incref(state->settings.json);
-		free(STEAL(c->hosts));
-		free(STEAL(c->resolv_conf));
-		if (state->hosts.data)
-			c->hosts = xstrndup(state->hosts.data, state->hosts.len);
-		if (state->resolv_conf.data)
-			c->resolv_conf = xstrndup(state->resolv_conf.data, state->resolv_conf.len);
-		container_changed(c);
+		take_files(c, state);
 	}
+	container_changed(c);
 	if (call->done)
-		call->done(c, state ? 0 : e->code, e, call->arg);
+		call->done(c, rc, &e, call->arg);
 	container_unref(c);
 	free(call);
 }
 
-static struct network_call *call_new(struct container *c, networks_done done, void *arg)
-{
-	struct network_call *call = XNEW(struct network_call);
-
-	*call = (struct network_call){container_ref(c), done, arg};
-	return call;
-}
-
-static void ask(struct container *c, uint16_t number, void *m, networks_done done, void *arg)
+static void ask(struct network_call *call, uint16_t number, void *m)
 {
 	static const struct ipc_call_events events = {.done = on_state};
 	static const struct ipc_call_options options = {.deadline_ms = NETD_MS, .repeatable = true};
-	struct network_call *call = call_new(c, done, arg);
+	const struct container *c = call->container;
 	struct err e;
 
 	if (!available(c->rt))
 		err_http(&e, 501,
 			 "network %s: networks are not available, the engine runs without netd; use the network mode "
-			 "none, "
-			 "host or container:NAME",
+			 "none, host or container:NAME",
 			 mode_of(c));
 	else if (ipc_call(c->rt->netd, number, m, &options, &events, call, &e))
 		return;
 	on_state(call, NULL, &e);
 }
 
-void networks_check(struct container *c, networks_done done, void *arg)
+static struct network_call *call_new(struct container *c, networks_done done, void *arg)
 {
-	json_t *spec = spec_of(c);
-	struct network_check m = {.container = c->id, .spec = {.json = spec}};
+	struct network_call *call = XNEW(struct network_call);
 
-	ask(c, IPC_network_check, &m, done, arg);
+	*call = (struct network_call){.container = container_ref(c), .done = done, .arg = arg};
+	return call;
+}
+
+/* The container's spec for a message; NULL: the call has been answered. */
+static json_t *spec_for(struct network_call *call)
+{
+	struct err e = {0};
+	json_t *spec = spec_of(call->container, &e);
+
+	if (!spec)
+		on_state(call, NULL, &e);
+	return spec;
+}
+
+void networks_check(struct container *c, struct ipc_request *req, networks_done done, void *arg)
+{
+	struct network_call *call = call_new(c, done, arg);
+
+	call->req = req;
+	json_t *spec = spec_for(call);
+	struct network_check m = {.container = c->id, .spec = {.json = spec}};
+	if (spec)
+		ask(call, IPC_network_check, &m);
 	json_decref(spec);
 }
 
 void networks_attach(struct container *c, int netns, networks_done done, void *arg)
 {
-	json_t *spec = spec_of(c);
+	struct network_call *call = call_new(c, done, arg);
+	json_t *spec = spec_for(call);
 	struct network_attach m = {.container = c->id, .spec = {.json = spec}, .netns = netns};
 
-	ask(c, IPC_network_attach, &m, done, arg);
+	if (spec)
+		ask(call, IPC_network_attach, &m);
 	json_decref(spec);
+}
+
+/* Of a running container; -1 else, or when it ends just now. */
+static int netns_of(const struct container *c)
+{
+	return c->run && container_alive(c) ? launch_namespace(c->run, "net", NULL) : -1;
+}
+
+void networks_join(struct container *c, const char *network, networks_done done, void *arg)
+{
+	struct network_call *call = call_new(c, done, arg);
+	json_t *spec = spec_for(call);
+	AUTO_CLOSE int netns = netns_of(c);
+	struct network_join m = {.container = c->id,
+				 .network = network,
+				 .spec = {.json = spec},
+				 .endpoint = {.json = json_object_get(c->endpoints, network)},
+				 .netns = netns < 0 ? -1 : netns};
+
+	if (spec)
+		ask(call, IPC_network_join, &m);
+	json_decref(spec);
+}
+
+void networks_leave(struct container *c, const char *network, bool force, networks_done done, void *arg)
+{
+	struct network_call *call = call_new(c, done, arg);
+	AUTO_CLOSE int netns = netns_of(c);
+	struct network_leave m = {
+		.container = c->id, .network = network, .force = force, .netns = netns < 0 ? -1 : netns};
+
+	ask(call, IPC_network_leave, &m);
+}
+
+/* A runtimed that has been away asks what its running containers have. */
+static void describe(struct container *c)
+{
+	struct network_describe m = {.container = c->id};
+
+	ask(call_new(c, NULL, NULL), IPC_network_describe, &m);
 }
 
 const char *networks_hosts(const struct container *c)
@@ -164,12 +282,18 @@ static void on_told(void *arg, void *reply, const struct err *e)
 static const struct ipc_call_events told = {.done = on_told};
 static const struct ipc_call_options tell = {.deadline_ms = NETD_MS, .repeatable = true};
 
+void networks_forget(struct container *c)
+{
+	json_decref(c->network);
+	c->network = NULL;
+	free(STEAL(c->hosts));
+	free(STEAL(c->resolv_conf));
+}
+
 void networks_detach(struct container *c)
 {
 	struct network_detach m = {.container = c->id};
 
-	json_decref(c->network);
-	c->network = NULL;
 	if (available(c->rt))
 		ipc_call(c->rt->netd, IPC_network_detach, &m, &tell, &told, NULL, NULL);
 }
@@ -192,6 +316,9 @@ void networks_reconcile(struct runtimed *rt)
 	struct network_reconcile m = {.containers = {.json = all}};
 	ipc_call(rt->netd, IPC_network_reconcile, &m, &tell, &told, NULL, NULL);
 	json_decref(all);
+	TAILQ_FOREACH(c, &rt->containers.all, link)
+	if (container_alive(c) && networks_wanted(c) && !c->hosts)
+		describe(c);
 }
 
 /* ---- what is shown ---- */
@@ -217,7 +344,8 @@ static json_t *networks_planned(const struct container *c)
 
 	if (plain && !str_eq(plain, "container"))
 		json_object_set_new(all, plain, endpoint_shown(NULL));
-	json_object_foreach(asked, name, v) if (!plain) json_object_set_new(all, name, endpoint_shown(v));
+	if (!plain)
+		json_object_foreach(asked, name, v) json_object_set_new(all, name, endpoint_shown(v));
 	json_decref(asked);
 	return all;
 }

@@ -4,6 +4,8 @@
 
 #include "runtimed/container.h"
 
+struct ipc_request;
+
 typedef void (*networks_done)(struct container *c, int rc, const struct err *e, void *arg);
 
 /* Does this container have networks of netd's (not none, host, container:X)? */
@@ -11,15 +13,23 @@ bool networks_wanted(const struct container *c);
 /* The host's network namespace, or nobody's: "none", "host", "container"; NULL when netd is in charge. */
 const char *networks_plain_mode(const struct container *c);
 
-/* At creation: are the networks there and the settings good? done() comes later or at once. */
-void networks_check(struct container *c, networks_done done, void *arg);
+/*
+ * At creation: are the networks there for this caller, and the settings good? c->endpoints becomes {canonical name:
+ * settings}, and is from then on the truth about what the container is connected to. done() comes later or at once.
+ */
+void networks_check(struct container *c, struct ipc_request *req, networks_done done, void *arg);
 /* Between prepared() and launch_go(): done() has *files filled in. */
 void networks_attach(struct container *c, int netns, networks_done done, void *arg);
 /* Contents of /etc/hosts and /etc/resolv.conf as of the last attach; NULL when netd said nothing. */
 const char *networks_hosts(const struct container *c);
 const char *networks_resolv_conf(const struct container *c);
-/* The container has ended. */
+/* What netd has said of this run is true no more. */
+void networks_forget(struct container *c);
+/* The container has ended: netd takes back what it has. */
 void networks_detach(struct container *c);
+/* c->endpoints has got or lost `network`: netd makes that real, and with a running container its files follow. */
+void networks_join(struct container *c, const char *network, networks_done done, void *arg);
+void networks_leave(struct container *c, const char *network, bool force, networks_done done, void *arg);
 /* It is called something else now. */
 void networks_renamed(struct container *c);
 /* After a connect to netd: who runs. */

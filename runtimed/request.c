@@ -23,3 +23,11 @@ void reply_no_content(struct ipc_request *req)
 {
 	ipc_reply_json(req, 204, NULL);
 }
+
+const char *request_container_owner(void *arg, const char *ref)
+{
+	struct runtimed *rt = arg;
+	struct container *c = containers_find(&rt->containers, ref, NULL);
+
+	return c ? c->owner : NULL;
+}

@@ -24,6 +24,7 @@ const struct err *run_start_error(const struct container *c)
 /* What a run had of others is given back. */
 static void let_go(struct container *c)
 {
+	networks_forget(c);
 	if (c->attached_network)
 		networks_detach(c);
 	if (c->uses_volumes)
@@ -82,6 +83,8 @@ static void on_network_attached(struct container *c, int rc, const struct err *e
 			*c->start_error = *e;
 			launch_cancel(run);
 		}
+	} else if (rc == 0 && !c->starting && !container_alive(c)) {
+		networks_detach(c); /* the start was given up meanwhile */
 	}
 	container_unref(c);
 }

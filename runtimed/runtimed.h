@@ -73,6 +73,8 @@ HANDLER(exec_create);
 HANDLER(exec_start);
 HANDLER(exec_resize);
 HANDLER(exec_inspect);
+HANDLER(network_connect);
+HANDLER(network_disconnect);
 HANDLER(system_events);
 HANDLER(event_publish);
 HANDLER(container_counts);
@@ -84,6 +86,8 @@ HANDLER(service_status);
  */
 struct container *request_container(struct runtimed *rt, struct ipc_request *req, const char *ref);
 
+/* Who owns the container of that name, for struct policy_facts; `arg` is the daemon. */
+const char *request_container_owner(void *arg, const char *ref);
 /* Answer 204. */
 void reply_no_content(struct ipc_request *req);
 

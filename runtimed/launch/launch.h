@@ -172,6 +172,13 @@ struct launch_network_files {
 
 /* After prepared(): run the container. */
 void launch_go(struct launch_run *run, const struct launch_network_files *files);
+/*
+ * The files of a running container from `old` to `files`, in place, since they are mounted. Lines that the container
+ * has added to hosts stay; a resolv.conf that is not `old`'s any more is its own, and stays. Members may be NULL: left
+ * alone.
+ */
+int launch_network_files_update(struct launch_run *run, const struct launch_network_files *old,
+				const struct launch_network_files *files, struct err *e);
 /* Before started(): give up; failed() follows with -ECANCELED. */
 void launch_cancel(struct launch_run *run);
 

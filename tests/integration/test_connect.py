@@ -1,0 +1,187 @@
+"""Containers onto further networks and off them, with the docker CLI, and what the kernel says of it."""
+import json
+import signal
+import os
+
+import pytest
+
+
+def inspect(engine, name):
+    return json.loads(engine.docker("inspect", name).stdout)[0]
+
+
+def networks(engine, name):
+    return inspect(engine, name)["NetworkSettings"]["Networks"]
+
+
+def inside(engine, name, *command, check=True):
+    return engine.docker("exec", name, *command, check=check).stdout
+
+
+@pytest.fixture(scope="module")
+def nets(engine):
+    for name, subnet in (("red", "10.207.1.0/24"), ("blue", "10.207.2.0/24")):
+        engine.docker("network", "create", "--subnet", subnet, name)
+    yield
+    for name in ("red", "blue"):
+        engine.docker("network", "rm", name)
+
+
+@pytest.fixture
+def box(engine, nets):
+    name = "box"
+    engine.docker("run", "-d", "--name", name, "--hostname", "boxhost", "busybox", "sleep", "1000")
+    yield name
+    engine.docker("rm", "-f", name)
+
+
+def test_connect_running(engine, box):
+    engine.docker("network", "connect", "--ip", "10.207.1.50", "--alias", "ali", "red", box)
+    shown = networks(engine, box)
+    assert list(shown) == ["bridge", "red"]
+    assert shown["red"]["IPAddress"] == "10.207.1.50" and shown["red"]["Gateway"] == "10.207.1.1"
+    assert shown["red"]["IPPrefixLen"] == 24 and "ali" in shown["red"]["Aliases"]
+    assert "10.207.1.50/24" in inside(engine, box, "ip", "-o", "-4", "addr", "show", "eth1")
+    assert shown["red"]["MacAddress"] in inside(engine, box, "ip", "link", "show", "eth1")
+    assert "10.207.1.50\tboxhost" in inside(engine, box, "cat", "/etc/hosts")
+    assert box in engine.docker("network", "inspect", "red").stdout
+    # The first network still gives the default route.
+    assert "dev eth0" in [x for x in inside(engine, box, "ip", "route").splitlines() if x.startswith("default")][0]
+
+    engine.docker("network", "disconnect", "red", box)
+    assert list(networks(engine, box)) == ["bridge"]
+    assert "eth1" not in inside(engine, box, "ip", "link")
+    assert "10.207.1.50" not in inside(engine, box, "cat", "/etc/hosts")
+    assert box not in engine.docker("network", "inspect", "red").stdout
+    # The address is free again.
+    assert engine.docker("run", "--rm", "--network", "red", "--ip", "10.207.1.50", "busybox", "true").returncode == 0
+
+
+def test_default_route_moves(engine, box):
+    """Off the network that led outside: another one takes over, and with none left there is no route."""
+    engine.docker("network", "connect", "blue", box)
+    engine.docker("network", "disconnect", "bridge", box)
+    assert inside(engine, box, "ip", "route").splitlines()[0].startswith("default via 10.207.2.1 dev eth1")
+    engine.docker("network", "disconnect", "blue", box)
+    assert "default" not in inside(engine, box, "ip", "route")
+    assert networks(engine, box) == {}
+    engine.docker("network", "connect", "red", box)
+    assert "default via 10.207.1.1 dev eth0" in inside(engine, box, "ip", "route")
+
+
+def test_gateway_priority(engine, box):
+    for name, priority in (("red", 7), ("blue", 9)):
+        answer = engine.api("POST", f"/networks/{name}/connect",
+                            {"Container": box, "EndpointConfig": {"GwPriority": priority}})
+        assert answer.status == 200, answer
+    assert "default via 10.207.2.1" in inside(engine, box, "ip", "route")
+    assert networks(engine, box)["blue"]["GwPriority"] == 9
+    engine.docker("network", "disconnect", "blue", box)
+    assert "default via 10.207.1.1" in inside(engine, box, "ip", "route")
+
+
+def test_what_a_container_has_added_to_its_hosts_stays(engine, box):
+    inside(engine, box, "sh", "-c", "echo 192.0.2.1 mine >> /etc/hosts; echo '# mine' >> /etc/resolv.conf")
+    engine.docker("network", "connect", "red", box)
+    hosts = inside(engine, box, "cat", "/etc/hosts")
+    assert "192.0.2.1 mine" in hosts and "10.207.1." in hosts
+    engine.docker("network", "disconnect", "red", box)
+    hosts = inside(engine, box, "cat", "/etc/hosts")
+    assert hosts.count("192.0.2.1 mine") == 1 and "10.207.1." not in hosts
+    assert "# mine" in inside(engine, box, "cat", "/etc/resolv.conf")
+
+
+def test_created_and_stopped_containers(engine, nets):
+    """What was connected while it did not run is there when it starts, and stays over restarts of it and the engine."""
+    engine.docker("create", "--name", "later", "--network", "red", "busybox", "sleep", "1000")
+    engine.docker("network", "connect", "--ip", "10.207.2.77", "blue", "later")
+    assert list(networks(engine, "later")) == ["red", "blue"]
+    engine.docker("start", "later")
+    assert networks(engine, "later")["blue"]["IPAddress"] == "10.207.2.77"
+    engine.docker("network", "disconnect", "red", "later")
+    engine.docker("restart", "-t", "0", "later")
+    assert inside(engine, "later", "ip", "-o", "-4", "addr").count("eth") == 2  # the line names it twice
+    assert list(networks(engine, "later")) == ["blue"]
+    engine.docker("stop", "-t", "0", "later")
+    engine.docker("network", "disconnect", "blue", "later")
+    engine.docker("network", "connect", "red", "later")
+    assert list(networks(engine, "later")) == ["red"]
+    os.kill(engine.pids()["runtimed"], signal.SIGKILL)
+    assert list(networks(engine, "later")) == ["red"]
+    engine.docker("start", "later")
+    assert "10.207.1." in inside(engine, "later", "ip", "-4", "addr")
+    engine.docker("rm", "-f", "later")
+
+
+def test_several_networks_at_create(engine, nets):
+    created = engine.api("POST", "/containers/create?name=several", {
+        "Image": "busybox", "Cmd": ["sleep", "1000"], "HostConfig": {"NetworkMode": "red"},
+        "NetworkingConfig": {"EndpointsConfig": {"blue": {"IPAMConfig": {"IPv4Address": "10.207.2.9"}, "GwPriority": 1},
+                                                 "red": {"MacAddress": "02:00:00:00:00:07"}}}}, version="1.44")
+    assert created.status == 201, created
+    engine.docker("start", "several")
+    shown = networks(engine, "several")
+    assert shown["blue"]["IPAddress"] == "10.207.2.9" and shown["red"]["MacAddress"] == "02:00:00:00:00:07"
+    assert "default via 10.207.2.1" in inside(engine, "several", "ip", "route")
+    engine.docker("rm", "-f", "several")
+
+
+def test_refusals_say_why(engine, box):
+    def fails(status, words, path, body):
+        answer = engine.api("POST", path, body)
+        assert answer.status == status and words in answer.message, answer
+
+    engine.docker("network", "connect", "red", box)
+    fails(403, "already exists in network red", "/networks/red/connect", {"Container": box})
+    fails(404, "network nothere not found", "/networks/nothere/connect", {"Container": box})
+    fails(404, "No such container: nobody", "/networks/blue/connect", {"Container": "nobody"})
+    fails(404, "No such container: nobody", "/networks/blue/disconnect", {"Container": "nobody", "Force": True})
+    fails(404, "is not connected to network blue", "/networks/blue/disconnect", {"Container": box})
+    fails(400, "no configured subnet of network blue contains 10.207.1.9", "/networks/blue/connect",
+          {"Container": box, "EndpointConfig": {"IPAMConfig": {"IPv4Address": "10.207.1.9"}}})
+    fails(409, "Address already in use: 10.207.2.1", "/networks/blue/connect",
+          {"Container": box, "EndpointConfig": {"IPAMConfig": {"IPv4Address": "10.207.2.1"}}})
+    fails(400, "host", "/networks/host/connect", {"Container": box})
+    engine.docker("run", "-d", "--name", "alone", "--network", "none", "busybox", "sleep", "1000")
+    fails(403, "network mode none", "/networks/red/connect", {"Container": "alone"})
+    engine.docker("rm", "-f", "alone")
+    assert list(networks(engine, box)) == ["bridge", "red"]  # what failed left nothing
+    assert "eth2" not in inside(engine, box, "ip", "link")
+
+
+def test_events(engine, box):
+    since = engine.docker("info", "--format", "{{.SystemTime}}").stdout.strip()
+    engine.docker("network", "connect", "red", box)
+    engine.docker("network", "disconnect", "red", box)
+    until = engine.docker("info", "--format", "{{.SystemTime}}").stdout.strip()
+    lines = engine.docker("events", "--since", since, "--until", until, "--filter", "type=network", "--format",
+                          "{{.Action}} {{.Actor.Attributes.name}} {{.Actor.Attributes.container}}").stdout.splitlines()
+    container = inspect(engine, box)["Id"]
+    assert lines == [f"connect red {container}", f"disconnect red {container}"]
+
+
+def test_a_killed_runtimed_knows_addresses(engine, box):
+    """covers D-17: inspect has the real values when runtimed comes back, and a published port is shown."""
+    engine.docker("network", "connect", "red", box)
+    before = networks(engine, box)
+    os.kill(engine.pids()["runtimed"], signal.SIGKILL)
+    assert networks(engine, box) == before
+
+
+def test_ports_follow_the_gateway(engine, nets):
+    """Published on the network that leads outside; when that one goes, they lead over the next, on the same ports."""
+    engine.docker("run", "-d", "--name", "web", "--network", "red", "-p", "127.0.0.1::80", "busybox", "sh", "-c",
+                  "mkdir /www; echo moved > /www/index.html; exec httpd -f -p 80 -h /www")
+    port = engine.docker("port", "web", "80/tcp").stdout.strip()
+    fetch = lambda: __import__("urllib.request").request.urlopen(f"http://{port}/index.html", timeout=10).read()
+    assert fetch() == b"moved\n"
+    engine.docker("network", "connect", "blue", "web")
+    engine.docker("network", "disconnect", "red", "web")
+    assert engine.docker("port", "web", "80/tcp").stdout.strip() == port
+    assert fetch() == b"moved\n"
+    engine.docker("network", "disconnect", "blue", "web")
+    assert engine.docker("port", "web").stdout == ""
+    engine.docker("network", "connect", "red", "web")
+    port = engine.docker("port", "web", "80/tcp").stdout.strip()
+    assert fetch() == b"moved\n"
+    engine.docker("rm", "-f", "web")
