@@ -169,7 +169,7 @@ def test_descriptors(running, daemon):  # covers S-80
 def test_limits(running, daemon):  # covers S-80
     limits = pathlib.Path(f"/proc/{running.pids()[daemon]}/limits").read_text()
     assert re.search(r"Max core file size +0 +0 ", limits)
-    if daemon in ("apid", "netd", "auditd"):
+    if daemon in ("apid", "auditd"):
         assert re.search(r"Max processes +0 +0 ", limits)
 
 
