@@ -20,7 +20,6 @@ static void collect(struct apid *a)
 	while ((g = SLIST_FIRST(&a->garbage))) {
 		SLIST_REMOVE_HEAD(&a->garbage, next);
 		free(g->p);
-		free(g);
 	}
 }
 
@@ -31,10 +30,8 @@ static void on_collect(evutil_socket_t fd, short what, void *arg)
 	collect(arg);
 }
 
-void apid_discard(struct apid *a, void *p)
+void apid_discard(struct apid *a, struct garbage *g, void *p)
 {
-	struct garbage *g = XNEW(struct garbage);
-
 	g->p = p;
 	if (SLIST_EMPTY(&a->garbage))
 		event_active(a->collect, EV_TIMEOUT, 0);

@@ -22,7 +22,7 @@ struct stats;
 /* Memory that callbacks further up the stack may still look at; freed at the loop's next turn. */
 struct garbage {
 	SLIST_ENTRY(garbage) next;
-	void *p;
+	void *p; /* what this is a part of */
 };
 
 /* Connections of one user, or of one address. */
@@ -65,7 +65,7 @@ void apid_free(struct apid *a);
 void apid_add_peer(struct apid *a, enum process_id peer, const char *path);
 /* Accept no more, let the requests in flight end (a few seconds), then call `done`. */
 void apid_stop(struct apid *a, void (*done)(void *arg), void *arg);
-/* free(p), later. */
-void apid_discard(struct apid *a, void *p);
+/* free(p), later; `g` is a part of it. */
+void apid_discard(struct apid *a, struct garbage *g, void *p);
 
 #endif

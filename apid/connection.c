@@ -104,14 +104,14 @@ static void finish(struct connection *c)
 	c->in = c->out = NULL;
 	if (c->caller)
 		caller_clean(c->caller);
-	free(c->caller);
-	c->caller = NULL;
+	free(STEAL(c->caller));
+	guard_forget(&c->known);
 	free(c->attested);
 	c->attested = NULL;
 	TAILQ_REMOVE(&c->apid->connections, c, next);
 	c->apid->nconnections--;
 	listener_uncount(c->apid, c->counted);
-	apid_discard(c->apid, c);
+	apid_discard(c->apid, &c->garbage, c);
 }
 
 void connection_close(struct connection *c)
@@ -182,7 +182,7 @@ void connection_flush(struct connection *c)
 	written(c);
 }
 
-static void process(struct connection *c);
+static void process(struct connection *c, const char *data, size_t len);
 
 static void on_writable(evutil_socket_t fd, short what, void *arg)
 {
@@ -193,7 +193,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 	if (c->transport.want_write)
 		on_readable(fd, what, c);
 	connection_flush(c);
-	process(c); /* pipelined requests waited for room, or the idle time begins now */
+	process(c, NULL, 0); /* pipelined requests waited for room, or the idle time begins now */
 }
 
 /* ---- in ---- */
@@ -250,61 +250,85 @@ static void choose_timer(struct connection *c)
 	}
 }
 
-static bool read_head(struct connection *c)
+/* `data` begins where the head does; what the guard has seen of it, it does not see again. Bytes that are used. */
+static size_t read_head(struct connection *c, const char *data, size_t len)
 {
-	size_t len = evbuffer_get_length(c->in), used = 0;
+	size_t used = 0, seen = c->guard.seen;
 
-	if (!len || c->close_when_written)
-		return false;
-	const char *data = (const char *)evbuffer_pullup(c->in, -1);
-	size_t seen = c->guard.seen;
+	if (c->close_when_written)
+		return 0;
 	switch (head_guard_feed(&c->guard, data + seen, len - seen, c->apid->config->limits_head_bytes, &used)) {
 	case GUARD_MORE:
-		return false;
+		return 0;
 	case GUARD_BAD:
 		refuse(c, 400, c->guard.why);
-		return true;
+		return 0;
 	case GUARD_LARGE:
 		refuse(c, 431, "the request's head is too large");
-		return true;
+		return 0;
 	case GUARD_DONE:
 		break;
 	}
 	c->guard = (struct head_guard){0};
 	c->busy_timer = false;
 	exchange_new(c, data, seen + used);
-	if (c->state != CONN_CLOSED)
-		evbuffer_drain(c->in, seen + used);
-	return true;
+	return seen + used;
 }
 
-static bool read_body(struct connection *c)
+/* One request after the other from these bytes, as far as they go and their answers have a place. Bytes used. */
+static size_t read_requests(struct connection *c, const char *data, size_t len)
 {
-	size_t len = evbuffer_get_contiguous_space(c->in);
+	size_t at = 0, used = 1;
 
-	if (!len)
-		return false;
-	size_t used = exchange_body(c->exchange, (const char *)evbuffer_pullup(c->in, (ssize_t)len), len);
-	if (c->state != CONN_CLOSED && used)
+	while (used && at < len && c->state != CONN_CLOSED) {
+		/* A pipelining client that does not read its answers is made to wait. */
+		if (evbuffer_get_length(c->out) > CONN_OUTPUT_MAX)
+			break;
+		used = c->state == CONN_HEAD   ? read_head(c, data + at, len - at)
+		       : c->state == CONN_BODY ? exchange_body(c->exchange, data + at, len - at)
+					       : 0;
+		at += used;
+	}
+	return at;
+}
+
+static void take_from_buffer(struct connection *c)
+{
+	size_t len;
+
+	/* A body is taken piece by piece as it lies there, a head must lie in one. */
+	while (c->state != CONN_CLOSED && (len = evbuffer_get_length(c->in))) {
+		if (c->state == CONN_BODY)
+			len = evbuffer_get_contiguous_space(c->in);
+		size_t used = read_requests(c, (const char *)evbuffer_pullup(c->in, (ssize_t)len), len);
+		if (!used || c->state == CONN_CLOSED)
+			return;
 		evbuffer_drain(c->in, used);
-	return used > 0;
+	}
 }
 
-static void process(struct connection *c)
+/* What has just been read, straight from where it was read into; the rest waits in the connection's own buffer. */
+static void take_fresh(struct connection *c, const char *data, size_t len)
 {
-	bool more = true;
+	size_t used = 0;
 
+	if (!evbuffer_get_length(c->in))
+		used = read_requests(c, data, len);
+	if (c->state != CONN_CLOSED && used < len)
+		evbuffer_add(c->in, data + used, len - used);
+}
+
+/* `data`: new bytes, NULL without. */
+static void process(struct connection *c, const char *data, size_t len)
+{
 	if (c->processing || c->state == CONN_CLOSED)
 		return;
+	c->processing = true;
+	if (data)
+		take_fresh(c, data, len);
 	if (c->state == CONN_PUMP)
 		pump_input(c->exchange);
-	c->processing = true;
-	while (more) {
-		more = c->state == CONN_HEAD ? read_head(c) : c->state == CONN_BODY ? read_body(c) : false;
-		/* A pipelining client that does not read its answers is made to wait. */
-		if (more && c->out && evbuffer_get_length(c->out) > CONN_OUTPUT_MAX)
-			break;
-	}
+	take_from_buffer(c);
 	c->processing = false;
 	connection_flush(c);
 	if (c->state == CONN_CLOSED)
@@ -319,25 +343,13 @@ static void process(struct connection *c)
 
 static void take_input(struct connection *c, const char *data, size_t len)
 {
-	size_t used = 0;
-
 	if (c->state == CONN_LINGER) {
 		c->lingered += len;
 		if (c->lingered > LINGER_BYTES)
 			connection_close(c);
 		return;
 	}
-	/* Straight from the buffer into its place, without a copy. */
-	while (c->state == CONN_BODY && !evbuffer_get_length(c->in) && used < len) {
-		size_t n = exchange_body(c->exchange, data + used, len - used);
-		if (!n)
-			break;
-		used += n;
-	}
-	if (c->state == CONN_CLOSED)
-		return;
-	evbuffer_add(c->in, data + used, len - used);
-	process(c);
+	process(c, data, len);
 }
 
 static void client_ended(struct connection *c)
@@ -349,7 +361,7 @@ static void client_ended(struct connection *c)
 		connection_close(c);
 		return;
 	}
-	process(c);
+	process(c, NULL, 0);
 }
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
@@ -387,7 +399,7 @@ void connection_next(struct connection *c, bool keep)
 	if (!keep || c->apid->stopping)
 		c->close_when_written = true;
 	c->state = CONN_HEAD;
-	process(c);
+	process(c, NULL, 0);
 }
 
 void connection_body_done(struct connection *c)
@@ -397,7 +409,7 @@ void connection_body_done(struct connection *c)
 
 void connection_resume(struct connection *c)
 {
-	process(c);
+	process(c, NULL, 0);
 }
 
 void connection_hand_off(struct connection *c)

@@ -13,6 +13,7 @@
 #include "apid/guard.h"
 #include "apid/transport.h"
 #include "ipc/caller.h"
+#include "lib/guard.h"
 
 /* Bytes that may wait before more is read: of a client whose request is being answered, and of an answer. */
 #define CONN_INPUT_MAX	(48u << 10)
@@ -30,10 +31,12 @@ enum conn_state {
 
 struct connection {
 	TAILQ_ENTRY(connection) next;
+	struct garbage garbage;
 	struct apid *apid;
 	const struct listener *listener;
 	uint64_t counted; /* key of its client_count */
 	struct caller *caller; /* who the client is; NULL before its first request */
+	struct guard_known known; /* what it may do */
 	char *attested;	  /* who the client is by certificate; NULL for a local client */
 	struct transport transport;
 	enum conn_state state;

@@ -13,10 +13,12 @@
 #include "ipc/codec.h"
 #include "lib/guard.h"
 #include "lib/log.h"
+#include "lib/text.h"
 #include "lib/util.h"
 
-#define IGNORED_MAX (64u << 10)  /* of a body sent to an operation that has none: some clients repeat the query there */
-#define DRAIN_MAX (256u << 10) /* of a body that nobody wants, so that the connection can stay */
+#define IGNORED_MAX (64u << 10) /* of a body sent to an operation that has none: some clients repeat the query there   \
+				 */
+#define DRAIN_MAX (256u << 10)	/* of a body that nobody wants, so that the connection can stay */
 
 /* ---- life ---- */
 
@@ -44,7 +46,7 @@ static void exchange_free(struct exchange *x)
 	free(x->msg);
 	x->msg = NULL;
 	x->apid->nexchanges--;
-	apid_discard(x->apid, x);
+	apid_discard(x->apid, &x->garbage, x);
 }
 
 static void end(struct exchange *x)
@@ -138,8 +140,10 @@ static int choose_sink(struct exchange *x, struct err *e)
 
 static void name_request(struct exchange *x)
 {
-	snprintf(x->audit_id, sizeof x->audit_id, "%08x-%llx", x->apid->boot,
-		 (unsigned long long)++x->apid->next_request);
+	char *p = text_put_hex(x->audit_id, x->apid->boot, 8);
+
+	*p++ = '-';
+	*text_put_hex(p, ++x->apid->next_request, 1) = '\0';
 }
 
 static int fill_asker(struct exchange *x, struct err *e)
@@ -177,7 +181,7 @@ static int decide(struct exchange *x, struct err *e)
 		fd_close(&caller->pidfd); /* an idle connection costs one descriptor */
 		c->caller = caller;
 	}
-	return guard_check(x->apid->guard, c->caller, m, x->audit_id, MSG_OWNER(m->number) == PROC_apid, e);
+	return guard_check(x->apid->guard, c->caller, &c->known, m, x->audit_id, MSG_OWNER(m->number) == PROC_apid, e);
 }
 
 /* Everything that can be said before the body. */

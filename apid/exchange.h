@@ -16,6 +16,7 @@
 enum exchange_sink { SINK_DISCARD, SINK_JSON, SINK_UPLOAD };
 
 struct exchange {
+	struct garbage garbage;
 	struct apid *apid;
 	struct connection *conn; /* NULL once the stream is the owner's */
 	struct http_head head;

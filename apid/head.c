@@ -67,7 +67,8 @@ static int on_value_complete(llhttp_t *l)
 {
 	struct parse *p = l->data;
 
-	p->count++;
+	if (++p->count < HTTP_HEADERS_MAX)
+		p->names[p->count].len = p->values[p->count].len = 0;
 	return 0;
 }
 
@@ -212,10 +213,13 @@ int http_head_parse(const char *bytes, size_t len, struct http_head *h, struct e
 {
 	struct parse p UNINITIALIZED;
 
-	memset(&p, 0, sizeof p);
 	h->text = xcalloc(1, len + 1);
 	memcpy(h->text, bytes, len);
 	p.text = h->text;
+	p.method.len = p.target.len = p.names[0].len = p.values[0].len = 0;
+	p.count = 0;
+	p.too_many = false;
+	h->headers = NULL;
 	h->nheaders = 0;
 	h->framing = FRAMED_NONE;
 	h->length = 0;
@@ -224,6 +228,7 @@ int http_head_parse(const char *bytes, size_t len, struct http_head *h, struct e
 		return r;
 	h->method = cut(h->text, p.method);
 	h->target = cut(h->text, p.target);
+	h->headers = xcalloc(p.count + 1, sizeof *h->headers);
 	for (size_t i = 0; i < p.count; i++)
 		h->headers[i] = (struct http_header){cut(h->text, p.names[i]), cut(h->text, p.values[i])};
 	h->nheaders = p.count;
@@ -233,6 +238,6 @@ int http_head_parse(const char *bytes, size_t len, struct http_head *h, struct e
 
 void http_head_clean(struct http_head *h)
 {
-	free(h->text);
-	h->text = NULL;
+	free(STEAL(h->headers));
+	free(STEAL(h->text));
 }

@@ -20,7 +20,7 @@ struct http_head {
 	char *text; /* owned; everything below points into it */
 	const char *method, *target;
 	unsigned minor; /* of HTTP/1.x */
-	struct http_header headers[HTTP_HEADERS_MAX];
+	struct http_header *headers; /* owned */
 	size_t nheaders;
 	enum http_framing framing;
 	uint64_t length; /* FRAMED_LENGTH */

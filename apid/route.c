@@ -12,8 +12,21 @@ static const struct route refused[] = {
 #undef REFUSED
 };
 
+#define BUCKETS 64
+
 static struct route *routes;
 static size_t nroutes;
+/* By the first segment, which is literal in every pattern. */
+static struct route *buckets[BUCKETS];
+
+static struct route **bucket_of(const char *segment, size_t len)
+{
+	unsigned h = 5381;
+
+	for (size_t i = 0; i < len; i++)
+		h = h * 33 ^ (unsigned char)segment[i];
+	return &buckets[h % BUCKETS];
+}
 
 static void cut_pattern(struct route *r)
 {
@@ -40,6 +53,12 @@ static void add(const struct route *r)
 	*mine = *r;
 	mine->index = nroutes++;
 	cut_pattern(mine);
+	assert(mine->segments[0].kind == SEG_LITERAL);
+	/* Behind the others: among equals the first is chosen. */
+	struct route **last = bucket_of(mine->segments[0].text, mine->segments[0].len);
+	while (*last)
+		last = &(*last)->same;
+	*last = mine;
 }
 
 void routes_init(void)
@@ -112,6 +131,12 @@ static bool serves(const struct route *r, const char *method)
 	return str_eq(method, "HEAD") && str_eq(r->method, "GET") && r->message && r->message->op->answer == REPLY;
 }
 
+static const struct route *first_of(const struct target *t)
+{
+	/* "/v1.43" alone has none. */
+	return t->nsegments ? *bucket_of(t->segments[0], strlen(t->segments[0])) : NULL;
+}
+
 static void add_method(char *allow, size_t size, const char *method)
 {
 	size_t at = strlen(allow);
@@ -120,32 +145,39 @@ static void add_method(char *allow, size_t size, const char *method)
 		snprintf(allow + at, size - at, "%s%s", at ? ", " : "", method);
 }
 
+/* The methods that this target could be asked with. */
+static void list_methods(const struct target *t, char *allow, size_t size)
+{
+	*allow = '\0';
+	for (const struct route *r = first_of(t); r; r = r->same)
+		if (t->minor >= r->since && t->minor <= r->until && match(r, t))
+			add_method(allow, size, r->method);
+}
+
 const struct route *route_find(const char *method, const struct target *t, char *allow, size_t size, struct err *e)
 {
 	const struct route *best = NULL;
 	unsigned best_score = 0;
 
-	*allow = '\0';
-	for (size_t i = 0; i < nroutes; i++) {
-		const struct route *r = &routes[i];
+	for (const struct route *r = first_of(t); r; r = r->same) {
 		if (t->minor < r->since || t->minor > r->until)
 			continue;
-		unsigned score = match(r, t);
-		if (!score)
-			continue;
-		add_method(allow, size, r->method);
+		unsigned score = serves(r, method) ? match(r, t) : 0;
 		/* Among equals the first, but for HEAD's own route, which goes before GET's. */
-		if (!serves(r, method) || score < best_score ||
+		if (!score || score < best_score ||
 		    (score == best_score && (str_eq(best->method, method) || !str_eq(r->method, method))))
 			continue;
 		best = r;
 		best_score = score;
 	}
-	if (!best && *allow)
+	if (best)
+		return best;
+	list_methods(t, allow, size);
+	if (*allow)
 		err_http(e, 405, "method not allowed: %s", method);
-	else if (!best)
+	else
 		err_http(e, 404, "page not found");
-	return best;
+	return NULL;
 }
 
 const char *route_param(const struct route *r, const struct target *t, const char *name, char **joined)

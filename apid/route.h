@@ -25,6 +25,7 @@ struct route {
 	struct route_segment segments[ROUTE_SEGMENTS_MAX];
 	size_t nsegments;
 	size_t index; /* its place among route_all() */
+	struct route *same; /* the next that begins with the same segment */
 };
 
 /* To be called once before anything else here. */

@@ -42,8 +42,20 @@ static int decode(char *text, bool plus, struct err *e)
 	return 0;
 }
 
+/* How many parts a text has at the most. */
+static size_t count_parts(const char *text, char separator)
+{
+	size_t n = 1;
+
+	for (; (text = strchr(text, separator)); text++)
+		n++;
+	return n;
+}
+
 static int parse_query(char *text, struct target *t, struct err *e)
 {
+	if (text)
+		t->args = xcalloc(count_parts(text, '&'), sizeof *t->args);
 	while (text) {
 		char *arg = strsep(&text, "&");
 		if (!*arg)
@@ -93,6 +105,8 @@ static bool is_version(const char *segment)
 static int parse_path(char *text, struct target *t, struct err *e)
 {
 	text++; /* the guard wants a slash there */
+	size_t n = count_parts(text, '/');
+	t->segments = xcalloc(n < TARGET_SEGMENTS_MAX ? n : TARGET_SEGMENTS_MAX, sizeof *t->segments);
 	while (text) {
 		char *segment = strsep(&text, "/");
 		if (t->nsegments == TARGET_SEGMENTS_MAX)
@@ -114,6 +128,8 @@ int target_parse(const char *text, struct target *t, struct err *e)
 	t->text = xstrdup(text);
 	t->minor = API_VERSION_LAST;
 	t->versioned = false;
+	t->segments = NULL;
+	t->args = NULL;
 	t->nsegments = t->nargs = 0;
 	char *query = strchr(t->text, '?');
 	if (query)
@@ -124,6 +140,7 @@ int target_parse(const char *text, struct target *t, struct err *e)
 
 void target_clean(struct target *t)
 {
-	free(t->text);
-	t->text = NULL;
+	free(STEAL(t->args));
+	free(STEAL(t->segments));
+	free(STEAL(t->text));
 }

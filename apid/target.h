@@ -22,9 +22,9 @@ struct target {
 	char *text; /* owned; everything below points into it */
 	unsigned minor; /* of API 1.x; API_VERSION_LAST when the path names none */
 	bool versioned;
-	const char *segments[TARGET_SEGMENTS_MAX];
+	const char **segments; /* owned, as args is */
 	size_t nsegments;
-	struct query_arg args[TARGET_ARGS_MAX];
+	struct query_arg *args;
 	size_t nargs;
 };
 

@@ -283,6 +283,8 @@ int guard_reload(struct guard *g, struct err *e)
 {
 	struct policy *policy;
 	const struct daemon *d = g->d;
+
+	g->generation++; /* the config has changed, even where the policy cannot */
 	int r = policy_parse(d->config->policy_path, d->policy.text, d->policy.len, d->config, &policy, e);
 
 	if (r < 0)
@@ -391,10 +393,24 @@ json_t *guard_redact_env(const json_t *env)
 
 /* ---- for apid ---- */
 
-int guard_check(struct guard *g, const struct caller *caller, const struct ipc_message *message, const char *id,
-		bool mine, struct err *e)
+void guard_forget(struct guard_known *known)
 {
-	struct policy_grant *grant = NULL;
+	policy_grant_free(STEAL(known->grant));
+}
+
+static int grant_known(struct guard *g, const struct caller *caller, struct guard_known *known, bool in_container,
+		       struct err *e)
+{
+	if (known->grant && known->generation == g->generation)
+		return 0;
+	guard_forget(known);
+	known->generation = g->generation;
+	return grant_for(g, caller, in_container ? &unknown_container : NULL, &known->grant, e);
+}
+
+int guard_check(struct guard *g, const struct caller *caller, struct guard_known *known,
+		const struct ipc_message *message, const char *id, bool mine, struct err *e)
+{
 	struct guard_record record = {
 		.stage = "denied", .message = message, .caller = caller, .principal = "unknown", .audit_id = id};
 
@@ -403,15 +419,14 @@ int guard_check(struct guard *g, const struct caller *caller, const struct ipc_m
 	/* Which container it is, the owner finds out. Whoever may connect may know what answers. */
 	if (in_container && (!mine || strcmp(message->op->permission, "system.version") == 0))
 		return 0;
-	int r = grant_for(g, caller, in_container ? &unknown_container : NULL, &grant, e);
-	if (r == 0 && !policy_allows(grant, message->op->permission))
-		r = deny(e, policy_grant_principal(grant), message->op->permission);
+	int r = grant_known(g, caller, known, in_container, e);
+	if (r == 0 && !policy_allows(known->grant, message->op->permission))
+		r = deny(e, policy_grant_principal(known->grant), message->op->permission);
 	if (r < 0) {
-		record.principal = grant ? policy_grant_principal(grant) : "unknown";
+		record.principal = known->grant ? policy_grant_principal(known->grant) : "unknown";
 		record.status = err_status(e);
 		record.reason = e->text;
 		guard_record(g, &record);
 	}
-	policy_grant_free(grant);
 	return r;
 }

@@ -92,12 +92,20 @@ const struct policy_grant *guard_grant(const struct ipc_request *req);
 
 /* ---- for apid ---- */
 
+/* What a client may do, kept with its connection: worked out once, and again when policy or config have changed. */
+struct guard_known {
+	struct policy_grant *grant;
+	unsigned generation;
+};
+
+void guard_forget(struct guard_known *known);
+
 /*
- * The early decision, before a request is read to its end or forwarded. `mine`: apid answers it itself, nobody
- * decides after it.
+ * The early decision, before a request is read to its end or forwarded. `known` belongs to this caller; zeroed at
+ * first. `mine`: apid answers it itself, nobody decides after it.
  * Otherwise a caller from inside a container is let through: its roles are known to the owner. A denial is recorded.
  */
-int guard_check(struct guard *g, const struct caller *caller, const struct ipc_message *message, const char *audit_id,
-		bool mine, struct err *e);
+int guard_check(struct guard *g, const struct caller *caller, struct guard_known *known,
+		const struct ipc_message *message, const char *audit_id, bool mine, struct err *e);
 
 #endif

@@ -9,6 +9,7 @@ struct guard {
 	struct daemon *d;
 	struct guard_hooks hooks;
 	struct policy *policy;
+	unsigned generation; /* of policy and config: one more at each reload */
 	struct ipc_client *audit;
 	struct ipc_client *runtimed; /* knows whose id range a uid is in; NULL in runtimed itself */
 	struct ipc_guard plug;

@@ -132,17 +132,12 @@ static size_t render(char *line, size_t size, enum log_sink sink, enum log_level
 	return at;
 }
 
-void log_line(enum log_level level, uint64_t rid, const char *fmt, ...)
+static void write_line(enum log_level level, uint64_t rid, const char *fmt, va_list ap)
 {
-	char line[LINE_MAX_BYTES], text[LINE_MAX_BYTES / 2];
+	char line[LINE_MAX_BYTES] UNINITIALIZED, text[LINE_MAX_BYTES / 2] UNINITIALIZED;
 	int saved = errno;
-	va_list ap;
 
-	if (level > logger.level)
-		return;
-	va_start(ap, fmt);
 	vsnprintf(text, sizeof text, fmt, ap);
-	va_end(ap);
 
 	/* A restarted log daemon has a new socket, which a sandbox keeps out of reach: stderr is always there. */
 	size_t n = logger.sink == LOG_SINK_STDERR ? 0 : render(line, sizeof line, logger.sink, level, rid, text);
@@ -151,4 +146,15 @@ void log_line(enum log_level level, uint64_t rid, const char *fmt, ...)
 		(void)!write(STDERR_FILENO, line, n);
 	}
 	errno = saved;
+}
+
+void log_line(enum log_level level, uint64_t rid, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (level > logger.level)
+		return;
+	va_start(ap, fmt);
+	write_line(level, rid, fmt, ap);
+	va_end(ap);
 }

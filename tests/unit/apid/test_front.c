@@ -33,7 +33,11 @@ static void test_reply(void **state)
 	expect("POST /containers/x/start" REST, "204", NULL);
 	expect("HEAD /containers/x/json" REST, "200", "Content-Length: 10\r\n\r\n");
 	expect("GET /nothing" REST, "404", "{\"message\":\"page not found\"}");
+	expect("GET /" REST, "404", "page not found");
+	expect("GET /v1.43" REST, "404", "page not found");
+	expect("GET /v1.43/" REST, "404", "page not found");
 	expect("PUT /containers/json" REST, "405", "Allow: GET");
+	expect("PATCH /containers/x" REST, "405", "Allow: DELETE\r\n");
 	expect("GET /v1.48/containers/json" REST, "400", "client version 1.48 is too new");
 	expect("GET /containers/x/attach/ws" REST, "400", "this route speaks WebSocket");
 	expect("GET /containers/x/top" REST, "501", "not implemented: container_top");
