@@ -1,6 +1,7 @@
 /* bundle_resources: limits of HostConfig as OCI's linux.resources, devices and rlimits. */
 #include <errno.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -144,7 +145,7 @@ static uint64_t as_limit(int64_t v)
 json_t *bundle_rlimits(const json_t *host)
 {
 	json_t *list = json_array(), *item;
-	bool may_raise = cap_own() & 1ull << 24; /* SYS_RESOURCE */
+	bool may_raise = cap_may(CAP_SYS_RESOURCE);
 	size_t at;
 
 	json_array_foreach(json_object_get(host, "Ulimits"), at, item)

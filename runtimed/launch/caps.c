@@ -67,12 +67,17 @@ const char *cap_name(unsigned number)
 	return names[number];
 }
 
+bool cap_may(unsigned number)
+{
+	return prctl(PR_CAPBSET_READ, number, 0, 0, 0) == 1;
+}
+
 uint64_t cap_own(void)
 {
 	uint64_t own = 0;
 
 	for (unsigned i = 0; i < CAP_COUNT; i++)
-		if (prctl(PR_CAPBSET_READ, i, 0, 0, 0) == 1)
+		if (cap_may(i))
 			own |= 1ull << i;
 	return own;
 }

@@ -1,6 +1,7 @@
 /* check: what this host cannot do for a container, told at create with the field's name. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,7 +73,7 @@ static void check_clamps(const json_t *host, json_t *warnings)
 					    "rtprio", "nice",	 "stack", "msgqueue"};
 	static const int resources[] = {RLIMIT_NOFILE, RLIMIT_MEMLOCK, RLIMIT_CORE,  RLIMIT_NPROC,
 					RLIMIT_RTPRIO, RLIMIT_NICE,    RLIMIT_STACK, RLIMIT_MSGQUEUE};
-	bool may_raise = cap_own() & 1ull << 24; /* SYS_RESOURCE */
+	bool may_raise = cap_may(CAP_SYS_RESOURCE);
 	char text[160];
 	json_t *item;
 	size_t at;
@@ -286,7 +287,7 @@ int64_t oom_score_least(void)
 	AUTO_CLOSE int fd = open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC);
 	char text[32] = "";
 
-	if (cap_own() & 1ull << 24)
+	if (cap_may(CAP_SYS_RESOURCE))
 		return -1000;
 	if (fd < 0 || read(fd, text, sizeof text - 1) < 0)
 		return 0;

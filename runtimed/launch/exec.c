@@ -41,7 +41,7 @@ static void exec_free(struct launch_exec *x)
 		event_free(x->soon);
 	if (x->run->dir >= 0 && x->told) {
 		snprintf(name, sizeof name, "x-%.16s", x->id);
-		tree_remove(x->run->dir, name, NULL, NULL);
+		trash_put(x->run->launch->trash, TRASH_RUN, x->run->dir, name, NULL);
 	}
 	json_decref(x->exec);
 	json_decref(x->config);
@@ -263,6 +263,7 @@ static int add_settings(struct launch_exec *x, struct shim_settings *s, struct e
 	settings_number(s, "mode", 1);
 	settings_text(s, "id", run->id);
 	settings_text(s, "runtime", rt->path);
+	settings_fd(s, "program", runtime_copy(run->launch, rt));
 	for (size_t i = 0; rt->args && rt->args[i]; i++)
 		settings_text(s, "runtime-arg", rt->args[i]);
 	settings_text(s, "runtime-root", run->launch->runtime_root);

@@ -39,7 +39,7 @@ static void files_free(struct launch_files *f)
 	if (f->client)
 		ipc_client_free(f->client);
 	if (f->mounted) {
-		tree_remove(f->launch->runs_dir, f->mounted->id, NULL, NULL);
+		trash_put(f->launch->trash, TRASH_RUN, f->launch->runs_dir, f->mounted->id, NULL);
 		run_free(f->mounted);
 	}
 	fd_close(&f->tar);

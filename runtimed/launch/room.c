@@ -80,6 +80,8 @@ int launch_new(const struct launch_config *config, struct launch **out, struct e
 		l->runs_dir = make_dir(l->run_dir, "c", e);
 		r = l->runs_dir < 0 ? l->runs_dir : 0;
 	}
+	if (r == 0)
+		r = trash_new(l, &l->trash, e);
 	if (r < 0) {
 		launch_free(l);
 		return r;
@@ -99,6 +101,8 @@ void launch_free(struct launch *l)
 		run_free(LIST_FIRST(&l->runs));
 	orphans_free(l);
 	seccomp_cache_free(l->seccomp);
+	runtime_copies_free(l->copies);
+	trash_free(l->trash);
 	fd_close(&l->run_dir);
 	fd_close(&l->runs_dir);
 	free(l->runtime_root);
@@ -108,19 +112,6 @@ void launch_free(struct launch *l)
 bool launch_can_idmap(const struct launch *l)
 {
 	return l->idmap;
-}
-
-const struct launch_runtime *runtime_of(const struct launch *l, const json_t *host, struct err *e)
-{
-	const char *name = doc_text(host, "Runtime");
-
-	if (!*name)
-		return &l->c.runtimes[0];
-	for (size_t i = 0; i < l->c.nruntimes; i++)
-		if (str_eq(l->c.runtimes[i].name, name))
-			return &l->c.runtimes[i];
-	err_http(e, 400, "unknown or invalid runtime name: %s", name);
-	return NULL;
 }
 
 char *cgroup_of(const struct launch *l, const char *id, const json_t *host)
@@ -198,7 +189,7 @@ int leftovers_remove(struct launch *l, const char *id, const char *cgroup)
 		r = cgroup_remove(cgroup);
 	}
 	snprintf(name, sizeof name, "rt/%s", id);
-	tree_remove(l->run_dir, name, NULL, NULL);
+	trash_put(l->trash, TRASH_RUN, l->run_dir, name, NULL);
 	return r;
 }
 
@@ -223,9 +214,9 @@ int launch_remove(struct launch *l, const char *id, struct err *e)
 		remembered_cgroup(dir, cgroup, sizeof cgroup);
 		if (*cgroup && leftovers_remove(l, id, cgroup) < 0)
 			log_warn("container %.12s: its cgroup cannot be removed", id);
-		tree_remove(l->runs_dir, id, NULL, NULL);
+		trash_put(l->trash, TRASH_RUN, l->runs_dir, id, NULL);
 	}
-	return tree_remove(l->c.state_dir, id, NULL, e);
+	return trash_put(l->trash, TRASH_STATE, l->c.state_dir, id, e);
 }
 
 void launch_sweep(struct launch *l)
@@ -247,7 +238,7 @@ void launch_sweep(struct launch *l)
 			for (int i = 0; i < 100 && leftovers_remove(l, entry->d_name, cgroup) == -EBUSY; i++)
 				usleep(1000);
 		}
-		tree_remove(l->runs_dir, entry->d_name, NULL, NULL);
+		trash_put(l->trash, TRASH_RUN, l->runs_dir, entry->d_name, NULL);
 	}
 	if (d)
 		closedir(d);

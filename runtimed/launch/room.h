@@ -14,6 +14,8 @@ LIST_HEAD(launch_runs, launch_run);
 LIST_HEAD(launch_execs, launch_exec);
 
 struct seccomp_cache;
+struct trash;
+struct runtime_copies;
 
 struct orphan {
 	LIST_ENTRY(orphan) link;
@@ -36,6 +38,8 @@ struct launch {
 	struct launch_runs runs;
 	struct orphans orphans; /* shims that serve their clients' last bytes */
 	struct seccomp_cache *seccomp;
+	struct trash *trash;
+	struct runtime_copies *copies;
 };
 
 /* A shim from our side: its socket, its process. */
@@ -128,6 +132,8 @@ int cap_number(const char *name);
 const char *cap_name(unsigned number);
 /* The engine's own bounding set. */
 uint64_t cap_own(void);
+/* Is this one in it? */
+bool cap_may(unsigned number);
 /* What HostConfig asks for: -EINVAL for unknown names. */
 int cap_of_host(const struct launch *l, const json_t *host, bool userns, uint64_t *out, struct err *e);
 
@@ -141,6 +147,15 @@ int seccomp_filter(struct launch *l, const char *profile, uint64_t caps, const c
 /* The same as OCI's linux.seccomp, for other runtimes. */
 int seccomp_oci(struct launch *l, const char *profile, uint64_t caps, json_t **out, struct err *e);
 void seccomp_cache_free(struct seccomp_cache *c);
+
+/* ---- runtime.c ---- */
+
+/*
+ * The runtime's program in a sealed memfd, borrowed, or -1 when it is to be run from its path. crun, finding itself in
+ * one, need not copy and start itself again so that no container can write to it.
+ */
+int runtime_copy(struct launch *l, const struct launch_runtime *rt);
+void runtime_copies_free(struct runtime_copies *c);
 
 /* ---- options.c: SecurityOpt ---- */
 
@@ -254,6 +269,15 @@ void run_free(struct launch_run *run);
 /* What a run has left: processes, cgroup, the runtime's state. -EBUSY while a process is still going. */
 int leftovers_remove(struct launch *l, const char *id, const char *cgroup);
 bool id_valid(const char *id);
+
+/* ---- trash.c: trees that are gone at once and removed in the background ---- */
+
+enum trash_of { TRASH_STATE, TRASH_RUN, TRASHES };
+
+int trash_new(struct launch *l, struct trash **out, struct err *e);
+void trash_free(struct trash *t);
+/* `name` in `dir`, a directory of the state's or the run directory's, is there no more. It need not have been. */
+int trash_put(struct trash *t, enum trash_of which, int dir, const char *name, struct err *e);
 /* The members of documents. */
 const char *doc_text(const json_t *o, const char *key);
 bool doc_true(const json_t *o, const char *key);

@@ -315,7 +315,7 @@ int run_dir_make(struct launch_run *run, struct err *e)
 {
 	struct launch *l = run->launch;
 
-	tree_remove(l->runs_dir, run->id, NULL, NULL);
+	trash_put(l->trash, TRASH_RUN, l->runs_dir, run->id, NULL);
 	if (mkdirat(l->runs_dir, run->id, 0700) < 0)
 		return err_sys(e, -errno, "make the run directory");
 	run->dir = openat(l->runs_dir, run->id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -380,7 +380,7 @@ int launch_start(struct launch *l, const struct launch_spec *spec, const struct 
 		r = shim_start(&run->shim, run->id, &settings, e);
 	settings_free(&settings);
 	if (r < 0) {
-		tree_remove(l->runs_dir, run->id, NULL, NULL);
+		trash_put(l->trash, TRASH_RUN, l->runs_dir, run->id, NULL);
 		run_free(run);
 		return r;
 	}

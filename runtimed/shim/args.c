@@ -27,6 +27,7 @@ struct row {
 static const struct row rows[] = {
 	ROW("id", TEXT, id),
 	ROW("runtime", TEXT, runtime),
+	ROW("program", FD, program),
 	LIST("runtime-arg", TEXTS, runtime_args, nruntime_args, 32),
 	ROW("runtime-root", TEXT, runtime_root),
 	ROW("mode", NUMBER, mode),
@@ -99,6 +100,7 @@ int args_parse(char *text, size_t len, struct shim_args *a, struct err *e)
 				.runtime_root = "",
 				.user = "",
 				.log_name = "log",
+				.program = -1,
 				.dir = -1,
 				.root = -1,
 				.top = -1,

@@ -115,6 +115,7 @@ static int start(struct shim *s, char *text, size_t len, struct err *e)
 	for (size_t i = 0; i < s->args.nmounts; i++)
 		close(s->args.mounts[i]);
 	fd_close(&s->args.top);
+	fd_close(&s->args.program);
 	fd_close(&s->args.root);
 	return 0;
 }

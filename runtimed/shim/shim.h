@@ -28,6 +28,7 @@ struct shim_args {
 	enum shim_mode mode;
 	const char *id;		      /* the container's */
 	const char *runtime;	      /* path of the OCI runtime */
+	int program;		      /* the same in a descriptor, to be run instead; -1: none */
 	const char *runtime_args[32]; /* more arguments before the command */
 	size_t nruntime_args;
 	const char *runtime_root; /* its state directory */

@@ -172,6 +172,8 @@ void starter_run(const struct shim_args *a, int sock, const int stdio[3])
 	make_plain(a, stdio, document);
 	char *const environment[] = {
 		(char *)(uintptr_t) "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL};
+	if (a->program >= 0)
+		execveat(a->program, "", (char *const *)(uintptr_t)w.v, environment, AT_EMPTY_PATH);
 	execve(a->runtime, (char *const *)(uintptr_t)w.v, environment);
 	_exit(errno == ENOENT ? 127 : 126);
 }
