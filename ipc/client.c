@@ -296,6 +296,12 @@ void ipc_client_free(struct ipc_client *c)
 	free(c);
 }
 
+void ipc_client_connect(struct ipc_client *c)
+{
+	if (!c->channel && !event_pending(c->again, EV_TIMEOUT, NULL))
+		try_connect(c);
+}
+
 bool ipc_client_connected(const struct ipc_client *c)
 {
 	return c->ready;
@@ -388,8 +394,7 @@ struct ipc_call *ipc_call(struct ipc_client *c, uint16_t number, void *msg, cons
 		call->deadline = evtimer_new(c->base, on_deadline, call);
 		event_add(call->deadline, &after);
 	}
-	if (!c->channel && !event_pending(c->again, EV_TIMEOUT, NULL))
-		try_connect(c);
+	ipc_client_connect(c);
 	return call;
 }
 

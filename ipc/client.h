@@ -24,6 +24,8 @@ struct ipc_client_config {
 struct ipc_client *ipc_client_new(struct event_base *base, const struct ipc_client_config *config);
 /* Ends all calls with -ECANCELED. */
 void ipc_client_free(struct ipc_client *c);
+/* Do not wait for the first call: who is told of the connection has something to say. */
+void ipc_client_connect(struct ipc_client *c);
 bool ipc_client_connected(const struct ipc_client *c);
 /* Told of each connect (true) and loss (false); may be NULL. */
 void ipc_client_on_state(struct ipc_client *c, void (*fn)(void *arg, bool connected), void *arg);

@@ -31,7 +31,8 @@ integration: all $(PROBE)	## run the integration tests on a real engine
 	POUCH_BUILD=$(abspath $(B)) $(PYTHON) -m pytest -q -p no:cacheprovider $(PYTEST_ARGS) $(wildcard $(T))
 
 .PHONY: chaos
-chaos: all	## kill, freeze and restart the engine's processes under load; LONG=1: for five minutes
+chaos: all	## kill, freeze and restart the engine's processes under load, and at its fault points; LONG=1: for minutes
+	$(MAKE) --no-print-directory -s B=$(B)-faults FAULTS=1 all
 	POUCH_BUILD=$(abspath $(B)) $(PYTHON) -m pytest -q -p no:cacheprovider $(PYTEST_ARGS) tests/chaos
 
 .PHONY: packages

@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "lib/log.h"
+#include "lib/fault.h"
 #include "runtimed/create.h"
 #include "runtimed/db.h"
 #include "runtimed/events.h"
@@ -75,6 +76,7 @@ static int make(struct creating *n, struct err *e)
 	spec_clean(&spec);
 	if (rc < 0)
 		return rc;
+	FAULT(create_files);
 	c->created = time_now();
 	c->name = xstrdup(n->name);
 	rc = db_insert(c, e);
@@ -93,6 +95,7 @@ static void finish(struct creating *n)
 		give_up(n, &e);
 		return;
 	}
+	FAULT(create_recorded);
 	containers_add(&rt->containers, container_ref(c));
 	ipc_request_object(n->req, "container", c->id);
 	event_container(c, "create", NULL);
@@ -103,6 +106,7 @@ static void finish(struct creating *n)
 static void on_network_checked(struct container *c, int rc, const struct err *e, void *arg)
 {
 	(void)c;
+	FAULT(create_checked);
 	if (rc < 0)
 		give_up(arg, e);
 	else
@@ -113,6 +117,7 @@ static void on_volumes_acquired(struct container *c, int rc, const struct err *e
 {
 	struct creating *n = arg;
 
+	FAULT(create_held);
 	if (rc < 0)
 		give_up(n, e);
 	else if (networks_wanted(c))
@@ -163,6 +168,7 @@ static void on_leased(void *arg, void *reply, const struct err *why)
 		return;
 	}
 	n->leased = true;
+	FAULT(create_leased);
 	n->volumes_held = true;
 	if (complete(n, reply, &e) < 0)
 		give_up(n, &e);

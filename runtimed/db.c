@@ -17,6 +17,7 @@ static const char *const schema[] = {
 	"CREATE TABLE exec(id TEXT PRIMARY KEY, container TEXT NOT NULL REFERENCES container(id) ON DELETE CASCADE,"
 	" config TEXT NOT NULL, status INTEGER NOT NULL, pid INTEGER NOT NULL, exit_code INTEGER) STRICT;"
 	"CREATE INDEX exec_container ON exec(container);",
+	"CREATE TABLE owed(id TEXT PRIMARY KEY, anonymous INTEGER NOT NULL) STRICT, WITHOUT ROWID;",
 	NULL,
 };
 
@@ -154,6 +155,8 @@ int db_insert(struct container *c, struct err *e)
 	if (rc == 0)
 		rc = insert(c, e);
 	if (rc == 0)
+		rc = store_exec(s, e, "DELETE FROM owed WHERE id=?", "t", c->id);
+	if (rc == 0)
 		rc = store_commit(s, e);
 	if (rc < 0)
 		store_rollback(s);
@@ -171,11 +174,6 @@ int db_rename(struct container *c, const char *name, struct err *e)
 	return store_exec(c->rt->store, e, "UPDATE container SET name=? WHERE id=?", "tt", name, c->id);
 }
 
-int db_removing(struct container *c, struct err *e)
-{
-	return store_exec(c->rt->store, e, "UPDATE container SET removing=1 WHERE id=?", "t", c->id);
-}
-
 int db_delete(struct container *c, struct err *e)
 {
 	int rc = store_exec(c->rt->store, e, "DELETE FROM container WHERE id=?", "t", c->id);
@@ -183,6 +181,49 @@ int db_delete(struct container *c, struct err *e)
 	if (rc == 0)
 		clean(c);
 	return rc;
+}
+
+/* ---- what others hold for containers that are not there ---- */
+
+int db_owe(struct container *c, bool anonymous, struct err *e)
+{
+	return store_exec(c->rt->store, e, "INSERT INTO owed VALUES(?,?) ON CONFLICT(id) DO UPDATE SET anonymous=?",
+			  "tii", c->id, (int64_t)anonymous, (int64_t)anonymous);
+}
+
+void db_paid(struct runtimed *rt, const char *id)
+{
+	struct err e;
+
+	/* To pay again does no harm: not worth waiting for the disk. */
+	store_exec(rt->store, NULL, "PRAGMA synchronous=NORMAL", "");
+	if (store_exec(rt->store, &e, "DELETE FROM owed WHERE id=?", "t", id) < 0)
+		log_error("forget what is owed for %.12s: %s", id, e.text);
+	store_exec(rt->store, NULL, "PRAGMA synchronous=FULL", "");
+}
+
+bool db_owes_anonymous(struct container *c)
+{
+	int64_t anonymous = 0;
+
+	store_number(c->rt->store, 0, &anonymous, NULL, "SELECT anonymous FROM owed WHERE id=?", "t", c->id);
+	return anonymous;
+}
+
+static int add_owed(void *arg, struct store_row *r)
+{
+	return json_object_set_new(arg, store_text(r, 0), json_boolean(store_int(r, 1)));
+}
+
+json_t *db_owed(struct runtimed *rt)
+{
+	json_t *all = json_object();
+	struct err e;
+
+	if (store_query(rt->store, add_owed, all, &e,
+			"SELECT id, anonymous FROM owed WHERE id NOT IN (SELECT id FROM container)", "") < 0)
+		log_error("what is owed: %s", e.text);
+	return all;
 }
 
 /* ---- execs ---- */

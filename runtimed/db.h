@@ -23,8 +23,18 @@ int db_update(struct container *c, struct err *e);
 int db_rename(struct container *c, const char *name, struct err *e);
 /* Durable: gone, with its execs. */
 int db_delete(struct container *c, struct err *e);
-/* Durable: status removing, so that a removal that was cut short is finished. */
-int db_removing(struct container *c, struct err *e);
+
+/*
+ * Before a container has a record, and when it has none any more, volumed holds volumes for it. Durable: they are to be
+ * given back, anonymous ones with their files when `anonymous`; db_insert() takes it back.
+ */
+int db_owe(struct container *c, bool anonymous, struct err *e);
+/* They are given back. */
+void db_paid(struct runtimed *rt, const char *id);
+/* As db_owe() was told. */
+bool db_owes_anonymous(struct container *c);
+/* {"<id>": anonymous} for all that have no record. */
+json_t *db_owed(struct runtimed *rt);
 
 /* The state will be stored soon. */
 void db_touch(struct container *c);

@@ -310,6 +310,10 @@ static int open_all(struct runtimed *rt, struct err *e)
 	if ((rc = db_load(rt, e)) < 0)
 		return rc;
 	run_reattach_all(rt);
+	/* They learn who is there, and get back what a crash has left them with. */
+	ipc_client_connect(rt->imaged);
+	ipc_client_connect(rt->volumed);
+	ipc_client_connect(rt->netd);
 	return 0;
 }
 

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <signal.h>
 
+#include "lib/fault.h"
 #include "lib/log.h"
 #include "runtimed/attach.h"
 #include "runtimed/db.h"
@@ -49,6 +50,7 @@ static void on_lease_released(void *arg, void *reply, const struct err *e)
 {
 	struct removal *r = arg;
 
+	FAULT(remove_released);
 	if (!reply)
 		log_warn("release the image of %.12s: %s", r->container->id, e->text);
 	released(r);
@@ -96,13 +98,21 @@ static void take_away(struct removal *r)
 	struct err e;
 
 	restart_cancel_timer(c);
+	/* Before the first file goes, so that after a crash the removal is finished rather than found half done. */
+	int rc = volumes_any(c) ? db_owe(c, r->volumes, &e) : 0;
+	if (rc < 0) {
+		failed(r, &e);
+		return;
+	}
 	c->state.status = CT_REMOVING;
 	container_changed(c);
-	/* Before the first file goes, so that after a crash the removal is finished rather than found half done. */
 	db_flush(rt);
-	int rc = launch_remove(rt->launch, c->id, &e);
+	FAULT(remove_marked);
+	rc = launch_remove(rt->launch, c->id, &e);
+	FAULT(remove_files);
 	if (rc == 0)
 		rc = db_delete(c, &e);
+	FAULT(remove_deleted);
 	if (rc < 0) {
 		failed(r, &e);
 		return;
@@ -193,8 +203,10 @@ static void on_later(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	/* One that was cut short goes on as it was asked for; AutoRemove takes anonymous volumes along. */
+	bool volumes = c->state.status != CT_REMOVING || db_owes_anonymous(c);
 	if (!c->removing && table_get(&c->rt->containers.by_id, c->id))
-		remove_container(c, true, true, on_auto_removed, NULL);
+		remove_container(c, true, volumes, on_auto_removed, NULL);
 	container_unref(c);
 }
 

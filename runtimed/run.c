@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "lib/fault.h"
 #include "lib/log.h"
 #include "runtimed/attach.h"
 #include "runtimed/db.h"
@@ -76,6 +77,7 @@ static void on_network_attached(struct container *c, int rc, const struct err *e
 	if (c->run == run) {
 		if (rc == 0) {
 			c->attached_network = true;
+			FAULT(start_network);
 			go(c);
 		} else {
 			if (!c->start_error)
@@ -93,6 +95,7 @@ static void on_prepared(void *arg, struct launch_run *run, int netns)
 {
 	struct container *c = arg;
 
+	FAULT(start_prepared);
 	attaches_ready(c);
 	if (!networks_wanted(c)) {
 		go(c);
@@ -106,6 +109,7 @@ static void on_started(void *arg, struct launch_run *run, pid_t pid, int64_t sta
 	struct container *c = arg;
 	bool again = !c->starting; /* a reattached one */
 
+	FAULT(start_started);
 	c->streams_ready = true;
 	c->starting = false;
 	c->state.status = launch_paused(run) ? CT_PAUSED : CT_RUNNING;
@@ -119,6 +123,7 @@ static void on_started(void *arg, struct launch_run *run, pid_t pid, int64_t sta
 	}
 	health_start(c);
 	container_changed(c);
+	FAULT(start_noted);
 	container_notify(c, CE_STARTED | CE_SETTLED);
 }
 
@@ -151,6 +156,7 @@ static void on_exited(void *arg, struct launch_run *run, const struct launch_exi
 	struct container *c = container_ref(arg);
 
 	(void)run;
+	FAULT(exit_cleaned);
 	c->run = NULL;
 	c->starting = false;
 	c->state.pid = 0;
@@ -163,12 +169,14 @@ static void on_exited(void *arg, struct launch_run *run, const struct launch_exi
 	health_stop(c);
 	execs_container_ended(c);
 	let_go(c);
+	FAULT(exit_released);
 	attaches_end(c, NULL);
 	tell_of_exit(c, x);
 	bool again = c->restarting_by_request;
 	if (!again && !c->removing)
 		restart_plan(c);
 	container_changed(c);
+	FAULT(exit_noted);
 	container_notify(c, CE_EXIT | CE_SETTLED);
 	if (!again && !c->removing && c->state.status == CT_EXITED && json_true_at(c->host, "AutoRemove"))
 		remove_later(c);
@@ -205,6 +213,7 @@ static void on_volumes_ready(struct container *c, int rc, const struct err *why,
 		e = *why;
 	else
 		c->uses_volumes = true;
+	FAULT(start_volumes);
 	if (rc == 0 && !c->starting)
 		rc = err_http(&e, 409, "the start was given up");
 	if (rc == 0)
@@ -298,6 +307,13 @@ static void reattach(struct container *c)
 	execs_reattach(c);
 }
 
+static bool is_known(void *arg, const char *id)
+{
+	struct runtimed *rt = arg;
+
+	return table_get(&rt->containers.by_id, id) != NULL;
+}
+
 void run_reattach_all(struct runtimed *rt)
 {
 	struct container *c, *next;
@@ -313,5 +329,5 @@ void run_reattach_all(struct runtimed *rt)
 			restart_resume(c);
 		container_unref(c);
 	}
-	launch_sweep(rt->launch);
+	launch_sweep(rt->launch, is_known, rt);
 }

@@ -1,9 +1,12 @@
 #include "runtimed/volumes.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "lib/log.h"
+#include "runtimed/create.h"
+#include "runtimed/db.h"
 #include "runtimed/runtimed.h"
 
 #define VOLUMED_MS 60000
@@ -120,6 +123,13 @@ static void begin(struct container *c, bool use, volumes_done done, void *arg)
 
 void volumes_acquire(struct container *c, volumes_done done, void *arg)
 {
+	struct err e;
+
+	/* What is made for a container that comes to nothing must not stay. */
+	if (db_owe(c, true, &e) < 0) {
+		done(c, e.code, &e, arg);
+		return;
+	}
 	begin(c, false, done, arg);
 }
 
@@ -127,6 +137,17 @@ void volumes_use(struct container *c, volumes_done done, void *arg)
 {
 	begin(c, true, done, arg);
 }
+
+static void on_released(void *arg, void *reply, const struct err *e)
+{
+	struct volume_calls *v = arg;
+
+	if (reply)
+		db_paid(v->container->rt, v->container->id);
+	end_calls(v, reply ? 0 : e->code, e);
+}
+
+static const struct ipc_call_events release_events = {.done = on_released};
 
 static void on_told(void *arg, void *reply, const struct err *e)
 {
@@ -163,9 +184,55 @@ void volumes_release(struct container *c, bool anonymous, volumes_done done, voi
 	*v = (struct volume_calls){.container = container_ref(c), .done = done ? done : released, .arg = arg};
 	if (!available(c->rt))
 		err_http(&e, 501, "volumes are not available: the engine runs without volumed");
-	else if (ipc_call(c->rt->volumed, IPC_volume_release, &m, &options, &told, v, &e))
+	else if (ipc_call(c->rt->volumed, IPC_volume_release, &m, &options, &release_events, v, &e))
 		return;
-	on_told(v, NULL, &e);
+	on_released(v, NULL, &e);
+}
+
+/* What a crash, or volumed's absence, has left. */
+struct debt {
+	struct runtimed *rt;
+	char id[65];
+};
+
+static void on_paid(void *arg, void *reply, const struct err *e)
+{
+	struct debt *debt = arg;
+
+	if (reply)
+		db_paid(debt->rt, debt->id);
+	else
+		log_warn("release the volumes of %.12s: %s", debt->id, e->text);
+	free(debt);
+}
+
+static bool being_made(struct runtimed *rt, const char *id)
+{
+	struct creating *n;
+
+	TAILQ_FOREACH(n, &rt->creating, link)
+		if (str_eq(n->container->id, id))
+			return true;
+	return false;
+}
+
+static void pay_debts(struct runtimed *rt)
+{
+	static const struct ipc_call_events events = {.done = on_paid};
+	json_t *owed = db_owed(rt), *anonymous;
+	const char *id;
+
+	json_object_foreach(owed, id, anonymous) {
+		struct volume_release m = {.container = (char *)(uintptr_t)id, .anonymous = json_is_true(anonymous)};
+		if (being_made(rt, id))
+			continue;
+		struct debt *debt = XNEW(struct debt);
+		debt->rt = rt;
+		snprintf(debt->id, sizeof debt->id, "%s", id);
+		if (!ipc_call(rt->volumed, IPC_volume_release, &m, &options, &events, debt, NULL))
+			free(debt);
+	}
+	json_decref(owed);
 }
 
 void volumes_reconcile(struct runtimed *rt)
@@ -178,6 +245,7 @@ void volumes_reconcile(struct runtimed *rt)
 		json_object_set_new(all, c->id, json_boolean(container_alive(c) || c->starting));
 	TAILQ_FOREACH(n, &rt->creating, link)
 		json_object_set_new(all, n->container->id, json_false());
+	pay_debts(rt);
 	struct volume_reconcile m = {.containers = {.json = all}};
 	ipc_call(rt->volumed, IPC_volume_reconcile, &m, &options, &told, NULL, NULL);
 	json_decref(all);

@@ -13,6 +13,7 @@ void volumes_use(struct container *c, volumes_done done, void *arg);
 void volumes_unuse(struct container *c);
 /* The container is gone; with `anonymous` its anonymous volumes too. done may be NULL. */
 void volumes_release(struct container *c, bool anonymous, volumes_done done, void *arg);
+/* volumed is connected anew: what it is owed, and who is there. */
 void volumes_reconcile(struct runtimed *rt);
 bool volumes_any(const struct container *c);
 

@@ -190,8 +190,12 @@ void launch_cancel(struct launch_run *run);
 int launch_reattach(struct launch *l, const struct launch_spec *spec, const struct launch_events *events, void *arg,
 		    struct launch_run **out, struct err *e);
 
-/* After all launch_reattach() calls: end shims and cgroups, and remove run directories, that nobody has claimed. */
-void launch_sweep(struct launch *l);
+/*
+ * After all launch_reattach() calls: end shims and cgroups, and remove run directories, that nobody has claimed; and
+ * the files of containers that are not known.
+ */
+typedef bool (*launch_known)(void *arg, const char *id);
+void launch_sweep(struct launch *l, launch_known known, void *arg);
 
 pid_t launch_pid(const struct launch_run *run);
 const char *launch_id(const struct launch_run *run);

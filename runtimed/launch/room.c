@@ -219,7 +219,20 @@ int launch_remove(struct launch *l, const char *id, struct err *e)
 	return trash_put(l->trash, TRASH_STATE, l->c.state_dir, id, e);
 }
 
-void launch_sweep(struct launch *l)
+/* Files of containers that nobody knows: a creation or a removal was cut short. */
+static void sweep_files(struct launch *l, launch_known known, void *arg)
+{
+	DIR *d = fdopendir(openat(l->c.state_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+	struct dirent *entry;
+
+	while (d && (entry = readdir(d)))
+		if (id_valid(entry->d_name) && !known(arg, entry->d_name))
+			tree_remove(l->c.state_dir, entry->d_name, NULL, NULL);
+	if (d)
+		closedir(d);
+}
+
+void launch_sweep(struct launch *l, launch_known known, void *arg)
 {
 	DIR *d = fdopendir(openat(l->runs_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	struct dirent *entry;
@@ -242,6 +255,7 @@ void launch_sweep(struct launch *l)
 	}
 	if (d)
 		closedir(d);
+	sweep_files(l, known, arg);
 }
 
 /* ---- bind sources ---- */

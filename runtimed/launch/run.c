@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "lib/fd.h"
+#include "lib/fault.h"
 #include "lib/log.h"
 #include "lib/tree.h"
 #include "lib/util.h"
@@ -202,6 +203,7 @@ static void on_shim(void *arg, const struct wire_head *head, char *text, size_t 
 		run->events->started(run->arg, run, run->pid, run->started_at);
 		break;
 	case WIRE_EXITED:
+		FAULT(exit_told);
 		run->exit.code = head->code;
 		run->exit.signal = head->sig;
 		run->exit.finished_at = head->time;
@@ -269,6 +271,7 @@ static void send_go(struct launch_run *run)
 		return;
 	}
 	run->state = RUN_STARTING;
+	FAULT(start_go);
 }
 
 void launch_go(struct launch_run *run, const struct launch_network_files *files)
@@ -374,10 +377,13 @@ int launch_start(struct launch *l, const struct launch_spec *spec, const struct 
 	r = run_dir_make(run, e);
 	if (r == 0)
 		r = state_dirs_make(l, run->id, &run->state_dir, e);
+	FAULT(start_dirs);
 	if (r == 0)
 		r = run_prepare(run, spec, &settings, e);
+	FAULT(start_clones);
 	if (r == 0)
 		r = shim_start(&run->shim, run->id, &settings, e);
+	FAULT(start_shim);
 	settings_free(&settings);
 	if (r < 0) {
 		trash_put(l->trash, TRASH_RUN, l->runs_dir, run->id, NULL);

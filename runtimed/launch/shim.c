@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "lib/fd.h"
+#include "lib/fault.h"
 #include "lib/util.h"
 #include "runtimed/launch/room.h"
 
@@ -132,7 +133,7 @@ static int spawn(const char *program, const char *id, int control, const struct 
 {
 	char number[16];
 	char *const argv[] = {(char *)(uintptr_t) "pouch-shim", (char *)(uintptr_t)id, number, NULL};
-	char *const environment[] = {NULL};
+	char *const environment[] = {fault_environment(), NULL};
 
 	snprintf(number, sizeof number, "%d", control);
 	pid_t pid = vfork();

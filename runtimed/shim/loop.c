@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "lib/fd.h"
+#include "lib/fault.h"
 #include "lib/util.h"
 #include "runtimed/shim/shim.h"
 
@@ -372,7 +373,9 @@ static void runtime_ended(struct shim *s, int status)
 	s->started = true;
 	s->started_at = now_ns();
 	fd_close(&fd);
+	FAULT(start_created);
 	drop(s);
+	FAULT(start_dropped);
 	tell_started(s);
 }
 
@@ -380,6 +383,7 @@ static void runtime_ended(struct shim *s, int status)
 
 static void init_ended(struct shim *s, int status)
 {
+	FAULT(exit_seen);
 	s->exited = true;
 	s->exit = (struct wire_exit){.magic = WIRE_MAGIC, .time = now_ns()};
 	s->exit.sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
@@ -395,6 +399,7 @@ static void init_ended(struct shim *s, int status)
 	in_close(s);
 	if (s->args.exit_file >= 0)
 		(void)!write(s->args.exit_file, &s->exit, sizeof s->exit);
+	FAULT(exit_written);
 	s->exit_sent = true;
 	tell_exited(s);
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "lib/util.h"
+#include "lib/fault.h"
 #include "runtimed/shim/shim.h"
 
 static void report(int control, const struct err *e)
@@ -143,6 +144,8 @@ int main(int argc, char **argv)
 		return 2;
 	/* The arguments stay; their buffer shrinks to what they need. */
 	text = xrealloc(text, (size_t)n + 1, 1);
+
+	FAULT(start_shim_began);
 	setsid();
 	if (start(&s, text, (size_t)n, &e) < 0) {
 		report(s.control, &e);

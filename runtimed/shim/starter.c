@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "lib/util.h"
+#include "lib/fault.h"
 #include "runtimed/shim/shim.h"
 
 static _Noreturn void fail(int sock, const struct err *e)
@@ -158,6 +159,7 @@ void starter_run(const struct shim_args *a, int sock, const int stdio[3])
 			fail(sock, &e);
 		root = open("root", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	}
+	FAULT(start_mounted);
 	if (a->mode == MODE_MOUNT)
 		hand_over(a, sock, &e);
 	if (user_lookup(a, a->mode == MODE_EXEC ? a->root : root, who, sizeof who, &e) < 0)
@@ -168,6 +170,7 @@ void starter_run(const struct shim_args *a, int sock, const int stdio[3])
 	int document = wait_for_go(sock);
 	if (a->mode == MODE_RUN && copy_document(document, "config.json", &e) < 0)
 		fail(sock, &e);
+	FAULT(start_runtime);
 	command(a, &w, stage, document);
 	make_plain(a, stdio, document);
 	char *const environment[] = {

@@ -654,6 +654,11 @@ static void test_reattach(void **state)
 	box_close(&gone);
 }
 
+static bool known(void *arg, const char *id)
+{
+	return str_eq(arg, id);
+}
+
 static void test_sweep(void **state)
 {
 	struct box b;
@@ -666,8 +671,11 @@ static void test_sweep(void **state)
 	box_start(&b, &spec);
 	turn_until(&b.started);
 	restart_room();
-	launch_sweep(room.launch);
+	launch_sweep(room.launch, known, (void *)(uintptr_t)spec.id);
 	assert_true(is_dead(b.pid));
+	assert_int_equal(faccessat(room.config.state_dir, spec.id, F_OK, 0), 0);
+	launch_sweep(room.launch, known, (void *)(uintptr_t) "");
+	assert_int_equal(faccessat(room.config.state_dir, spec.id, F_OK, 0), -1);
 	box_close(&b);
 }
 
