@@ -163,6 +163,12 @@ static int enter_landlock(const struct sandbox_profile *profile, const struct pa
 	struct landlock_use uses[PATHS_MAX + 1];
 	size_t n = 0;
 
+	/*
+	 * Every ruleset denies links and renames between directories but beneath what it grants them: who learns its
+	 * directories later has no ruleset before.
+	 */
+	if (profile->second.calls)
+		return 0;
 	for (; n < paths->n; n++)
 		uses[n] = (struct landlock_use){paths->v[n].tree, paths->v[n].use};
 	if (profile->proc && proc_fd >= 0)
@@ -248,7 +254,8 @@ int sandbox_narrow(enum process_id id, const struct sandbox_narrow *to, struct s
 	for (size_t i = 0; i < to->ndirs; i++)
 		uses[i] = (struct landlock_use){to->dirs[i], PATH_READ | PATH_WRITE | PATH_NODES};
 	if ((r = narrow_ids(to, e)) < 0 || (r = power_reduce(profile->second.capabilities, report, e)) < 0 ||
-	    (r = landlock_enter(uses, to->ndirs, to->ndirs > 0, false, false, report, e)) < 0)
+	    (r = landlock_enter(uses, to->ndirs, to->ndirs > 0, profile->landlock_tcp, profile->landlock_scope, report,
+				e)) < 0)
 		return r;
 	return calls_enter(profile->second.calls, e);
 }
