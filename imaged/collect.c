@@ -13,6 +13,16 @@
 	" AND NOT EXISTS (SELECT 1 FROM layer l WHERE l.blob = blob.digest)"                                           \
 	" AND NOT EXISTS (SELECT 1 FROM image m WHERE m.id = blob.digest OR m.manifest = blob.digest)"
 
+void collect_hold(struct imaged *d, const char *digest, int by)
+{
+	json_int_t n = json_integer_value(json_object_get(d->held, digest)) + by;
+
+	if (n > 0)
+		json_object_set_new(d->held, digest, json_integer(n));
+	else
+		json_object_del(d->held, digest);
+}
+
 static int append_row(void *arg, struct store_row *r)
 {
 	json_array_append_new(arg, json_string(store_text(r, 0)));

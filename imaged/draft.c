@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "imaged/collect.h"
 #include "imaged/imageconf.h"
 
 struct draft_layer {
@@ -41,16 +42,6 @@ struct draft *draft_new(struct imaged *d)
 	return x;
 }
 
-static void hold(struct imaged *d, const char *digest, int by)
-{
-	json_int_t n = json_integer_value(json_object_get(d->held, digest)) + by;
-
-	if (n > 0)
-		json_object_set_new(d->held, digest, json_integer(n));
-	else
-		json_object_del(d->held, digest);
-}
-
 static void layer_free(struct draft_layer *l)
 {
 	struct imaged *d = l->draft->d;
@@ -59,8 +50,8 @@ static void layer_free(struct draft_layer *l)
 	stage_drop_blob(d, l->blob);
 	stage_drop_layer(d, l->dir);
 	if (l->held) {
-		hold(d, l->info.diff_id, -1);
-		hold(d, l->info.blob, -1);
+		collect_hold(d, l->info.diff_id, -1);
+		collect_hold(d, l->info.blob, -1);
 	}
 	free(l);
 }
@@ -133,7 +124,8 @@ bool draft_layer_find(struct draft_layer *l, const char *diff_id, const char *bl
 		l->ready = true;
 		return true;
 	}
-	if (records_layer(d, diff_id, &found, NULL) < 0 || !stage_has_layer(d, diff_id))
+	if (records_layer(d, diff_id, &found, NULL) < 0 || !stage_has_layer(d, diff_id) ||
+	    !stage_has_blob(d, found.blob))
 		return false;
 	if (blob && !str_eq(blob, found.blob))
 		return false;
@@ -141,8 +133,8 @@ bool draft_layer_find(struct draft_layer *l, const char *diff_id, const char *bl
 	l->info = found;
 	l->ready = true;
 	if (!l->held) {
-		hold(d, l->info.diff_id, 1);
-		hold(d, l->info.blob, 1);
+		collect_hold(d, l->info.diff_id, 1);
+		collect_hold(d, l->info.blob, 1);
 		l->held = true;
 	}
 	return true;

@@ -22,6 +22,8 @@ void on_image_commit(struct ipc_request *req, struct image_commit *m, struct ima
 /* prune.c */
 void on_image_prune(struct ipc_request *req, struct image_prune *m, struct imaged *d);
 void on_build_prune(struct ipc_request *req, struct build_prune *m, struct imaged *d);
+/* check.c */
+void on_image_check(struct ipc_request *req, struct image_check *m, struct imaged *d);
 /* names.c */
 void on_image_tag(struct ipc_request *req, struct image_tag *m, struct imaged *d);
 void on_image_remove(struct ipc_request *req, struct image_remove *m, struct imaged *d);

@@ -23,6 +23,7 @@ struct imaged {
 	int blobs, layers, staging;
 	uint64_t staged; /* number of the last staged thing */
 	json_t *held;	 /* layer or blob → how many drafts need it */
+	struct check *check; /* running, or NULL */
 };
 
 static inline const char *default_registry(const struct imaged *d)

@@ -27,7 +27,7 @@ static const struct ipc_handler handlers[] = {
 	IPC_HANDLER(image_commit, struct imaged),   IPC_HANDLER(image_prune, struct imaged),
 	IPC_HANDLER(build_prune, struct imaged),    IPC_HANDLER(rootfs_lease, struct imaged),
 	IPC_HANDLER(rootfs_release, struct imaged), IPC_HANDLER(rootfs_reconcile, struct imaged),
-	IPC_HANDLER(image_resolve, struct imaged),
+	IPC_HANDLER(image_resolve, struct imaged),  IPC_HANDLER(image_check, struct imaged),
 	IPC_HANDLER(service_status, struct imaged),
 };
 

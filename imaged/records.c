@@ -273,19 +273,35 @@ int records_put_layer(struct imaged *d, const char *diff_id, const char *blob, i
 			  entries);
 }
 
+int records_put_image_layers(struct imaged *d, const char *id, const struct image_layer *layers, size_t n,
+			     struct err *e)
+{
+	int rc = store_exec(d->store, e, "DELETE FROM image_layer WHERE image = ?", "t", id);
+
+	for (size_t k = 0; k < n && rc == 0; k++)
+		rc = store_exec(d->store, e, "INSERT INTO image_layer VALUES (?, ?, ?, ?, ?)", "tittt", id, (int64_t)k,
+				layers[k].diff_id, layers[k].blob, layers[k].media);
+	return rc;
+}
+
 int records_put_image(struct imaged *d, const struct image *i, const struct image_layer *layers, size_t n,
 		      struct err *e)
 {
+	int64_t known = (int64_t)n;
 	int rc = store_exec(d->store, e, "INSERT OR IGNORE INTO image VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
 			    "tiitttttti", i->id, i->created, i->size, i->os, i->architecture, i->variant, i->manifest,
 			    i->labels, i->parent, i->tagged);
+	bool there = rc == 0 && store_changes(d->store) == 0;
 
-	if (rc < 0 || store_changes(d->store) == 0)
+	if (there)
+		rc = store_number(d->store, 0, &known, e,
+				  "SELECT count(*) FROM image_layer i JOIN layer l ON l.diff_id = i.diff_id"
+				  " WHERE i.image = ?",
+				  "t", i->id);
+	/* A damaged list of layers is mended by whoever brings the image again. */
+	if (rc < 0 || (there && known == (int64_t)n))
 		return rc;
-	for (size_t k = 0; k < n && rc == 0; k++)
-		rc = store_exec(d->store, e, "INSERT INTO image_layer VALUES (?, ?, ?, ?, ?)", "tittt", i->id,
-				(int64_t)k, layers[k].diff_id, layers[k].blob, layers[k].media);
-	return rc;
+	return records_put_image_layers(d, i->id, layers, n, e);
 }
 
 int records_put_tag(struct imaged *d, const char *full, const char *id, char before[DIGEST_TEXT_SIZE], struct err *e)

@@ -57,9 +57,12 @@ json_t *records_containers(struct imaged *d, const char *id);
 int records_put_blob(struct imaged *d, const char *digest, int64_t size, struct err *e);
 int records_put_layer(struct imaged *d, const char *diff_id, const char *blob, int64_t size, int64_t entries,
 		      struct err *e);
-/* No change when it is there already. */
+/* No change when it is there already, and whole. */
 int records_put_image(struct imaged *d, const struct image *i, const struct image_layer *layers, size_t n,
 		      struct err *e);
+/* Its layers, lowest first, in place of those that it has. */
+int records_put_image_layers(struct imaged *d, const char *id, const struct image_layer *layers, size_t n,
+			     struct err *e);
 /* Give the full name to the image; *before gets the id that had it, "" when nobody. */
 int records_put_tag(struct imaged *d, const char *full, const char *id, char before[DIGEST_TEXT_SIZE], struct err *e);
 int records_put_digest(struct imaged *d, const char *full, const char *id, struct err *e);

@@ -249,6 +249,11 @@ int stage_open_blob(struct imaged *d, const char *digest, struct err *e)
 	return fd < 0 ? err_sys(e, -errno, "blob %s", digest) : fd;
 }
 
+int stage_open_layer(struct imaged *d, const char *diff_id)
+{
+	return openat(d->layers, digest_hex(diff_id), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
 bool stage_has_blob(struct imaged *d, const char *digest)
 {
 	return faccessat(d->blobs, digest_hex(digest), F_OK, 0) == 0;

@@ -43,6 +43,8 @@ void stage_remove_layer(struct imaged *d, const char *diff_id);
 
 /* Open a blob for reading; -ENOENT. */
 int stage_open_blob(struct imaged *d, const char *digest, struct err *e);
+/* A layer's directory; -1. */
+int stage_open_layer(struct imaged *d, const char *diff_id);
 bool stage_has_blob(struct imaged *d, const char *digest);
 bool stage_has_layer(struct imaged *d, const char *diff_id);
 /* A whole blob of at most `max` bytes; *out the caller's to free. */

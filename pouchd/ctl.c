@@ -22,16 +22,28 @@ static const struct ctl_command *const commands[] = {
 	&ctl_info,
 	&ctl_audit,
 	&ctl_policy,
+	&ctl_image,
 };
 
-int ctl_call(const struct ctl *c, enum process_id peer, uint16_t number, void *msg, void **reply, struct err *e)
+static int call(const struct ctl *c, enum process_id peer, uint16_t number, void *msg, uint32_t wait_ms, void **reply,
+		struct err *e)
 {
 	AUTO_FREE char *path = xasprintf("%s/ipc/%s.sock", c->run, process_name(peer));
-	int r = ipc_call_sync(PROC_pouchd, path, -1, number, msg, ANSWER_MS, reply, e);
+	int r = ipc_call_sync(PROC_pouchd, path, -1, number, msg, wait_ms, reply, e);
 
 	if (e->status == 0 && (r == -ENOENT || r == -ECONNREFUSED)) /* said by the kernel, not by the engine */
 		return err_set(e, r, "no engine runs with --run %s", c->run);
 	return r;
+}
+
+int ctl_call(const struct ctl *c, enum process_id peer, uint16_t number, void *msg, void **reply, struct err *e)
+{
+	return call(c, peer, number, msg, ANSWER_MS, reply, e);
+}
+
+int ctl_call_long(const struct ctl *c, enum process_id peer, uint16_t number, void *msg, void **reply, struct err *e)
+{
+	return call(c, peer, number, msg, 0, reply, e);
 }
 
 int ctl_fail(const struct err *e)

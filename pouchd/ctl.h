@@ -23,10 +23,12 @@ struct ctl_command {
 	int (*run)(const struct ctl *c, int argc, char **argv);
 };
 
-extern const struct ctl_command ctl_status, ctl_restart, ctl_reload, ctl_info, ctl_audit, ctl_policy;
+extern const struct ctl_command ctl_status, ctl_restart, ctl_reload, ctl_info, ctl_audit, ctl_policy, ctl_image;
 
 /* One request to a process of the running engine. *reply: free with channel_msg_free() of its reply message. */
 int ctl_call(const struct ctl *c, enum process_id peer, uint16_t number, void *msg, void **reply, struct err *e);
+/* The same for what may take its time: waits for as long as the other side is at it. */
+int ctl_call_long(const struct ctl *c, enum process_id peer, uint16_t number, void *msg, void **reply, struct err *e);
 /* Say why, on stderr; returns 1. */
 int ctl_fail(const struct err *e);
 /* Say how it is used; returns 2. */

@@ -132,7 +132,7 @@ void on_archive_split(struct ipc_request *req, struct archive_split *m, struct w
 	};
 
 	source_begin(&s.source, &source);
-	if (worker_narrow(m->dir, &e) < 0 || split(&s, m, &e) < 0) {
+	if (worker_narrow(m->dir, -1, &e) < 0 || split(&s, m, &e) < 0) {
 		ipc_reply_error(req, &e);
 		return;
 	}
@@ -193,7 +193,7 @@ void on_archive_join(struct ipc_request *req, struct archive_join *m, struct wor
 	json_t *member;
 	size_t i;
 
-	int rc = worker_narrow(m->blobs, &e);
+	int rc = worker_narrow(m->blobs, -1, &e);
 	json_array_foreach(m->members.json, i, member) if (rc == 0) rc = join_member(&t, m->blobs, member, &e);
 	if (rc == 0)
 		rc = tarout_end(&t, &e);

@@ -1,21 +1,11 @@
-/* layer: one layer, from its bytes to its directory. */
+#include "imaged/unpack/layer.h"
+
 #include <errno.h>
 #include <sys/stat.h>
 
-#include "imaged/unpack/inflate.h"
-#include "imaged/unpack/place.h"
-#include "imaged/unpack/source.h"
 #include "imaged/unpack/worker.h"
 
-/* Everything that one unpack holds. */
-struct unpacking {
-	struct source source;
-	struct inflate inflate;
-	struct tar tar;
-	struct place *place;
-};
-
-static void unpacking_free(struct unpacking *u)
+void unpacking_free(struct unpacking *u)
 {
 	place_free(u->place);
 	tar_free(&u->tar);
@@ -56,7 +46,7 @@ static int check_digests(const struct unpacking *u, const struct layer_unpack *m
 	return 0;
 }
 
-static int unpack(struct unpacking *u, const struct layer_unpack *m, struct err *e)
+int unpacking_run(struct unpacking *u, const struct layer_unpack *m, struct err *e)
 {
 	const struct place_config place = {.dir = m->dir, .max_entries = m->max_entries};
 
@@ -71,7 +61,7 @@ static int unpack(struct unpacking *u, const struct layer_unpack *m, struct err 
 
 void on_layer_unpack(struct ipc_request *req, struct layer_unpack *m, struct worker *w)
 {
-	CLEANUP(unpacking_free) struct unpacking u = {0};
+	AUTO_UNPACKING struct unpacking u = {0};
 	struct err e = {0};
 	const struct source_config source = {
 		.fd = m->pipe >= 0 ? m->pipe : m->file,
@@ -89,7 +79,7 @@ void on_layer_unpack(struct ipc_request *req, struct layer_unpack *m, struct wor
 		return;
 	}
 	source_begin(&u.source, &source);
-	if (worker_narrow(m->dir, &e) < 0 || unpack(&u, m, &e) < 0) {
+	if (worker_narrow(m->dir, -1, &e) < 0 || unpacking_run(&u, m, &e) < 0) {
 		ipc_reply_error(req, &e);
 		return;
 	}

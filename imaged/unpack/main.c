@@ -13,9 +13,10 @@
 #include "lib/sandbox/sandbox.h"
 #include "lib/tree.h"
 
-int worker_narrow(int dir, struct err *e)
+int worker_narrow(int dir, int other, struct err *e)
 {
-	struct sandbox_narrow to = {.dirs = {dir}, .ndirs = dir >= 0, .fsuid = (uid_t)-1, .fsgid = (gid_t)-1};
+	struct sandbox_narrow to = {
+		.dirs = {dir, other}, .ndirs = other >= 0 ? 2 : 1, .fsuid = (uid_t)-1, .fsgid = (gid_t)-1};
 	struct sandbox_report report = {0};
 
 	return sandbox_narrow(PROC_image_unpack, &to, &report, e);
@@ -35,7 +36,7 @@ void on_layer_remove(struct ipc_request *req, struct layer_remove *m, struct wor
 	struct err e = {0};
 
 	(void)w;
-	if (worker_narrow(m->dir, &e) < 0 || tree_remove(m->dir, m->name, NULL, &e) < 0)
+	if (worker_narrow(m->dir, -1, &e) < 0 || tree_remove(m->dir, m->name, NULL, &e) < 0)
 		ipc_reply_error(req, &e);
 	else
 		ipc_reply_done(req);

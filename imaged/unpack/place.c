@@ -37,15 +37,6 @@ struct place {
 	size_t ntimes;
 };
 
-void place_begin(struct place **out, const struct place_config *config)
-{
-	struct place *p = XNEW(struct place);
-
-	p->config = *config;
-	p->parent = -1;
-	*out = p;
-}
-
 static void forget_parent(struct place *p)
 {
 	free(STEAL(p->parent_path));
@@ -78,7 +69,41 @@ uint64_t place_bytes(const struct place *p)
 	return p->bytes;
 }
 
+/* ---- times ---- */
+
+static void remember_time(struct place *p, const char *path, const struct timespec *mtime)
+{
+	if ((p->ntimes & (p->ntimes - 1)) == 0)
+		p->times = xrealloc(p->times, p->ntimes ? 2 * p->ntimes : 1, sizeof *p->times);
+	p->times[p->ntimes++] = (struct late_time){.path = xstrdup(path), .mtime = *mtime};
+}
+
+void place_begin(struct place **out, const struct place_config *config)
+{
+	struct place *p = XNEW(struct place);
+
+	p->config = *config;
+	p->parent = -1;
+	remember_time(p, "", &(struct timespec){0});
+	*out = p;
+}
+
 /* ---- parents ---- */
+
+/* Directories that the archive does not name: their time is always the same, so that equal layers are equal. */
+static int make_parent(struct place *p, const char *path, struct err *e)
+{
+	int made = reach_make(p->config.dir, path, e);
+	AUTO_FREE char *copy = xstrdup(path);
+
+	for (int left = made; left > 0; left--) {
+		remember_time(p, copy, &(struct timespec){0});
+		char *slash = strrchr(copy, '/');
+		if (slash)
+			*slash = '\0';
+	}
+	return made;
+}
 
 /* The directory `path` ("": the layer's root), made when it is missing; the descriptor is the place's. */
 static int open_parent(struct place *p, const char *path, struct err *e)
@@ -88,7 +113,7 @@ static int open_parent(struct place *p, const char *path, struct err *e)
 	forget_parent(p);
 	int fd = reach_open(p->config.dir, path, O_PATH | O_DIRECTORY);
 	if (fd == -ENOENT) {
-		int rc = reach_make(p->config.dir, path, e);
+		int rc = make_parent(p, path, e);
 		if (rc < 0)
 			return rc;
 		fd = reach_open(p->config.dir, path, O_PATH | O_DIRECTORY);
@@ -226,16 +251,6 @@ static int put_file(struct place *p, int parent, const char *name, struct tar *t
 	return set_attributes(fd, x, true, e);
 }
 
-static void remember_time(struct place *p, const char *parent, const char *name, const struct timespec *mtime)
-{
-	if ((p->ntimes & (p->ntimes - 1)) == 0)
-		p->times = xrealloc(p->times, p->ntimes ? 2 * p->ntimes : 1, sizeof *p->times);
-	p->times[p->ntimes++] = (struct late_time){
-		.path = *parent ? xasprintf("%s/%s", parent, name) : xstrdup(name),
-		.mtime = *mtime,
-	};
-}
-
 static int put_dir(struct place *p, const char *parent_path, int parent, const char *name, const struct tar_entry *x,
 		   struct err *e)
 {
@@ -256,8 +271,9 @@ static int put_dir(struct place *p, const char *parent_path, int parent, const c
 	int rc = hid ? set_opaque(fd, e) : 0;
 	if (rc == 0)
 		rc = set_attributes(fd, x, false, e);
+	AUTO_FREE char *path = *parent_path ? xasprintf("%s/%s", parent_path, name) : xstrdup(name);
 	if (rc == 0)
-		remember_time(p, parent_path, name, &x->mtime);
+		remember_time(p, path, &x->mtime);
 	return rc;
 }
 
@@ -313,8 +329,9 @@ static int put_special(int parent, const char *name, const struct tar_entry *x, 
 }
 
 /* ".wh.NAME" hides NAME of the layers below, ".wh..wh..opq" all that they have in this directory. */
-static int put_whiteout(int parent, const char *name, struct err *e)
+static int put_whiteout(int parent, const char *name, const struct tar_entry *x, struct err *e)
 {
+	const struct timespec times[2] = {x->mtime, x->mtime};
 	struct stat st;
 
 	if (str_eq(name, OPAQUE)) {
@@ -333,7 +350,8 @@ static int put_whiteout(int parent, const char *name, struct err *e)
 		AUTO_CLOSE int dir = reach_open(parent, name, O_RDONLY | O_DIRECTORY);
 		return dir < 0 ? err_sys(e, dir, "%s", reach_shown(name)) : set_opaque(dir, e);
 	}
-	if (mknodat(parent, name, S_IFCHR, makedev(0, 0)) < 0)
+	if (mknodat(parent, name, S_IFCHR, makedev(0, 0)) < 0 ||
+	    utimensat(parent, name, times, AT_SYMLINK_NOFOLLOW) < 0)
 		return err_sys(e, -errno, "whiteout of %s", reach_shown(name));
 	return 0;
 }
@@ -359,7 +377,7 @@ int place_entry(struct place *p, struct tar *t, const struct tar_entry *x, struc
 	if (!*name)
 		return err_set(e, -EBADMSG, "%s: the root must be a directory", reach_shown(x->path));
 	if (str_starts(name, WHITEOUT))
-		return put_whiteout(parent, name, e);
+		return put_whiteout(parent, name, x, e);
 	rc = make_way(p, parent, name, &hid, e);
 	if (rc == 0)
 		parent = open_parent(p, parent_path, e);
@@ -405,7 +423,8 @@ int place_finish(struct place *p, struct err *e)
 {
 	int rc = finish_links(p, e);
 
-	for (size_t i = p->ntimes; rc == 0 && i-- > 0;) {
+	/* In the archive's order: the last one of a name counts. */
+	for (size_t i = 0; rc == 0 && i < p->ntimes; i++) {
 		const struct timespec times[2] = {p->times[i].mtime, p->times[i].mtime};
 		AUTO_CLOSE int fd = reach_open(p->config.dir, p->times[i].path, O_RDONLY | O_DIRECTORY);
 		/* A later entry of the same name has taken its place: nothing to do. */

@@ -65,14 +65,14 @@ int reach_open(int dir, const char *path, int flags)
 	return fd < 0 ? -errno : (int)fd;
 }
 
-/* One directory below `above`; one that is there already stays as it is. */
+/* One directory below `above`: 1; one that is there already stays as it is: 0. */
 static int make_one(int above, const char *name, struct err *e)
 {
 	if (mkdirat(above, name, 0755) < 0)
 		return errno == EEXIST ? 0 : err_sys(e, -errno, "%s", reach_shown(name));
 	if (fchownat(above, name, 0, 0, AT_SYMLINK_NOFOLLOW) < 0 || fchmodat(above, name, 0755, 0) < 0)
 		return err_sys(e, -errno, "%s", reach_shown(name));
-	return 0;
+	return 1;
 }
 
 int reach_make(int dir, const char *path, struct err *e)
@@ -80,6 +80,7 @@ int reach_make(int dir, const char *path, struct err *e)
 	AUTO_FREE char *copy = xstrdup(path);
 	AUTO_CLOSE int above = reach_open(dir, "", O_PATH | O_DIRECTORY);
 	char *state = NULL;
+	int made = 0;
 
 	if (above < 0)
 		return err_sys(e, above, "the layer's directory");
@@ -93,6 +94,7 @@ int reach_make(int dir, const char *path, struct err *e)
 				       reach_shown(path));
 		fd_close(&above);
 		above = next;
+		made += rc;
 	}
-	return 0;
+	return made;
 }

@@ -16,7 +16,7 @@ int reach_split(char *path, char **parent, char **name, struct err *e);
  */
 int reach_open(int dir, const char *path, int flags);
 
-/* Make the directories of `path` that are missing: root's, 0755. */
+/* Make the directories of `path` that are missing: root's, 0755. Returns their number, the last ones of `path`. */
 int reach_make(int dir, const char *path, struct err *e);
 
 /* For messages: control characters of a name must not reach a terminal or log. Of the last two calls both are valid. */

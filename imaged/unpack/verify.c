@@ -1,52 +1,47 @@
-/* verify: is a blob what its name says? */
+/* verify: is a layer's blob what its name says, and are the layer's files what is in it? */
 #include <errno.h>
+#include <stdio.h>
 
-#include "imaged/unpack/inflate.h"
-#include "imaged/unpack/source.h"
+#include "imaged/unpack/compare.h"
+#include "imaged/unpack/layer.h"
 #include "imaged/unpack/worker.h"
 
-static int read_through(struct inflate *inflate, struct err *e)
+/* The blob, by unpacking it. Without limits: it has been let in. */
+static int read_blob(struct unpacking *u, const struct layer_verify *m, struct err *e)
 {
-	const struct feed feed = inflate_feed(inflate);
-	const unsigned char *data;
-	size_t len;
-	int rc;
+	const struct layer_unpack again = {.dir = m->fresh, .digest = m->digest, .diff_id = m->diff_id};
+	int rc = worker_narrow(m->fresh, m->dir, e);
 
-	do
-		rc = feed_next(&feed, &data, &len, e);
-	while (rc > 0);
-	return rc;
+	return rc < 0 ? rc : unpacking_run(u, &again, e);
 }
 
-static int verify(struct source *source, struct inflate *inflate, const struct layer_verify *m, struct err *e)
+/* What is wrong with the blob is an answer; what keeps this process from looking is a failure. */
+static bool is_finding(int rc)
 {
-	inflate_begin(inflate, source_feed(source), true, 0, 0);
-	int rc = worker_narrow(m->dir, e);
-	if (rc == 0)
-		rc = read_through(inflate, e);
-	if (rc < 0)
-		return rc;
-	if (!str_eq(source->hash, m->digest))
-		return err_set(e, -EBADMSG, "the content is %s", source->hash);
-	if (m->diff_id && !str_eq(inflate->hash, m->diff_id))
-		return err_set(e, -EBADMSG, "the tar in it is %s", inflate->hash);
-	return 0;
+	return rc == -EBADMSG || rc == -EINVAL || rc == -EFBIG;
 }
 
 void on_layer_verify(struct ipc_request *req, struct layer_verify *m, struct worker *w)
 {
-	AUTO_SOURCE struct source source = {0};
-	AUTO_INFLATE struct inflate inflate = {0};
+	AUTO_UNPACKING struct unpacking u = {0};
+	struct compare c = {.repair = m->repair};
+	struct layer_verified reply = {.whole = true};
 	struct err e = {0};
 	const struct source_config config = {
 		.fd = m->file, .blob = -1, .watch = w->watch, .progress = worker_progress, .arg = req};
 
-	source_begin(&source, &config);
-	int rc = verify(&source, &inflate, m, &e);
-	if (rc < 0 && rc != -EBADMSG && rc != -EINVAL) {
+	source_begin(&u.source, &config);
+	int rc = read_blob(&u, m, &e);
+	if (rc == 0 && m->dir >= 0)
+		rc = compare_trees(&c, m->dir, m->fresh, &e);
+	if (rc < 0 && !is_finding(rc)) {
 		ipc_reply_error(req, &e);
 		return;
 	}
+	reply.whole = rc == 0;
+	reply.differences = c.differences;
+	reply.repaired = c.repaired;
+	reply.problem = rc < 0 ? e.text : c.first;
 	e.text[999] = '\0';
-	ipc_reply(req, &(struct layer_verified){.problem = e.text});
+	ipc_reply(req, &reply);
 }

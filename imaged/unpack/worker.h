@@ -11,8 +11,8 @@ struct worker {
 	int watch; /* imaged's connection: anything that comes there while a request is worked on takes it back */
 };
 
-/* From here on the process reaches nothing but what lies beneath `dir` (-1: nothing at all). */
-int worker_narrow(int dir, struct err *e);
+/* From here on the process reaches nothing but what lies beneath `dir` and `other` (-1: no other). */
+int worker_narrow(int dir, int other, struct err *e);
 /* A chunk with the number of bytes so far; for `progress` of struct source_config, `arg` is the request. */
 void worker_progress(void *arg, uint64_t bytes);
 
