@@ -6,7 +6,7 @@
 
 #include "apid/exchange.h"
 #include "apid/info.h"
-#include "apid/stats.h"
+#include "apid/metrics.h"
 #include "ipc/codec.h"
 #include "lib/util.h"
 
@@ -210,9 +210,8 @@ static void finish_metrics(struct exchange *x, struct gather *g)
 {
 	struct evbuffer *out = evbuffer_new();
 
-	stats_write(x->apid->stats, out);
-	info_metrics(x->apid, g->parts[INFO_SUPERVISOR].json, g->parts[INFO_CONTAINERS].json,
-		     g->parts[INFO_IMAGES].json, out);
+	metrics_write(x->apid, g->parts[INFO_SUPERVISOR].json, g->parts[INFO_CONTAINERS].json,
+		      g->parts[INFO_IMAGES].json, out);
 	size_t len = evbuffer_get_length(out);
 	answer_text(x, 200, "text/plain; version=0.0.4; charset=utf-8", NULL, (const char *)evbuffer_pullup(out, -1),
 		    len);

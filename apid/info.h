@@ -1,9 +1,8 @@
-/* info: the documents of /info and /metrics, from what the processes have said. */
+/* info: the document of /info, from what the processes have said. */
 #ifndef POUCH_APID_INFO_H
 #define POUCH_APID_INFO_H
 
 struct apid;
-struct evbuffer;
 struct json_t;
 
 /*
@@ -12,9 +11,5 @@ struct json_t;
  */
 struct json_t *info_document(const struct apid *a, const struct json_t *supervisor, const struct json_t *containers,
 			     const struct json_t *images, struct json_t *take_warnings);
-
-/* The same as Prometheus text, appended. */
-void info_metrics(const struct apid *a, const struct json_t *supervisor, const struct json_t *containers,
-		  const struct json_t *images, struct evbuffer *out);
 
 #endif

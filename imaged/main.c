@@ -12,8 +12,14 @@ static void on_service_status(struct ipc_request *req, struct service_status *m,
 {
 	json_t *state = daemon_state_json(&d->daemon);
 	struct service_state reply = {.state = {.json = state}};
+	struct err e;
+	int64_t images = records_count(d, &e);
 
 	(void)m;
+	if (images >= 0)
+		json_object_set_new(state, "Counters", json_pack("{s:I}", "Images", (json_int_t)images));
+	else
+		log_error("%s", e.text);
 	ipc_reply(req, &reply);
 	json_decref(state);
 }

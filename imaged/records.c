@@ -84,6 +84,14 @@ static int image_row(void *arg, struct store_row *r)
 	return 1;
 }
 
+int64_t records_count(struct imaged *d, struct err *e)
+{
+	int64_t n = 0;
+	int rc = store_number(d->store, 0, &n, e, "SELECT count(*) FROM image", "");
+
+	return rc < 0 ? rc : n;
+}
+
 int records_image(struct imaged *d, const char *id, struct image *out, struct err *e)
 {
 	*out = (struct image){0};

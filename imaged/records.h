@@ -30,6 +30,8 @@ void image_clean(struct image *i);
  * found, with its default tag; domain "" when it was an id. -ENOENT, 404 "No such image: X"; 400 for no reference.
  */
 int records_find(struct imaged *d, const char *text, struct image *out, struct reference *named, struct err *e);
+/* How many images there are; -errno. */
+int64_t records_count(struct imaged *d, struct err *e);
 /* By its full id. -ENOENT. */
 int records_image(struct imaged *d, const char *id, struct image *out, struct err *e);
 

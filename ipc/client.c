@@ -6,6 +6,7 @@
 #include <sys/queue.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 
 #include "ipc/channel.h"
 #include "ipc/packet.h"
@@ -28,6 +29,7 @@ struct ipc_call {
 	bool sent;
 	bool lost;  /* its connection ended, and its end with it */
 	bool begun; /* something of the answer has come: not repeatable any more */
+	uint64_t began_us;
 	unsigned sends;
 	/* The packet, as long as it may have to be sent (again); its descriptors are our copies. */
 	struct ipc_packet packet;
@@ -46,11 +48,21 @@ struct ipc_client {
 	struct calls calls;
 	unsigned ncalls;
 	uint64_t next_id;
+	uint64_t failures;
+	struct histogram took;
 	void (*on_state)(void *arg, bool connected);
 	void *state_arg;
 };
 
 /* ---- a call ---- */
+
+static uint64_t now_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
 
 static void packet_free(struct ipc_packet *p)
 {
@@ -82,6 +94,7 @@ static void call_fail(struct ipc_call *call, int code, const char *text)
 {
 	struct err e;
 
+	call->client->failures++;
 	err_set(&e, code, "%s", text);
 	call_end(call, NULL, &e);
 }
@@ -91,8 +104,8 @@ static struct ipc_call *call_find(struct ipc_client *c, uint64_t id)
 	struct ipc_call *call;
 
 	TAILQ_FOREACH(call, &c->calls, next)
-		if (call->id == id)
-			return call;
+	if (call->id == id)
+		return call;
 	return NULL;
 }
 
@@ -141,8 +154,8 @@ static struct ipc_call *first_lost(struct ipc_client *c)
 	struct ipc_call *call;
 
 	TAILQ_FOREACH(call, &c->calls, next)
-		if (call->lost)
-			return call;
+	if (call->lost)
+		return call;
 	return NULL;
 }
 
@@ -151,7 +164,8 @@ static void sort_out_calls(struct ipc_client *c)
 {
 	struct ipc_call *call;
 
-	TAILQ_FOREACH(call, &c->calls, next) {
+	TAILQ_FOREACH(call, &c->calls, next)
+	{
 		bool again = call->repeatable && !call->begun && call->sends < SENDS_MAX;
 		call->lost = call->sent && !again;
 		call->sent = false;
@@ -218,6 +232,8 @@ static void on_answer(struct ipc_call *call, const struct ipc_head *head, void *
 {
 	uint16_t number = head->message->number;
 
+	if (!call->begun)
+		histogram_add(&call->client->took, now_us() - call->began_us);
 	if (head->kind == K_CHUNK && number == IPC_chunk && call->events->chunk) {
 		call->begun = true;
 		call->events->chunk(call->arg, msg);
@@ -307,6 +323,26 @@ bool ipc_client_connected(const struct ipc_client *c)
 	return c->ready;
 }
 
+double ipc_client_is_up(const struct ipc_client *c)
+{
+	return c->ready;
+}
+
+double ipc_client_calls(const struct ipc_client *c)
+{
+	return c->ncalls;
+}
+
+double ipc_client_failures(const struct ipc_client *c)
+{
+	return (double)c->failures;
+}
+
+const struct histogram *ipc_client_took(const struct ipc_client *c)
+{
+	return &c->took;
+}
+
 void ipc_client_on_state(struct ipc_client *c, void (*fn)(void *arg, bool connected), void *arg)
 {
 	c->on_state = fn;
@@ -372,6 +408,7 @@ struct ipc_call *ipc_call(struct ipc_client *c, uint16_t number, void *msg, cons
 	if (!options)
 		options = &none;
 	if (c->ncalls >= c->config.max_calls) {
+		c->failures++;
 		err_set(e, -EBUSY, "busy: too many requests to %s are in flight", process_name(c->config.peer));
 		return NULL;
 	}
@@ -381,6 +418,7 @@ struct ipc_call *ipc_call(struct ipc_client *c, uint16_t number, void *msg, cons
 	call->message = m;
 	call->events = events;
 	call->arg = arg;
+	call->began_us = now_us();
 	call->repeatable = options->repeatable || (m->op && m->op->effect != CHANGE && m->op->answer != HIJACK);
 	TAILQ_INSERT_TAIL(&c->calls, call, next);
 	c->ncalls++;

@@ -9,6 +9,7 @@
 #include <event2/event.h>
 
 #include "ipc/message.h"
+#include "lib/histogram.h"
 
 struct ipc_client;
 struct ipc_call;
@@ -16,9 +17,9 @@ struct ipc_call;
 struct ipc_client_config {
 	enum process_id self;
 	enum process_id peer;
-	const char *path;	/* of the peer's socket, as seen by this process */
+	const char *path; /* of the peer's socket, as seen by this process */
 	uid_t ids_base;
-	unsigned max_calls;	/* in flight or waiting; beyond: -EBUSY. 0: 1024 */
+	unsigned max_calls; /* in flight or waiting; beyond: -EBUSY. 0: 1024 */
 };
 
 struct ipc_client *ipc_client_new(struct event_base *base, const struct ipc_client_config *config);
@@ -27,6 +28,12 @@ void ipc_client_free(struct ipc_client *c);
 /* Do not wait for the first call: who is told of the connection has something to say. */
 void ipc_client_connect(struct ipc_client *c);
 bool ipc_client_connected(const struct ipc_client *c);
+/* For /metrics: connected (1 or 0); calls in flight or waiting; calls that ended without the peer's answer. */
+double ipc_client_is_up(const struct ipc_client *c);
+double ipc_client_calls(const struct ipc_client *c);
+double ipc_client_failures(const struct ipc_client *c);
+/* From each call to the first of its answer. */
+const struct histogram *ipc_client_took(const struct ipc_client *c);
 /* Told of each connect (true) and loss (false); may be NULL. */
 void ipc_client_on_state(struct ipc_client *c, void (*fn)(void *arg, bool connected), void *arg);
 

@@ -40,7 +40,7 @@ void on_container_counts(struct ipc_request *req, struct container_counts *m, st
 	(void)m;
 	TAILQ_FOREACH(c, &rt->containers.all, link)
 	{
-		counted.running += container_running(c);
+		counted.running += container_running(c) && c->state.status != CT_PAUSED;
 		counted.paused += c->state.status == CT_PAUSED;
 	}
 	counted.stopped = counted.total - counted.running - counted.paused;

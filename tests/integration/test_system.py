@@ -1,6 +1,11 @@
 """What apid answers itself: _ping, version, info, metrics, and the routes of what there is not."""
+import os
+import signal
+
 import pytest
 
+from tests.harness import prometheus
+from tests.harness.caller import api_as
 from tests.harness.engine import Engine
 
 
@@ -37,12 +42,65 @@ def test_info(front):
     assert "Kernel Version" in front.docker("info").stdout
 
 
+def test_counts():
+    """Of containers by state and of images, in /info and in /metrics."""
+    with Engine() as engine:
+        engine.busybox()
+        engine.docker("run", "-d", "--name", "paused", "--network", "none", "busybox", "sleep", "1000")
+        engine.docker("run", "-d", "--name", "running", "--network", "none", "busybox", "sleep", "1000")
+        engine.docker("create", "--network", "none", "busybox", "true")
+        engine.docker("pause", "paused")
+        info = engine.api("GET", "/info").json
+        counts = [info[name] for name in ("Containers", "ContainersRunning", "ContainersPaused", "ContainersStopped")]
+        assert (counts, info["Images"]) == ([3, 1, 1, 1], 1)
+        families = prometheus.parse(engine.api("GET", "/metrics", version=None).body.decode())
+        for state in ("running", "paused", "stopped"):
+            assert prometheus.value(families, "pouch_containers", state=state) == 1
+        assert families["pouch_images"]["samples"] == [("pouch_images", {}, 1)]
+
+
 def test_metrics(front):
-    front.api("GET", "/nothing")
-    text = front.api("GET", "/metrics", version=None).body.decode()
-    values = dict(line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
-    assert float(values['pouch_http_requests_total{operation="none",status="4xx"}']) >= 1
-    assert values['pouch_ipc_connected{service="pouchd"}'] == "1"
+    for _ in range(3):
+        front.api("GET", "/nothing")
+        front.api("GET", "/containers/gone/json")
+    answer = front.api("GET", "/metrics", version=None)
+    assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    families = prometheus.parse(answer.body.decode())
+    assert prometheus.value(families, "pouch_http_requests_total", operation="none", status="404") >= 3
+    assert prometheus.value(families, "pouch_http_requests_total", operation="container_inspect", status="404") == 3
+    assert prometheus.value(families, "pouch_http_request_seconds_count", operation="container_inspect") == 3
+    assert prometheus.value(families, "pouch_ipc_seconds_count", service="runtimed") >= 3
+    assert prometheus.value(families, "pouch_ipc_connected", service="pouchd") == 1
+    assert prometheus.value(families, "pouch_containers", state="running") == 0
+    assert families["pouch_images"]["samples"] == [("pouch_images", {}, 0)]
+    assert families["pouch_workers"]["samples"]
+
+
+def test_metrics_tell_of_restarts_and_failures(front):
+    """imaged stands still: the call to it is a failure; killed, its restart is counted. Metrics answer all the while."""
+    def metrics():
+        return prometheus.parse(front.api("GET", "/metrics", version=None).body.decode())
+
+    failures = prometheus.value(metrics(), "pouch_ipc_failures_total", service="imaged")
+    restarts = prometheus.value(metrics(), "pouch_service_restarts_total", service="imaged")
+    pid = front.pids()["imaged"]
+    os.kill(pid, signal.SIGSTOP)
+    families = metrics()
+    assert "pouch_images" not in families
+    assert prometheus.value(families, "pouch_ipc_failures_total", service="imaged") == failures + 1
+    os.kill(pid, signal.SIGKILL)
+    assert front.api("GET", "/images/json").json == []
+    assert prometheus.value(metrics(), "pouch_service_restarts_total", service="imaged") == restarts + 1
+
+
+def test_metrics_have_a_permission_of_their_own():
+    policy = {"roles": {"scraper": {"permissions": ["system.metrics"]}, "reader": {"permissions": ["container.list"]}},
+              "bindings": [{"role": "scraper", "uids": [54001]}, {"role": "reader", "uids": [54002]}]}
+    with Engine(config={"listeners": [{"mode": "0666"}]}, policy=policy) as engine:
+        assert api_as(engine, 54001, "GET", "/metrics").status == 200
+        refused = api_as(engine, 54002, "GET", "/metrics")
+        assert refused.status == 403 and "system.metrics" in refused.message
+        assert api_as(engine, 54001, "GET", "/containers/json").status == 403
 
 
 @pytest.mark.parametrize("method,path,status", [
