@@ -157,8 +157,8 @@ static int drop(struct netd *d, struct network *n, struct err *e)
 	if (!TAILQ_EMPTY(&n->endpoints) && has_container(n))
 		return err_http(e, 403, "error while removing network: network %s id %s has active endpoints", n->name,
 				n->id);
-	if (!TAILQ_EMPTY(&n->endpoints))
-		return err_http(e, 409, "network %s: devices of ended containers are still being removed", n->name);
+	/* Devices of ended containers, which the kernel is removing, come off the bridge with it. */
+	networks_forget_endpoints(d->networks, n);
 	if (kernel_network_down(d, n, &problem) < 0)
 		log_warn("network %s: %s", n->name, problem.text);
 	network_event(d, n, "destroy", NULL);

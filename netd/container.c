@@ -6,6 +6,7 @@
 #include "lib/log.h"
 #include "lib/util.h"
 #include "netd/files.h"
+#include "netd/holder.h"
 #include "netd/kernel.h"
 #include "netd/netd.h"
 #include "netd/ports.h"
@@ -196,14 +197,15 @@ static bool some_are_leaving(const struct networks *all)
 	return false;
 }
 
-static int make_attachment(struct netd *d, struct attachment *a, int netns, bool *wait, struct err *e)
+static int make_attachment(struct netd *d, struct attachment *a, int netns, bool *wait, struct port_conflict *conflict,
+			   struct err *e)
 {
 	int rc = each_network(d, a->spec, add_endpoint, a, e);
 
 	/* 409: that address; 503: all of them. */
 	*wait = rc < 0 && (e->status == 409 || e->status == 503) && some_are_leaving(d->networks);
 	if (rc == 0)
-		rc = kernel_ports_open(d, a, e);
+		rc = kernel_ports_open(d, a, conflict, e);
 	if (rc == 0 && netns >= 0)
 		rc = make_real(d, a, netns, e);
 	if (rc == 0)
@@ -216,15 +218,18 @@ bool container_attach(struct netd *d, struct ipc_request *req, struct err *why)
 	const struct network_attach *m = ipc_request_msg(req);
 	struct attachment *a = attachment_new(d->networks, m->container, m->spec.json);
 	struct endpoint *ep;
+	struct port_conflict conflict = {0};
 	struct err e = {0};
 	bool wait = false;
 
 	if (m->netns < 0 && !is_plain(mode_of(m->spec.json)))
 		err_http(&e, 500, "container %s: no network namespace was given", a->name);
-	if (e.code || make_attachment(d, a, m->netns, &wait, &e) < 0) {
+	if (e.code || make_attachment(d, a, m->netns, &wait, &conflict, &e) < 0) {
 		take_down_devices(d, a);
 		attachment_drop(d->networks, a);
-		if (!wait)
+		if (conflict.protocol)
+			holder_reply(d, req, &conflict, &e);
+		else if (!wait)
 			ipc_reply_error(req, &e);
 		*why = e;
 		return !wait;

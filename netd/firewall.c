@@ -18,8 +18,8 @@ struct firewall {
 };
 
 /*
- * What the table is made of. %s is its name. Chains of type filter end in accept, which lets the host's own chains
- * decide further: a drop of theirs wins. Elements are added by the functions below.
+ * What the table is made of. %1$s is its name, %2$s without_loopback6 or nothing. Chains of type filter end in accept,
+ * which lets the host's own chains decide further: a drop of theirs wins. Elements are added by the functions below.
  */
 static const char skeleton[] =
 	"add table inet %1$s\n"
@@ -31,6 +31,9 @@ static const char skeleton[] =
 	"	set internal { type ifname; }\n"
 	"	set masquerade4 { type ipv4_addr; flags interval; }\n"
 	"	set masquerade6 { type ipv6_addr; flags interval; }\n"
+	/* Each bridge with its subnets. */
+	"	set own4 { type ifname . ipv4_addr; flags interval; }\n"
+	"	set own6 { type ifname . ipv6_addr; flags interval; }\n"
 	/* Published on one address of the host, and on all of them. */
 	"	map at4 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }\n"
 	"	map all4 { type inet_proto . inet_service : ipv4_addr . inet_service; }\n"
@@ -42,20 +45,29 @@ static const char skeleton[] =
 	"		meta nfproto ipv6 dnat ip6 to ip6 daddr . meta l4proto . th dport map @at6\n"
 	"		meta nfproto ipv6 dnat ip6 to meta l4proto . th dport map @all6\n"
 	"	}\n"
-	/* The bridges route 127.0.0.0/8, for ports published there; containers may not use that. */
+	/*
+	 * The bridges route 127.0.0.0/8, for ports published there; containers may not use that. (The kernel itself
+	 * takes packets to or from ::1 from loopback alone.)
+	 */
 	"	chain guard {\n"
 	"		type filter hook prerouting priority raw; policy accept;\n"
 	"		iifname @bridges ip daddr 127.0.0.0/8 drop\n"
 	"		iifname @bridges ip saddr 127.0.0.0/8 drop\n"
 	"		iifname @bridges icmpv6 type nd-router-advert drop\n"
 	"	}\n"
-	/* Only what is meant for this host: a mapping captures nothing that is on its way to others. */
+	/*
+	 * Only what is meant for this host: a mapping captures nothing that is on its way to others. What is meant for
+	 * its loopback comes from itself; from elsewhere the kernel drops it, if nothing has been translated.
+	 */
 	"	chain from_outside {\n"
 	"		type nat hook prerouting priority dstnat; policy accept;\n"
+	"		ip daddr 127.0.0.0/8 return\n"
+	"		ip6 daddr ::1 return\n"
 	"		fib daddr type local jump publish\n"
 	"	}\n"
 	"	chain from_host {\n"
 	"		type nat hook output priority -100; policy accept;\n"
+	"%2$s"
 	"		fib daddr type local jump publish\n"
 	"	}\n"
 	"	chain forward {\n"
@@ -69,13 +81,21 @@ static const char skeleton[] =
 	"	}\n"
 	"	chain leave {\n"
 	"		type nat hook postrouting priority srcnat; policy accept;\n"
-	/* Through a published port back to the same network: the answer has to come by the host as well. */
-	"		iifname . oifname @same ct status dnat masquerade\n"
+	/*
+	 * Through a published port back to the same network: the answer has to come by the host as well. A bridged
+	 * packet has no device here that it came from, hence its source.
+	 */
+	"		ct status dnat oifname . ip saddr @own4 masquerade\n"
+	"		ct status dnat oifname . ip6 saddr @own6 masquerade\n"
 	"		oifname @bridges ip saddr 127.0.0.0/8 masquerade\n"
+	"		oifname @bridges ip6 saddr ::1 masquerade\n"
 	"		oifname != @bridges ip saddr @masquerade4 masquerade\n"
 	"		oifname != @bridges ip6 saddr @masquerade6 masquerade\n"
 	"	}\n"
 	"}\n";
+
+/* Where replies to ::1 cannot come back (link.h), ports on all addresses are not on that one. */
+static const char without_loopback6[] = "		ip6 daddr ::1 return\n";
 
 int firewall_new(const char *table, struct firewall **out, struct err *e)
 {
@@ -122,9 +142,9 @@ void firewall_begin(struct firewall *f)
 	f->len = 0;
 }
 
-void firewall_reset(struct firewall *f)
+void firewall_reset(struct firewall *f, bool loopback6)
 {
-	add(f, skeleton, f->table);
+	add(f, skeleton, f->table, loopback6 ? "" : without_loopback6);
 }
 
 static void bridge_elements(struct firewall *f, const char *verb, const struct firewall_bridge *b)
@@ -135,11 +155,14 @@ static void bridge_elements(struct firewall *f, const char *verb, const struct f
 	add(f, "%s element inet %s same { \"%s\" . \"%s\" }\n", verb, f->table, b->name, b->name);
 	if (b->internal)
 		add(f, "%s element inet %s internal { \"%s\" }\n", verb, f->table, b->name);
-	for (unsigned i = 0; i < b->nmasquerade; i++) {
-		const struct subnet s = {subnet_base(&b->masquerade[i]), b->masquerade[i].prefix};
+	for (unsigned i = 0; i < b->nsubnets; i++) {
+		const struct subnet s = {subnet_base(&b->subnets[i]), b->subnets[i].prefix};
+		const char family = s.address.family == AF_INET ? '4' : '6';
 
-		add(f, "%s element inet %s masquerade%c { %s }\n", verb, f->table,
-		    s.address.family == AF_INET ? '4' : '6', subnet_text(&s, text));
+		subnet_text(&s, text);
+		add(f, "%s element inet %s own%c { \"%s\" . %s }\n", verb, f->table, family, b->name, text);
+		if (b->masquerade)
+			add(f, "%s element inet %s masquerade%c { %s }\n", verb, f->table, family, text);
 	}
 }
 

@@ -19,9 +19,10 @@ void firewall_free(struct firewall *f);
 
 struct firewall_bridge {
 	const char *name;
-	bool internal;			 /* nothing in or out */
-	const struct subnet *masquerade; /* subnets whose packets leave with the host's address */
-	unsigned nmasquerade;
+	bool internal;	 /* nothing in or out */
+	bool masquerade; /* packets leave with the host's address */
+	const struct subnet *subnets;
+	unsigned nsubnets;
 };
 
 struct firewall_port {
@@ -34,10 +35,11 @@ struct firewall_port {
 
 /*
  * A batch is one transaction: everything between firewall_begin() and firewall_commit() takes effect at once, or
- * nothing. firewall_reset() first in a batch makes the table anew, empty but for the chains.
+ * nothing. firewall_reset() first in a batch makes the table anew, empty but for the chains; `loopback6`: do ports that
+ * are published on all addresses include ::1?
  */
 void firewall_begin(struct firewall *f);
-void firewall_reset(struct firewall *f);
+void firewall_reset(struct firewall *f, bool loopback6);
 void firewall_add_bridge(struct firewall *f, const struct firewall_bridge *b);
 void firewall_drop_bridge(struct firewall *f, const struct firewall_bridge *b);
 void firewall_add_port(struct firewall *f, const struct firewall_port *p);

@@ -7,7 +7,6 @@
 #include "lib/config.h"
 #include "lib/log.h"
 #include "lib/util.h"
-#include "netd/ports.h"
 
 /* ---- networks ---- */
 
@@ -25,10 +24,10 @@ int kernel_network_up(struct netd *d, const struct network *n, struct err *e)
 
 static struct firewall_bridge bridge_element(const struct network *n, struct subnet subnets[NETWORK_POOLS_MAX])
 {
-	struct firewall_bridge b = {n->bridge, n->internal, subnets, 0};
+	struct firewall_bridge b = {n->bridge, n->internal, n->masquerade && !n->internal, subnets, n->npools};
 
-	for (unsigned i = 0; n->masquerade && !n->internal && i < n->npools; i++)
-		subnets[b.nmasquerade++] = *pool_subnet(n->pools[i].pool);
+	for (unsigned i = 0; i < n->npools; i++)
+		subnets[i] = *pool_subnet(n->pools[i].pool);
 	return b;
 }
 
@@ -172,13 +171,14 @@ int kernel_ports_down(struct netd *d, const struct attachment *a, struct err *e)
 	return firewall_commit(d->firewall, e);
 }
 
-int kernel_ports_open(struct netd *d, struct attachment *a, struct err *e)
+int kernel_ports_open(struct netd *d, struct attachment *a, struct port_conflict *conflict, struct err *e)
 {
 	const struct endpoint *ep = kernel_gateway_endpoint(a);
 
 	if (!ep || ep->network->driver != DRIVER_BRIDGE)
 		return 0;
-	return ports_open(d->networks, a, &ep->v4.address, &ep->v6.address, &ep->network->binding, d->daemon.config, e);
+	return ports_open(d->networks, a, &ep->v4.address, &ep->v6.address, &ep->network->binding, d->daemon.config,
+			  conflict, e);
 }
 
 int kernel_ports_move(struct netd *d, struct attachment *a, struct err *e)
@@ -186,10 +186,11 @@ int kernel_ports_move(struct netd *d, struct attachment *a, struct err *e)
 	static const struct address none;
 	const struct endpoint *ep = kernel_gateway_endpoint(a);
 	const bool bridged = ep && ep->network->driver == DRIVER_BRIDGE;
+	struct port_conflict conflict;
 	int rc = 0;
 
 	if (a->nports == 0) {
-		rc = kernel_ports_open(d, a, e);
+		rc = kernel_ports_open(d, a, &conflict, e);
 		return rc == 0 && a->nports ? kernel_ports_up(d, a, e) : rc;
 	}
 	firewall_begin(d->firewall);
@@ -207,7 +208,7 @@ int kernel_firewall(struct netd *d, struct err *e)
 	struct attachment *a;
 
 	firewall_begin(d->firewall);
-	firewall_reset(d->firewall);
+	firewall_reset(d->firewall, link_loopback6_works());
 	TAILQ_FOREACH(n, &d->networks->list, next)
 	{
 		struct subnet subnets[NETWORK_POOLS_MAX];

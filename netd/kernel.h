@@ -3,6 +3,7 @@
 #define POUCH_NETD_KERNEL_H
 
 #include "netd/netd.h"
+#include "netd/ports.h"
 
 /* The bridge of a network (nothing for other drivers); also when it is there already. */
 int kernel_network_up(struct netd *d, const struct network *n, struct err *e);
@@ -15,8 +16,8 @@ int kernel_routes(struct attachment *a, struct link_space *space, struct err *e)
 /* The endpoint by which the container reaches the outside, and is reached by published ports; NULL: there is none. */
 struct endpoint *kernel_gateway_endpoint(const struct attachment *a);
 
-/* Reserve what the container's spec publishes, by its gateway endpoint; not in the firewall yet. */
-int kernel_ports_open(struct netd *d, struct attachment *a, struct err *e);
+/* Reserve what the container's spec publishes, by its gateway endpoint; not in the firewall yet. See ports_open(). */
+int kernel_ports_open(struct netd *d, struct attachment *a, struct port_conflict *conflict, struct err *e);
 /* Another endpoint leads outside now: published ports lead to it, or open, or close when there is none. */
 int kernel_ports_move(struct netd *d, struct attachment *a, struct err *e);
 int kernel_ports_up(struct netd *d, const struct attachment *a, struct err *e);

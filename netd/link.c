@@ -177,6 +177,32 @@ static int set_up_bridge(struct links *l, struct rtnl_link *link, const struct l
 	return rc < 0 ? nl_fail(e, rc, "bring bridge %s up", b->name) : 0;
 }
 
+/*
+ * Replies of containers to ::1 come by the bridge, and the kernel finds a loopback address only by a route of the
+ * device that a packet has come from. The host's own packets to ::1 prefer loopback: its metric is 0.
+ */
+static int route_loopback6(struct links *l, int index, struct err *e)
+{
+	static const unsigned char one[16] = {[15] = 1};
+	struct rtnl_route *route = rtnl_route_alloc();
+	struct rtnl_nexthop *hop = rtnl_route_nh_alloc();
+	struct nl_addr *loopback = nl_addr_build(AF_INET6, one, sizeof one);
+
+	nl_addr_set_prefixlen(loopback, 128);
+	rtnl_route_set_family(route, AF_INET6);
+	rtnl_route_set_type(route, RTN_LOCAL);
+	rtnl_route_set_table(route, RT_TABLE_LOCAL);
+	rtnl_route_set_scope(route, RT_SCOPE_HOST);
+	rtnl_route_set_priority(route, 2048);
+	rtnl_route_set_dst(route, loopback);
+	rtnl_route_nh_set_ifindex(hop, index);
+	rtnl_route_add_nexthop(route, hop);
+	int rc = rtnl_route_add(l->sock, route, NLM_F_CREATE);
+	rtnl_route_put(route);
+	nl_addr_put(loopback);
+	return rc < 0 && rc != -NLE_EXIST ? nl_fail(e, rc, "route ::1 for published ports") : 0;
+}
+
 int link_bridge(struct links *l, const struct link_bridge *b, struct err *e)
 {
 	struct err none = {0};
@@ -200,6 +226,8 @@ int link_bridge(struct links *l, const struct link_bridge *b, struct err *e)
 		rc = nl_add_address(l->sock, rtnl_link_get_ifindex(link), &b->addresses[i], e);
 	if (rc == 0)
 		rc = set_up_bridge(l, link, b, e);
+	if (rc == 0 && b->ipv6 && b->route_localnet)
+		rc = route_loopback6(l, rtnl_link_get_ifindex(link), e);
 	rtnl_link_put(link);
 	return rc;
 }
@@ -236,8 +264,8 @@ static int set_up_port(struct links *l, const struct link_pair *p, struct err *e
 	rtnl_link_inet6_set_addr_gen_mode(change, IN6_ADDR_GEN_MODE_NONE);
 	int rc = rtnl_link_change(l->sock, link, change, 0);
 	rtnl_link_put(change);
-	if (rc == 0 && p->isolated)
-		rc = nl_isolate_port(l->sock, link_index(l, p->host));
+	if (rc == 0)
+		rc = nl_bridge_port(l->sock, rtnl_link_get_ifindex(link), p->isolated);
 	if (rc == 0) {
 		change = rtnl_link_alloc();
 		rtnl_link_set_flags(change, IFF_UP);

@@ -27,11 +27,16 @@ struct link_bridge {
 	unsigned naddresses;
 	unsigned mtu;
 	bool ipv6;
-	bool route_localnet; /* ports published on 127.0.0.1 are translated onto it */
+	bool route_localnet; /* ports published on 127.0.0.1 and ::1 are translated onto it */
 };
 
 /* Create the bridge, or bring the one that is there to this state. -EEXIST when the name is another kind of device. */
 int link_bridge(struct links *l, const struct link_bridge *b, struct err *e);
+/*
+ * Can ports be published on ::1? Not where br_netfilter filters IPv6 on bridges: it translates replies back before the
+ * kernel has taken them from the device, and a packet to ::1 is not taken from any but loopback.
+ */
+bool link_loopback6_works(void);
 /* 0 also when there is none. */
 int link_delete(struct links *l, const char *name, struct err *e);
 

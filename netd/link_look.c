@@ -1,10 +1,12 @@
 /* link_look: what the host has: routes, addresses, devices. */
 #include <errno.h>
+#include <fcntl.h>
 #include <netlink/netlink.h>
 #include <netlink/route/addr.h>
 #include <netlink/route/link.h>
 #include <netlink/route/route.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/util.h"
 #include "netd/link_private.h"
@@ -70,4 +72,12 @@ int link_ports(struct links *l, const char *bridge, void (*fn)(void *arg, const 
 int link_each(struct links *l, const char *prefix, void (*fn)(void *arg, const char *name), void *arg, struct err *e)
 {
 	return each_link(l, 0, prefix, fn, arg, e);
+}
+
+bool link_loopback6_works(void)
+{
+	AUTO_CLOSE int fd = open("/proc/sys/net/bridge/bridge-nf-call-ip6tables", O_RDONLY | O_CLOEXEC);
+	char value = '0';
+
+	return fd < 0 || read(fd, &value, 1) != 1 || value == '0';
 }

@@ -20,7 +20,11 @@ int nl_open(struct nl_sock **out, struct err *e);
 /* A failure of libnl's as one of ours: "what: its text". */
 int nl_fail(struct err *e, int rc, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 int nl_add_address(struct nl_sock *sock, int index, const struct subnet *s, struct err *e);
-/* bridge(8)'s `isolated on`, which libnl does not know. Returns one of libnl's numbers. */
-int nl_isolate_port(struct nl_sock *sock, int index);
+/*
+ * bridge(8)'s `hairpin on`, and `isolated on` when asked for, which libnl does not know. Hairpin: where the kernel
+ * filters bridged packets (br_netfilter), a container that uses its own published port gets its packets back by the
+ * port they came from. Returns one of libnl's numbers.
+ */
+int nl_bridge_port(struct nl_sock *sock, int index, bool isolated);
 
 #endif

@@ -148,14 +148,15 @@ void link_space_free_name(struct link_space *s, const char *prefix, char name[LI
 	while (index_of(s->sock, name));
 }
 
-int nl_isolate_port(struct nl_sock *sock, int index)
+int nl_bridge_port(struct nl_sock *sock, int index, bool isolated)
 {
 	struct ifinfomsg info = {.ifi_family = AF_BRIDGE, .ifi_index = index};
 	struct nl_msg *msg = nlmsg_alloc_simple(RTM_SETLINK, NLM_F_REQUEST | NLM_F_ACK);
 
 	nlmsg_append(msg, &info, sizeof info, NLMSG_ALIGNTO);
 	struct nlattr *port = nla_nest_start(msg, IFLA_PROTINFO | NLA_F_NESTED);
-	nla_put_u8(msg, IFLA_BRPORT_ISOLATED, 1);
+	nla_put_u8(msg, IFLA_BRPORT_MODE, 1);
+	nla_put_u8(msg, IFLA_BRPORT_ISOLATED, isolated);
 	nla_nest_end(msg, port);
 	int rc = nl_send_auto(sock, msg);
 	nlmsg_free(msg);

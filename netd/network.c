@@ -337,6 +337,18 @@ void networks_forget_endpoint(struct networks *all, const char *id)
 	}
 }
 
+void networks_forget_endpoints(struct networks *all, struct network *n)
+{
+	struct endpoint *ep;
+
+	while ((ep = TAILQ_FIRST(&n->endpoints))) {
+		struct attachment *a = ep->attachment;
+
+		endpoint_free(ep);
+		attachment_settle(all, a);
+	}
+}
+
 void attachment_settle(struct networks *all, struct attachment *a)
 {
 	if (a->gone && TAILQ_EMPTY(&a->endpoints))

@@ -141,6 +141,8 @@ void endpoint_free(struct endpoint *ep);
 void endpoint_leave(struct networks *all, struct endpoint *ep);
 /* Free the endpoint of this id, if it has left and is still there. */
 void networks_forget_endpoint(struct networks *all, const char *id);
+/* Free all endpoints of the network; they have left. */
+void networks_forget_endpoints(struct networks *all, struct network *n);
 /* Gateway of the family for it; family 0 when there is none. */
 struct address endpoint_gateway(const struct endpoint *ep, sa_family_t family);
 

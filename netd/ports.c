@@ -213,7 +213,7 @@ static const struct attachment *holder(struct networks *all, const struct port *
 	return NULL;
 }
 
-static int refuse(struct networks *all, const struct port *p, int code, struct err *e)
+static int refuse(struct networks *all, const struct port *p, int code, struct port_conflict *conflict, struct err *e)
 {
 	char text[ADDRESS_TEXT];
 	const struct attachment *by = holder(all, p);
@@ -227,6 +227,7 @@ static int refuse(struct networks *all, const struct port *p, int code, struct e
 	if (by)
 		return err_http(e, 409, "Bind for %s:%u failed: port is already allocated to container %s", text,
 				p->outside, by->name);
+	*conflict = (struct port_conflict){p->protocol, p->host, p->outside};
 	return err_http(e, 409, "Bind for %s:%u failed: port is already allocated: a process of the host has it", text,
 			p->outside);
 }
@@ -236,60 +237,105 @@ struct opening {
 	struct attachment *a;
 	const struct address *to4, *to6, *binding;
 	const struct config *config;
+	struct port_conflict *conflict;
 };
 
-static int open_port(struct opening *o, const struct binding *b, const struct address *host, const struct address *to,
-		     uint16_t *outside, struct err *e)
-{
-	struct port p = {.protocol = b->protocol, .inside = b->inside, .host = *host, .to = *to, .reserved = -1};
-	int rc = -EADDRINUSE;
-	unsigned port = *outside ? *outside : b->first;
-	const unsigned last = *outside ? *outside : b->last;
+/* From an address of the host to one of the container; a binding without HostIp has one in each family. */
+struct way {
+	struct address host, to;
+};
 
-	for (; rc == -EADDRINUSE && port <= last; port++) {
-		p.outside = (uint16_t)port;
-		/* The kernel lets a reserved port be bound again on another address than "all"; ours are compared here.
-		 */
-		rc = p.outside && holder(o->all, &p) ? -EADDRINUSE : reserve(&p);
+static void forget_last(struct attachment *a, size_t n)
+{
+	for (; n; n--)
+		fd_close(&a->ports[--a->nports].reserved);
+}
+
+/* The same port on all ways, or on none; `outside` 0: one that the kernel chooses. On failure *tried is the one. */
+static int open_ways(struct opening *o, const struct binding *b, const struct way *ways, unsigned n, uint16_t outside,
+		     struct port *tried)
+{
+	for (unsigned i = 0; i < n; i++) {
+		struct port p = {b->protocol, b->inside, outside, ways[i].host, ways[i].to, -1};
+		/* The kernel lets a port of "all" be bound again on one address: ours are compared here. */
+		int rc = outside && holder(o->all, &p) ? -EADDRINUSE : reserve(&p);
+
+		*tried = p;
+		if (rc < 0) {
+			forget_last(o->a, i);
+			return rc;
+		}
+		outside = p.outside;
+		o->a->ports = xrealloc(o->a->ports, o->a->nports + 1, sizeof p);
+		o->a->ports[o->a->nports++] = p;
 	}
-	if (rc < 0)
-		return refuse(o->all, &p, rc, e);
-	*outside = p.outside;
-	o->a->ports = xrealloc(o->a->ports, o->a->nports + 1, sizeof p);
-	o->a->ports[o->a->nports++] = p;
 	return 0;
+}
+
+#define EPHEMERAL_TRIES 64 /* a port that is free in one family is most often free in the other */
+
+static int open_port(struct opening *o, const struct binding *b, const struct way *ways, unsigned n, struct err *e)
+{
+	struct port tried = {0};
+	unsigned port = b->first;
+	int rc = -EADDRINUSE;
+
+	if (!port)
+		for (unsigned i = 0; rc == -EADDRINUSE && i < EPHEMERAL_TRIES; i++)
+			rc = open_ways(o, b, ways, n, 0, &tried);
+	for (; rc == -EADDRINUSE && port && port <= b->last; port++)
+		rc = open_ways(o, b, ways, n, (uint16_t)port, &tried);
+	return rc < 0 ? refuse(o->all, &tried, rc, o->conflict, e) : 0;
+}
+
+static int open_binding6(struct opening *o, const struct binding *b, struct err *e)
+{
+	static const struct address loopback = {.family = AF_INET6, .bytes = {[15] = 1}};
+	const struct way way = {b->host, *o->to6};
+	char text[ADDRESS_TEXT];
+
+	if (!o->to6->family)
+		return err_http(e, 400, "port %u: HostIp is an IPv6 address, and the container has none", b->inside);
+	if (b->host.bytes[0] == 0xfe && (b->host.bytes[1] & 0xc0) == 0x80)
+		return err_http(e, 400,
+				"port %u: HostIp %s is a link-local address, which means one device of the host and "
+				"not the host",
+				b->inside, address_text(&b->host, text));
+	if (address_equal(&b->host, &loopback) && !link_loopback6_works())
+		return err_http(e, 400,
+				"port %u: nothing can be published on ::1 while the sysctl "
+				"net.bridge.bridge-nf-call-ip6tables is 1: the kernel drops what comes back",
+				b->inside);
+	return open_port(o, b, &way, 1, e);
 }
 
 static int open_binding(void *arg, const struct binding *b, struct err *e)
 {
+	static const struct address any4 = {.family = AF_INET}, any6 = {.family = AF_INET6};
 	struct opening *o = arg;
-	static const struct address any6 = {.family = AF_INET6};
-	struct address host = b->host;
-	uint16_t outside = 0;
+	struct address host = b->host.family ? b->host : *o->binding;
+	struct way ways[2];
+	unsigned n = 0;
 
-	if (host.family == AF_INET6)
-		return o->to6->family
-			       ? open_port(o, b, &host, o->to6, &outside, e)
-			       : err_http(e, 400, "port %u: HostIp is an IPv6 address, and the container has none",
-					  b->inside);
-	if (!host.family)
-		host = *o->binding;
+	if (b->host.family == AF_INET6)
+		return open_binding6(o, b, e);
 	if (!host.family && !address_parse(o->config->network_default_address, &host))
-		host = (struct address){.family = AF_INET};
-	int rc = 0;
+		host = any4;
 	if (o->to4->family && host.family == AF_INET)
-		rc = open_port(o, b, &host, o->to4, &outside, e);
+		ways[n++] = (struct way){host, *o->to4};
 	/* Without an address: also by IPv6, on the same port. */
-	static const struct address any4 = {.family = AF_INET};
-	if (rc == 0 && o->to6->family && !b->host.family && (host.family == AF_INET6 || address_equal(&host, &any4)))
-		rc = open_port(o, b, host.family == AF_INET6 ? &host : &any6, o->to6, &outside, e);
-	return rc;
+	if (o->to6->family && !b->host.family && (host.family == AF_INET6 || address_equal(&host, &any4)))
+		ways[n++] = (struct way){host.family == AF_INET6 ? host : any6, *o->to6};
+	return n ? open_port(o, b, ways, n, e)
+		 : err_http(e, 400, "port %u: it is published on an IPv4 address, and the container has none",
+			    b->inside);
 }
 
 int ports_open(struct networks *all, struct attachment *a, const struct address *to4, const struct address *to6,
-	       const struct address *binding, const struct config *config, struct err *e)
+	       const struct address *binding, const struct config *config, struct port_conflict *conflict,
+	       struct err *e)
 {
-	struct opening o = {all, a, to4, to6, binding, config};
+	struct opening o = {all, a, to4, to6, binding, config, conflict};
 	int rc = each_binding(a->spec, open_binding, &o, e);
 
 	if (rc < 0)

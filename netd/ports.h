@@ -10,14 +10,22 @@
 
 struct config;
 
+/* A port that could not be had because a process of the host has it. */
+struct port_conflict {
+	uint8_t protocol; /* 0: there is no conflict */
+	struct address host;
+	uint16_t port;
+};
+
 /* PortBindings, ExposedPorts of the spec: are they well-formed? 400 naming the port. */
 int ports_check(const json_t *spec, struct err *e);
 /*
  * Reserve every port that the spec binds or publishes, to `to4` and `to6` (family 0: none). 409 naming who has the
- * port. On failure none is reserved.
+ * port, or *conflict for who does not belong to us. On failure none is reserved.
  */
 int ports_open(struct networks *all, struct attachment *a, const struct address *to4, const struct address *to6,
-	       const struct address *binding, const struct config *config, struct err *e);
+	       const struct address *binding, const struct config *config, struct port_conflict *conflict,
+	       struct err *e);
 void ports_close(struct attachment *a);
 /* Retarget what is open; what has no address in its family (0) any more is closed. */
 void ports_lead_to(struct attachment *a, const struct address *to4, const struct address *to6);

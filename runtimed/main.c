@@ -115,6 +115,7 @@ static const struct ipc_handler handlers[] = {
 	IPC_HANDLER(container_archive_put, struct runtimed),
 	IPC_HANDLER(container_export, struct runtimed),
 	IPC_HANDLER(container_stats, struct runtimed),
+	IPC_HANDLER(socket_holder, struct runtimed),
 	IPC_HANDLER(service_status, struct runtimed),
 };
 

@@ -78,6 +78,7 @@ HANDLER(network_disconnect);
 HANDLER(system_events);
 HANDLER(event_publish);
 HANDLER(container_counts);
+HANDLER(socket_holder);
 HANDLER(service_status);
 
 /*

@@ -63,8 +63,10 @@ class Answer:
 
 
 class Engine:
-    def __init__(self, config=None, policy=None, sets=(), build=None, start=True):
-        """config, policy: dict or text for pouch.json and policy.json. sets: further "key=value" settings."""
+    def __init__(self, config=None, policy=None, sets=(), build=None, start=True, machine=None):
+        """config, policy: dict or text for pouch.json and policy.json. sets: further "key=value" settings.
+        machine: the tests.harness.machine.Machine whose network the engine has; the test's own without."""
+        self.machine = machine
         self.build = pathlib.Path(build or BUILD).resolve()
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="pouch-test-"))
         self.dir.chmod(0o755)
@@ -113,7 +115,7 @@ class Engine:
             arguments += ["--config", str(self.config_path)]
         for setting in sets + self.sets:
             arguments += ["--set", setting]
-        return arguments
+        return (self.machine.prefix if self.machine else []) + arguments
 
     def start(self):
         """Start pouchd and wait until it says that it is ready."""

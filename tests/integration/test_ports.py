@@ -1,0 +1,216 @@
+"""Published ports: from the host, from another machine, from containers; who comes is seen as who he is."""
+import json
+
+import pytest
+
+from tests.harness.engine import Engine
+from tests.harness.machine import Machine, Namespace, Servers
+
+FILTERS_BRIDGES = "bridge/bridge-nf-call-ip6tables"
+
+
+@pytest.fixture(scope="module")
+def host():
+    with Machine() as machine:
+        machine.sysctl(FILTERS_BRIDGES, 0)
+        yield machine
+
+
+@pytest.fixture(scope="module")
+def peer():
+    with Machine() as machine:
+        yield machine
+
+
+@pytest.fixture(scope="module")
+def wire(host, peer):
+    return host.wire(peer)
+
+
+@pytest.fixture(scope="module")
+def engine(host, wire):
+    with Engine(machine=host, sets=["network.ip-forward=true", "network.bridge.subnet6=fd00:b0b::/64"]) as running:
+        running.busybox()
+        yield running
+
+
+@pytest.fixture
+def run(engine):
+    """Start a container that answers on its ports 80 and 81 (TCP) and 53 (UDP); all are removed at the end of the test."""
+    names = []
+    with Servers() as servers:
+        def start(name, *options):
+            names.append(name)
+            engine.docker("run", "-d", "--name", name, *options, "busybox", "sleep", "1000")
+            inside = Namespace(shown(engine, name)["State"]["Pid"])
+            for kind, port in (("tcp", 80), ("tcp", 81), ("udp", 53)):
+                servers.add(f"{name}:{port}", inside, kind, port)
+            return inside
+
+        yield start
+    for name in names:
+        engine.docker("rm", "-f", name)
+
+
+def shown(engine, name):
+    return json.loads(engine.docker("inspect", name).stdout)[0]
+
+
+def port_of(engine, name, port="80/tcp"):
+    return int(engine.docker("port", name, port).stdout.splitlines()[0].rpartition(":")[2])
+
+
+def address(engine, name, key="IPAddress"):
+    return shown(engine, name)["NetworkSettings"][key]
+
+
+def test_from_another_machine_and_from_the_host(engine, host, peer, wire, run):
+    """covers S-75: the peer's own address is what the container sees; the host's loopback is seen as the gateway."""
+    run("open", "-p", "8080:80", "-p", "5300:53/udp")
+    for here, there in ((wire.here4, wire.there4), (wire.here6, wire.there6)):
+        assert there in peer.talk("tcp", here, 8080)
+        assert there in peer.talk("udp", here, 5300, payload="x")
+        assert here in host.talk("tcp", here, 8080)
+    gateway = address(engine, "open", "Gateway")
+    for loopback, seen in (("127.0.0.1", gateway), ("127.0.0.7", gateway), ("::1", "fd00:b0b::1")):
+        assert host.talk("tcp", loopback, 8080) == f"open:80 tcp {seen}\n"
+    assert gateway in host.talk("udp", "127.0.0.1", 5300, payload="x")
+
+
+def test_loopback6_where_bridges_are_filtered(engine, host, run):
+    """There the kernel drops replies to ::1: that is said, and ports on all addresses stay silent on that one."""
+    host.sysctl(FILTERS_BRIDGES, 1)
+    try:
+        failed = engine.docker("run", "--rm", "-p", "[::1]:8086:80", "busybox", "true", check=False)
+        assert failed.returncode == 125 and "bridge-nf-call-ip6tables" in failed.stderr, failed.stderr
+        engine.docker("network", "create", "again")  # the rules are made anew
+        run("plain", "-p", "8086:80")
+        assert host.talk("tcp", "127.0.0.1", 8086).startswith("plain")
+        assert "refused" in host.talk("tcp", "::1", 8086)
+    finally:
+        host.sysctl(FILTERS_BRIDGES, 0)
+        engine.docker("network", "rm", "again")
+        engine.docker("network", "create", "again")
+        engine.docker("network", "rm", "again")
+
+
+@pytest.mark.parametrize("filtered", (0, 1))
+def test_a_container_reaches_itself(engine, host, wire, run, filtered):
+    """By its own published port, with bridged packets filtered (br_netfilter) and without."""
+    before = host.sysctl("bridge/bridge-nf-call-iptables")
+    host.sysctl("bridge/bridge-nf-call-iptables", filtered)
+    try:
+        itself = run("self", "-p", "8087:80", "-p", "8087:53/udp")
+        assert itself.talk("tcp", wire.here4, 8087).startswith("self:80")
+        assert itself.talk("udp", wire.here4, 8087, payload="x").startswith("self:53")
+    finally:
+        host.sysctl("bridge/bridge-nf-call-iptables", before)
+
+
+def test_localhost_stays_local(engine, host, peer, wire, run):
+    """covers D-19 S-74: what is published on loopback cannot be reached from outside, whatever a neighbour sends."""
+    run("local", "-p", "127.0.0.1:8081:80", "-p", "[::1]:8081:80")
+    assert "tcp" in host.talk("tcp", "127.0.0.1", 8081)
+    assert "tcp" in host.talk("tcp", "::1", 8081)
+    for target in (wire.here4, wire.here6):
+        assert "error:" in peer.talk("tcp", target, 8081, seconds=2)
+    # A neighbour that routes 127.0.0.1 to this host.
+    peer.sysctl("ipv4/conf/all/route_localnet", 1)
+    peer.run("ip", "route", "add", "127.0.0.1/32", "via", wire.here4, "table", "7")
+    peer.run("ip", "rule", "add", "pref", "1", "to", "127.0.0.1", "lookup", "7")
+    peer.run("ip", "rule", "add", "pref", "10", "lookup", "local")
+    peer.run("ip", "rule", "del", "pref", "0")
+    try:
+        assert "error:" in peer.talk("tcp", "127.0.0.1", 8081, source=wire.there4, seconds=2)
+    finally:
+        peer.run("ip", "rule", "add", "pref", "0", "lookup", "local")
+        peer.run("ip", "rule", "del", "pref", "10")
+        peer.run("ip", "rule", "del", "pref", "1")
+    # Nor from containers.
+    assert "tcp" not in engine.docker("run", "--rm", "busybox", "nc", "-w", "1", "127.0.0.1", "8081", check=False).stdout
+
+
+def test_capture_nothing_meant_for_others(host, peer, wire, run):
+    """covers S-74: a connection through this host to the same port of another machine goes there."""
+    with Machine() as third:
+        onward = host.wire(third)
+        run("greedy", "-p", "8082:80")
+        server = third.socket("tcp", onward.there4, 8082)
+        try:
+            assert "tcp" in peer.talk("tcp", wire.here4, 8082)
+            waiting = peer.talk("tcp", onward.there4, 8082, seconds=1)
+            assert "timed out" in waiting  # connected to the silent server there, not to the container
+            server.settimeout(5)
+            assert server.accept()[1][0] == wire.there4
+        finally:
+            server.close()
+
+
+def test_hairpin(engine, host, wire, run):
+    """A container reaches what is published by the host's address: its own, its neighbour's, another network's."""
+    engine.docker("network", "create", "elsewhere")
+    one = run("one", "-p", "8083:80", "-p", "8083:53/udp")
+    two = run("two", "-p", "8084:80", "-p", "8084:53/udp")
+    far = run("far", "--network", "elsewhere", "-p", "8085:80", "-p", "8085:53/udp")
+    for client in (one, two, far):
+        for port, name in ((8083, "one"), (8084, "two"), (8085, "far")):
+            assert client.talk("tcp", wire.here4, port).startswith(f"{name}:80 tcp")
+            assert client.talk("udp", wire.here4, port, payload="x").startswith(f"{name}:53 udp")
+            if client is not far:  # which has no IPv6
+                assert client.talk("tcp", wire.here6, port, seconds=1).startswith("error:" if name == "far" else name)
+    # Without the port they do not meet.
+    address = shown(engine, "far")["NetworkSettings"]["Networks"]["elsewhere"]["IPAddress"]
+    assert "error:" in one.talk("tcp", address, 80, seconds=1)
+    engine.docker("rm", "-f", "far")
+    engine.docker("network", "rm", "elsewhere")
+
+
+def test_ranges_and_all_ports(engine, host, run):
+    run("ranged", "-p", "9000-9001:80-81")
+    assert host.talk("tcp", "127.0.0.1", 9000).startswith("ranged:80")
+    assert host.talk("tcp", "127.0.0.1", 9001).startswith("ranged:81")
+    run("first", "-p", "9001-9003:80")
+    assert port_of(engine, "first") == 9002  # 9001 is taken
+    run("all", "-P", "--expose", "80-81", "--expose", "53/udp")
+    shown = engine.docker("port", "all").stdout
+    assert {line.split(" ")[0] for line in shown.splitlines()} == {"80/tcp", "81/tcp", "53/udp"}
+    assert "tcp" in host.talk("tcp", "127.0.0.1", port_of(engine, "all"))
+    assert "udp" in host.talk("udp", "127.0.0.1", port_of(engine, "all", "53/udp"), payload="x")
+
+
+def test_conflicts_name_the_holder(engine, host, run):
+    run("holder", "-p", "127.0.0.1:9100:80", "-p", "9101:80")
+    for spec in ("127.0.0.1:9100:80", "9100:80", "127.0.0.1:9101:80"):
+        failed = engine.docker("run", "--rm", "-p", spec, "busybox", "true", check=False)
+        assert failed.returncode == 125 and "already allocated to container holder" in failed.stderr, failed.stderr
+    for kind, word in (("tcp", ""), ("udp", "/udp")):
+        taken = host.socket(kind, "127.0.0.1", 9102)
+        try:
+            failed = engine.docker("run", "--rm", "-p", f"9102:80{word}", "busybox", "true", check=False)
+            assert failed.returncode == 125 and "9102" in failed.stderr, failed.stderr
+            assert "pid " in failed.stderr and "python3" in failed.stderr, failed.stderr
+        finally:
+            taken.close()
+    # The other way round: nobody else gets a port that is published.
+    for where in ("127.0.0.1", "0.0.0.0"):
+        with pytest.raises(OSError, match="in use"):
+            host.socket("tcp", where, 9101)
+    # Other addresses and protocols do not collide.
+    run("beside", "-p", "127.0.0.2:9100:80", "-p", "127.0.0.1:9100:53/udp")
+
+
+def test_bad_ports_are_named(engine, host):
+    for spec, word in ((("192.0.2.77", "80"), "192.0.2.77"), (("", "80000"), "80000"), (("fe80::1", "80"), "fe80::1")):
+        answer = engine.api("POST", "/containers/create", {"Image": "busybox", "Cmd": ["true"], "HostConfig": {
+            "PortBindings": {"80/tcp": [{"HostIp": spec[0], "HostPort": spec[1]}]}}})
+        if answer.status == 201:
+            identity = answer.json["Id"]
+            answer = engine.api("POST", f"/containers/{identity}/start")
+            engine.api("DELETE", f"/containers/{identity}?force=1")
+        assert answer.status == 400 and word in answer.message, answer
+
+
+def test_sctp(engine, run):
+    """The map has SCTP, too; this test speaks it where the kernel can."""
+    run("stream", "-p", "9200:80/sctp")
+    assert engine.docker("port", "stream", "80/sctp").stdout.splitlines()[0] == "0.0.0.0:9200"
