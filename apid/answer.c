@@ -212,7 +212,7 @@ void answer_continue(struct exchange *x)
 	evbuffer_add(connection_out(x->conn), text, sizeof text - 1);
 }
 
-void answer_begin_stream(struct exchange *x, const char *content_type)
+void answer_begin_stream(struct exchange *x, const char *content_type, const char *headers)
 {
 	const char *type = content_type ? dialect_stream_type(x, content_type) : JSON_TYPE;
 	struct evbuffer_iovec room;
@@ -220,10 +220,12 @@ void answer_begin_stream(struct exchange *x, const char *content_type)
 	x->status = 200;
 	x->chunked = x->head.minor == 1;
 	x->keep &= x->chunked;
-	char *p = put_head(begin(x->conn, type, "", 0, &room), x->apid, 200, !x->keep, false);
+	const char *more = headers ? headers : "";
+	char *p = put_head(begin(x->conn, type, more, 0, &room), x->apid, 200, !x->keep, false);
 	p = put_header(p, "Content-Type", type);
 	if (x->chunked)
 		p = put_header(p, "Transfer-Encoding", "chunked");
+	p = text_put(p, more);
 	commit(x->conn, &room, text_put(p, "\r\n"));
 }
 

@@ -89,7 +89,7 @@ void answer_text(struct exchange *x, int status, const char *content_type, const
 void answer_not_allowed(struct exchange *x, const char *allow, const struct err *e);
 void answer_json(struct exchange *x, int status, struct json_t *take_json);
 /* answer.c: the head of a streamed or hijacked answer. */
-void answer_begin_stream(struct exchange *x, const char *content_type);
+void answer_begin_stream(struct exchange *x, const char *content_type, const char *headers);
 void answer_begin_hijack(struct exchange *x, const char *content_type);
 void answer_continue(struct exchange *x);
 

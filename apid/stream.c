@@ -98,7 +98,7 @@ void stream_chunk(struct exchange *x, struct chunk *chunk)
 	struct connection *c = x->conn;
 
 	if (!x->status)
-		answer_begin_stream(x, chunk->content_type);
+		answer_begin_stream(x, chunk->content_type, chunk->headers);
 	write_piece(x, chunk->data.data, chunk->data.len);
 	x->owed += (uint32_t)chunk->data.len;
 	if (chunk->pipe >= 0 && open_source(x, STEAL_FD(chunk->pipe)) < 0) {

@@ -189,7 +189,7 @@ static int save_begin(struct save *x, struct err *e)
 	x->joining = worker_call(x->d, IPC_archive_join, &m, &join_events, x, e);
 	if (!x->joining)
 		return e->code;
-	int rc = ipc_chunk_pipe(x->req, from, "application/x-tar");
+	int rc = ipc_chunk_pipe(x->req, from, "application/x-tar", NULL);
 	return rc < 0 ? err_set(e, rc, "the client has left") : 0;
 }
 

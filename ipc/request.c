@@ -161,9 +161,9 @@ int ipc_chunk(struct ipc_request *req, const void *data, size_t len)
 	return 0;
 }
 
-int ipc_chunk_pipe(struct ipc_request *req, int pipe_read, const char *content_type)
+int ipc_chunk_pipe(struct ipc_request *req, int pipe_read, const char *content_type, const char *headers)
 {
-	struct chunk chunk = {.pipe = pipe_read, .content_type = content_type};
+	struct chunk chunk = {.pipe = pipe_read, .content_type = content_type, .headers = headers};
 
 	return send_to_peer(req, K_CHUNK, IPC_chunk, &chunk, NULL);
 }

@@ -112,8 +112,11 @@ void ipc_fail(struct ipc_request *req, int status, const char *fmt, ...) __attri
 
 /* 0; -EAGAIN without credit (ask again after on_credit); -ECANCELED when the client has gone. */
 int ipc_chunk(struct ipc_request *req, const void *data, size_t len);
-/* The answer's bytes are read from this pipe by apid (borrowed: duplicated in flight). END still has to follow. */
-int ipc_chunk_pipe(struct ipc_request *req, int pipe_read, const char *content_type);
+/*
+ * The answer's bytes are read from this pipe by apid (borrowed: duplicated in flight). END still has to follow.
+ * `headers`: more lines of the answer's head, NULL for none.
+ */
+int ipc_chunk_pipe(struct ipc_request *req, int pipe_read, const char *content_type, const char *headers);
 /* Bytes that may be sent now. */
 size_t ipc_request_credit(const struct ipc_request *req);
 void ipc_request_on_credit(struct ipc_request *req, void (*fn)(struct ipc_request *req, void *arg), void *arg);

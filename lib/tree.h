@@ -7,6 +7,9 @@
 
 #include "lib/err.h"
 
+/* A copy into a new volume that is not whole yet: the worker rootfs makes it, to volumed such a volume is empty. */
+#define TREE_COPY_NAME ".pouch-copy"
+
 /*
  * Remove `name` below `dir`, whatever it is, and all that is in it. Mount points in it make it fail (-EBUSY).
  * Ends with -ECANCELED when *stop (may be NULL) becomes true. 0 also when there is nothing of that name.

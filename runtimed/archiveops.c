@@ -1,20 +1,24 @@
-/* archiveops: the operations on a container's files, and its statistics: archive, export, stats. */
+/* archiveops: the operations on a container's files, and its statistics: archives, export, changes, stats. */
 #include <stdio.h>
 
+#include "runtimed/files.h"
 #include "runtimed/runtimed.h"
 #include "runtimed/spec.h"
 
 /* A request that a rootfs worker serves. */
 struct transfer {
 	struct ipc_request *req;
+	struct files_turn *turn; /* NULL when it takes none */
 	struct container *container;
 	struct launch_files *files;
-	int status;  /* of a success */
+	const char *ref, *path; /* of the request's message */
+	int (*begin)(struct transfer *t, const struct launch_root *root, struct err *e);
 	bool stream; /* its answer is bytes */
 };
 
 static void transfer_free(struct transfer *t)
 {
+	files_turn_end(t->turn);
 	container_unref(t->container);
 	free(t);
 }
@@ -37,12 +41,30 @@ static char *base64(const char *text)
 	return out;
 }
 
+static char *stat_header(const json_t *info)
+{
+	AUTO_FREE char *text = json_dumps(info, JSON_COMPACT);
+	AUTO_FREE char *encoded = base64(text);
+
+	return xasprintf("X-Docker-Container-Path-Stat: %s\r\n", encoded);
+}
+
+static void fail(struct transfer *t, const struct err *why)
+{
+	struct err e = *why;
+
+	if (e.status == 404 && t->path)
+		err_http(&e, 404, "Could not find the file %s in container %s", t->path, t->ref);
+	ipc_reply_error(t->req, &e);
+	transfer_free(t);
+}
+
 static void on_stream(void *arg, json_t *info, int *pipe)
 {
 	struct transfer *t = arg;
+	AUTO_FREE char *headers = info ? stat_header(info) : NULL;
 
-	(void)info;
-	ipc_chunk_pipe(t->req, *pipe, "application/x-tar");
+	ipc_chunk_pipe(t->req, *pipe, "application/x-tar", headers);
 	fd_close(pipe);
 }
 
@@ -51,17 +73,17 @@ static void on_done(void *arg, json_t *result, const struct err *e)
 	struct transfer *t = arg;
 
 	if (e) {
-		ipc_reply_error(t->req, e);
-	} else if (t->stream) {
+		fail(t, e);
+		return;
+	}
+	if (t->stream) {
 		ipc_reply_done(t->req);
-	} else if (result) {
-		AUTO_FREE char *text = json_dumps(result, JSON_COMPACT);
-		AUTO_FREE char *encoded = base64(text);
-		AUTO_FREE char *headers = xasprintf("X-Docker-Container-Path-Stat: %s\r\n", encoded);
+	} else if (json_is_object(result)) {
+		AUTO_FREE char *headers = stat_header(result);
 		struct api_reply reply = {.status = 200, .headers = headers};
 		ipc_reply_api(t->req, &reply);
 	} else {
-		ipc_reply_json(t->req, t->status, NULL);
+		ipc_reply_json(t->req, 200, json_incref(result));
 	}
 	transfer_free(t);
 }
@@ -77,83 +99,109 @@ static void on_cancel(struct ipc_request *req, void *arg)
 
 static const struct launch_files_events transfer_events = {.stream = on_stream, .done = on_done};
 
-static struct transfer *transfer_new(struct ipc_request *req, struct container *c, bool stream)
+static void on_turn(void *arg, const struct launch_root *root, const struct err *why)
 {
-	struct transfer *t = XNEW(struct transfer);
+	struct transfer *t = arg;
+	struct err e = {0};
 
-	t->req = req;
-	t->container = container_ref(c);
-	t->status = 200;
-	t->stream = stream;
+	if (why)
+		e = *why;
+	if (why || t->begin(t, root, &e) < 0)
+		fail(t, &e);
+}
+
+static struct transfer *transfer_new(struct ipc_request *req, struct runtimed *rt, const char *ref)
+{
+	struct container *c = request_container(rt, req, ref);
+
+	if (!c)
+		return NULL;
+	struct transfer *t = XNEW(struct transfer);
+	*t = (struct transfer){.req = req, .container = container_ref(c), .ref = ref};
+	ipc_request_on_cancel(req, on_cancel, t);
 	return t;
 }
 
-static void transfer_begun(struct transfer *t, int result, const struct err *e)
+/* `path` NULL: of the whole container. */
+static void transfer(struct ipc_request *req, struct runtimed *rt, const char *ref, const char *path, bool stream,
+		     int (*begin)(struct transfer *t, const struct launch_root *root, struct err *e))
 {
-	if (result < 0) {
-		ipc_reply_error(t->req, e);
-		transfer_free(t);
+	if (path && !*path) {
+		ipc_fail(req, 400, "bad parameter: path cannot be empty");
 		return;
 	}
-	ipc_request_on_cancel(t->req, on_cancel, t);
+	struct transfer *t = transfer_new(req, rt, ref);
+	if (!t)
+		return;
+	t->path = path;
+	t->begin = begin;
+	t->stream = stream;
+	t->turn = files_turn(t->container, on_turn, t);
+}
+
+static int begin_head(struct transfer *t, const struct launch_root *root, struct err *e)
+{
+	return launch_archive_head(root, t->path, &transfer_events, t, &t->files, e);
 }
 
 void on_container_archive_head(struct ipc_request *req, struct container_archive_head *m, struct runtimed *rt)
 {
-	struct container *c = request_container(rt, req, m->id);
-	struct err e = {0};
-	struct spec spec;
+	transfer(req, rt, m->id, m->path ? m->path : "", false, begin_head);
+}
 
-	if (!c)
-		return;
-	if (!m->path || !*m->path) {
-		ipc_fail(req, 400, "the parameter path is missing");
-		return;
-	}
-	spec_basic(c, &spec);
-	struct launch_root root = {rt->launch, &spec.launch, c->run};
-	struct transfer *t = transfer_new(req, c, false);
-	int r = launch_archive_head(&root, m->path, &transfer_events, t, &t->files, &e);
-	spec_clean(&spec);
-	transfer_begun(t, r, &e);
+static int begin_get(struct transfer *t, const struct launch_root *root, struct err *e)
+{
+	return launch_archive_get(root, t->path, &transfer_events, t, &t->files, e);
+}
+
+void on_container_archive_get(struct ipc_request *req, struct container_archive_get *m, struct runtimed *rt)
+{
+	transfer(req, rt, m->id, m->path ? m->path : "", true, begin_get);
+}
+
+static int begin_put(struct transfer *t, const struct launch_root *root, struct err *e)
+{
+	struct container_archive_put *m = ipc_request_msg(t->req);
+	int r = launch_archive_put(root, t->path, m->tar, m->no_overwrite_dir_non_dir, m->copy_uid_gid,
+				   &transfer_events, t, &t->files, e);
+
+	fd_close(&m->tar);
+	return r;
 }
 
 void on_container_archive_put(struct ipc_request *req, struct container_archive_put *m, struct runtimed *rt)
 {
-	struct container *c = request_container(rt, req, m->id);
-	struct err e = {0};
-	struct spec spec;
+	if (m->tar < 0)
+		ipc_fail(req, 400, "the archive is missing");
+	else
+		transfer(req, rt, m->id, m->path ? m->path : "", false, begin_put);
+}
 
-	if (!c)
-		return;
-	if (!m->path || !*m->path || m->tar < 0) {
-		ipc_fail(req, 400, "the parameter path or the archive is missing");
-		return;
-	}
-	spec_basic(c, &spec);
-	struct launch_root root = {rt->launch, &spec.launch, c->run};
-	struct transfer *t = transfer_new(req, c, false);
-	int r = launch_archive_put(&root, m->path, m->tar, m->no_overwrite_dir_non_dir, m->copy_uid_gid,
-				   &transfer_events, t, &t->files, &e);
-	spec_clean(&spec);
-	fd_close(&m->tar);
-	transfer_begun(t, r, &e);
+static int begin_export(struct transfer *t, const struct launch_root *root, struct err *e)
+{
+	return launch_export(root, &transfer_events, t, &t->files, e);
 }
 
 void on_container_export(struct ipc_request *req, struct container_export *m, struct runtimed *rt)
 {
-	struct container *c = request_container(rt, req, m->id);
+	transfer(req, rt, m->id, NULL, true, begin_export);
+}
+
+/* Read from the upper directory: no matter whether it runs. */
+void on_container_changes(struct ipc_request *req, struct container_changes *m, struct runtimed *rt)
+{
+	struct transfer *t = transfer_new(req, rt, m->id);
 	struct err e = {0};
 	struct spec spec;
 
-	if (!c)
+	if (!t)
 		return;
-	spec_basic(c, &spec);
-	struct launch_root root = {rt->launch, &spec.launch, c->run};
-	struct transfer *t = transfer_new(req, c, true);
-	int r = launch_export(&root, &transfer_events, t, &t->files, &e);
+	spec_basic(t->container, &spec);
+	struct launch_root root = {.launch = rt->launch, .spec = &spec.launch};
+	int r = launch_changes(&root, &transfer_events, t, &t->files, &e);
 	spec_clean(&spec);
-	transfer_begun(t, r, &e);
+	if (r < 0)
+		fail(t, &e);
 }
 
 /* ---- stats ---- */

@@ -112,7 +112,9 @@ static const struct ipc_handler handlers[] = {
 	IPC_HANDLER(container_counts, struct runtimed),
 	IPC_HANDLER(container_of_uid, struct runtimed),
 	IPC_HANDLER(container_archive_head, struct runtimed),
+	IPC_HANDLER(container_archive_get, struct runtimed),
 	IPC_HANDLER(container_archive_put, struct runtimed),
+	IPC_HANDLER(container_changes, struct runtimed),
 	IPC_HANDLER(container_export, struct runtimed),
 	IPC_HANDLER(container_stats, struct runtimed),
 	IPC_HANDLER(socket_holder, struct runtimed),
@@ -224,6 +226,8 @@ static int open_launch(struct runtimed *rt, struct err *e)
 		.shm_size = c->containers_shm_size,
 		.log_max_size = c->log_driver_max_size,
 		.log_max_file = c->log_driver_max_file,
+		.view_ended = run_view_ended,
+		.arg = rt,
 	};
 
 	fill_runtimes(rt->paths, c, &config);

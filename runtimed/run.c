@@ -212,7 +212,7 @@ static void on_volumes_ready(struct container *c, int rc, const struct err *why,
 	if (rc < 0)
 		e = *why;
 	else
-		c->uses_volumes = true;
+		c->uses_volumes = volumes_any(c);
 	FAULT(start_volumes);
 	if (rc == 0 && !c->starting)
 		rc = err_http(&e, 409, "the start was given up");
@@ -248,6 +248,9 @@ int run_start(struct container *c, struct err *e)
 	c->state.starts++;
 	c->state.stopped_by_user = false;
 	free(STEAL(c->start_error));
+	c->start_waits = launch_viewed(c->rt->launch, c->id);
+	if (c->start_waits)
+		return 0;
 	if (volumes_any(c)) {
 		volumes_use(container_ref(c), on_volumes_ready, NULL);
 		return 0;
@@ -256,6 +259,24 @@ int run_start(struct container *c, struct err *e)
 	if (rc < 0)
 		start_failed(c, e, 128);
 	return rc;
+}
+
+void run_view_ended(void *arg, const char *id)
+{
+	struct runtimed *rt = arg;
+	struct container *c = table_get(&rt->containers.by_id, id);
+
+	if (!c)
+		return;
+	if (volumes_any(c) && !c->uses_volumes)
+		volumes_unuse(c);
+	if (!c->start_waits)
+		return;
+	c->start_waits = false;
+	if (c->starting && volumes_any(c))
+		volumes_use(container_ref(c), on_volumes_ready, NULL);
+	else /* given up meanwhile, or with nothing to wait for */
+		on_volumes_ready(container_ref(c), 0, NULL, NULL);
 }
 
 void run_cancel_start(struct container *c)

@@ -77,16 +77,26 @@ static int joins(struct container *c, struct spec *s, struct err *e)
 	return rc;
 }
 
-int spec_full(struct container *c, struct spec *out, struct err *e)
+static int open_mounts(struct container *c, struct spec *out, int rc, struct err *e)
 {
-	spec_basic(c, out);
-	int rc = joins(c, out, e);
 	if (rc == 0)
 		rc = mounts_open(c, &out->mounts, &out->launch.nmounts, e);
 	out->launch.mounts = out->mounts;
 	if (rc < 0)
 		spec_clean(out);
 	return rc;
+}
+
+int spec_files(struct container *c, struct spec *out, struct err *e)
+{
+	spec_basic(c, out);
+	return open_mounts(c, out, 0, e);
+}
+
+int spec_full(struct container *c, struct spec *out, struct err *e)
+{
+	spec_basic(c, out);
+	return open_mounts(c, out, joins(c, out, e), e);
 }
 
 void spec_clean(struct spec *s)

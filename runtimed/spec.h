@@ -14,6 +14,8 @@ struct spec {
 
 /* What is enough to find a run again, to read its files, and to remove it: no mounts, no namespaces. Never fails. */
 void spec_basic(struct container *c, struct spec *out);
+/* What is needed to mount the files of a container that does not run, its volumes and binds with them. */
+int spec_files(struct container *c, struct spec *out, struct err *e);
 /* Everything that a start needs. On failure there is nothing to clean. */
 int spec_full(struct container *c, struct spec *out, struct err *e);
 void spec_clean(struct spec *s);

@@ -197,11 +197,11 @@ static const struct sandbox_profile profiles[PROC_LIMIT] = {
 			 * there, takes the container's ids on disk, and enters the second stage. No Landlock: a
 			 * ruleset would keep it from links between directories.
 			 */
-			.first.capabilities = FILE_POWER | CAP(SETFCAP) | CAP(MKNOD) | CAP(DAC_READ_SEARCH) |
+			.first.capabilities = FILE_POWER | CAP(SETFCAP) | CAP(DAC_READ_SEARCH) |
 					      CAP(SETUID) | CAP(SETGID) | CAP(SYS_CHROOT),
 			.first.calls = CALLS(CALLS_read_files, CALLS_write_files, CALLS_own_files, CALLS_no_threads,
 					     CALLS_chroot, CALLS_take_ids, CALLS_narrow),
-			.second.capabilities = FILE_POWER | CAP(SETFCAP) | CAP(MKNOD) | CAP(DAC_READ_SEARCH),
+			.second.capabilities = FILE_POWER | CAP(SETFCAP) | CAP(DAC_READ_SEARCH),
 			.second.calls = CALLS(CALLS_read_files, CALLS_write_files, CALLS_own_files, CALLS_no_threads),
 			.limits = LIMITS(NO_CORE, NO_PROCESS, FILES(1024), MEMORY(256)),
 		},

@@ -9,52 +9,104 @@
 #include "ipc/client.h"
 #include "ipc/codec.h"
 #include "lib/fd.h"
-#include "lib/tree.h"
 #include "lib/util.h"
 #include "runtimed/launch/room.h"
 
-/* A request. With a stopped container first a shim mounts it, in a namespace that is gone when the worker is. */
+/* What a request is about. */
+enum about {
+	ABOUT_CONTAINER, /* the files as the container sees them */
+	ABOUT_UPPER,	 /* its upper directory, ids on disk */
+	ABOUT_CHANGES,	 /* that, and what the image has below it */
+	ABOUT_VOLUME,	 /* a volume, and what the image has for it */
+};
+
 struct launch_files {
 	struct launch *launch;
 	const struct launch_files_events *events;
 	void *arg;
+	enum about about;
 	uint16_t number;
-	char *path;
-	int tar;  /* of rootfs_put: to read from; of rootfs_get, rootfs_export: the worker's end */
-	int pipe; /* our end, to give away */
-	bool keep_kinds;
-	int64_t uid, gid;
-	struct launch_ids ids;
-	struct launch_run *mounted; /* the stopped container's; NULL with a running one */
+	union { /* all begin with root, base, size */
+		struct rootfs_size any;
+		struct rootfs_stat stat;
+		struct rootfs_get get;
+		struct rootfs_export export;
+		struct rootfs_put put;
+		struct rootfs_changes changes;
+		struct rootfs_commit commit;
+		struct rootfs_copy_up copy_up;
+	} m;
+	struct launch_ids ids; /* ABOUT_CONTAINER */
+	char *path, *user;
+	int root;  /* ABOUT_UPPER, ABOUT_CHANGES, ABOUT_VOLUME */
+	int tar;   /* the worker's end of the pipe */
+	int pipe;  /* our end of an answer's pipe, to give away */
+	int guard; /* a copy of the worker's end: who reads sees no end before done() */
+	struct view_use *view;
 	struct ipc_client *client;
 	struct ipc_call *call;
-	struct event *ending;
-	struct err failure;
+	bool lost;	    /* the connection to the worker */
+	bool over;	    /* done, or nobody wants it any more */
+	json_t *result;	    /* of a success */
+	struct err failure; /* code 0: none */
+	struct event *finish;
 };
 
 static void files_free(struct launch_files *f)
 {
-	if (f->ending)
-		event_free(f->ending);
-	if (f->client)
-		ipc_client_free(f->client);
-	if (f->mounted) {
-		trash_put(f->launch->trash, TRASH_RUN, f->launch->runs_dir, f->mounted->id, NULL);
-		run_free(f->mounted);
-	}
+	ipc_call_cancel(f->call);
+	ipc_client_free(f->client);
+	if (f->view)
+		view_drop(f->view);
+	event_free(f->finish);
+	json_decref(f->result);
+	fd_close(&f->root);
 	fd_close(&f->tar);
 	fd_close(&f->pipe);
+	fd_close(&f->guard);
 	free(f->path);
+	free(f->user);
 	free(f);
 }
 
-static void end(struct launch_files *f, json_t *result, const struct err *e)
-{
-	const struct launch_files_events *events = f->events;
-	void *arg = f->arg;
+/* ---- the end ---- */
 
-	events->done(arg, result, e);
+static void on_finish(evutil_socket_t fd, short what, void *arg)
+{
+	struct launch_files *f = arg;
+
+	(void)fd;
+	(void)what;
+	if (f->events)
+		f->events->done(f->arg, f->result, f->failure.code ? &f->failure : NULL);
 	files_free(f);
+}
+
+/* From the loop: the connection cannot be freed from within what it tells. */
+static void finish(struct launch_files *f)
+{
+	const struct timeval now = {0};
+
+	event_add(f->finish, &now);
+}
+
+/* A worker holds the mounts that it was given until it has ended, which the connection's end tells. */
+static void on_state(void *arg, bool connected)
+{
+	struct launch_files *f = arg;
+
+	if (connected)
+		return;
+	f->lost = true;
+	if (f->over)
+		finish(f);
+}
+
+static void over(struct launch_files *f)
+{
+	f->over = true;
+	if (!f->view || !f->client || f->lost)
+		finish(f);
 }
 
 /* ---- the worker ---- */
@@ -64,28 +116,9 @@ static void on_chunk(void *arg, struct chunk *chunk)
 	struct launch_files *f = arg;
 	json_t *info = json_loadb(chunk->data.data ? chunk->data.data : "", chunk->data.len, 0, NULL);
 
-	if (f->pipe >= 0 && f->events->stream)
+	if (f->pipe >= 0 && f->events && f->events->stream)
 		f->events->stream(f->arg, info, &f->pipe);
 	json_decref(info);
-}
-
-static void on_ending(evutil_socket_t fd, short what, void *arg)
-{
-	struct launch_files *f = arg;
-
-	(void)fd;
-	(void)what;
-	end(f, NULL, &f->failure);
-}
-
-/* The client of the call cannot be freed from within its callback when it failed: later. */
-static void fail_later(struct launch_files *f, const struct err *e)
-{
-	const struct timeval now = {0};
-
-	f->failure = *e;
-	f->ending = evtimer_new(f->launch->c.base, on_ending, f);
-	event_add(f->ending, &now);
 }
 
 static void on_done(void *arg, void *reply, const struct err *e)
@@ -94,121 +127,108 @@ static void on_done(void *arg, void *reply, const struct err *e)
 	struct rootfs_result *result = reply;
 
 	f->call = NULL;
-	end(f, result ? result->result.json : NULL, result ? NULL : e);
+	f->result = result ? json_incref(result->result.json) : NULL;
+	if (!result)
+		f->failure = *e;
+	over(f);
 }
 
 static const struct ipc_call_events call_events = {.chunk = on_chunk, .done = on_done};
 
-static int ask(struct launch_files *f, int root, struct err *e)
+static int ask(struct launch_files *f, int root, const struct launch_ids *ids, struct err *e)
 {
 	const struct ipc_client_config config = {.self = PROC_runtimed,
 						 .peer = PROC_rootfs,
 						 .path = f->launch->c.rootfs_socket,
 						 .ids_base = f->launch->c.ids_base};
-	union {
-		struct rootfs_stat stat;
-		struct rootfs_get get;
-		struct rootfs_export export;
-		struct rootfs_put put;
-	} m;
 
-	ipc_init(f->number, &m);
-	switch (f->number) {
-	case IPC_rootfs_stat:
-		m.stat = (struct rootfs_stat){.root = root, .base = f->ids.base, .size = f->ids.size, .path = f->path};
-		break;
-	case IPC_rootfs_get:
-		m.get = (struct rootfs_get){
-			.root = root, .base = f->ids.base, .size = f->ids.size, .path = f->path, .tar = f->tar};
-		break;
-	case IPC_rootfs_export:
-		m.export =
-			(struct rootfs_export){.root = root, .base = f->ids.base, .size = f->ids.size, .tar = f->tar};
-		break;
-	default:
-		m.put = (struct rootfs_put){.root = root,
-					    .base = f->ids.base,
-					    .size = f->ids.size,
-					    .path = f->path,
-					    .tar = f->tar,
-					    .keep_kinds = f->keep_kinds,
-					    .uid = f->uid,
-					    .gid = f->gid};
-	}
+	f->m.any.root = root;
+	f->m.any.base = ids->base;
+	f->m.any.size = ids->size;
 	f->client = ipc_client_new(f->launch->c.base, &config);
-	f->call = ipc_call(f->client, f->number, &m, NULL, &call_events, f, e);
+	ipc_client_on_state(f->client, on_state, f);
+	f->call = ipc_call(f->client, f->number, &f->m, NULL, &call_events, f, e);
 	fd_close(&f->tar);
 	if (!f->call)
 		return e->code ? e->code : -EIO;
-	if (f->number == IPC_rootfs_export && f->events->stream)
+	/* What has no stat object to wait for. */
+	if (f->number != IPC_rootfs_get && f->pipe >= 0 && f->events->stream)
 		f->events->stream(f->arg, NULL, &f->pipe);
 	return 0;
 }
 
 /* ---- the root ---- */
 
-static void on_mounted(void *arg, const struct wire_head *head, char *text, size_t len, int *fds)
+static void on_view(void *arg, int root, const struct err *why)
 {
+	static const struct launch_ids on_disk;
 	struct launch_files *f = arg;
-	struct err e = {0};
+	bool own = f->about == ABOUT_CONTAINER;
+	int r = why ? why->code : 0;
 
-	(void)len;
-	if (f->client || f->ending)
-		return; /* the shim's end, after its answer */
-	if (head && head->type == WIRE_STATE) {
-		AUTO_CLOSE int root = STEAL_FD(fds[0]);
-		if (ask(f, root, &e) < 0)
-			fail_later(f, &e);
+	if (f->over)
 		return;
-	}
-	err_set(&e, -EIO, "mount the container's files: %s", head ? text : "the shim was killed");
-	fail_later(f, &e);
-}
-
-static int mount_stopped(struct launch_files *f, const struct launch_spec *spec, struct err *e)
-{
-	struct shim_settings settings = {0};
-	int r = run_check_free(f->launch, spec->id, e);
-
-	if (r < 0)
-		return r == -EALREADY ? err_http(e, 409, "container %.12s is being worked on", spec->id) : r;
-	f->mounted = run_new(f->launch, spec, NULL, NULL);
-	f->mounted->shim.on = on_mounted;
-	f->mounted->shim.arg = f;
-	r = run_prepare_mount(f->mounted, spec, &settings, e);
+	if (why)
+		f->failure = *why;
+	if (f->about == ABOUT_CHANGES)
+		f->m.changes.image = root;
+	if (f->about == ABOUT_VOLUME)
+		f->m.copy_up.image = root;
 	if (r == 0)
-		r = shim_start(&f->mounted->shim, spec->id, &settings, e);
-	settings_free(&settings);
-	return r;
+		r = ask(f, own ? root : f->root, own ? &f->ids : &on_disk, &f->failure);
+	if (r < 0)
+		finish(f);
 }
 
-static int begin(struct launch_files *f, const struct launch_root *root, struct launch_files **out, struct err *e)
+static int ask_running(struct launch_files *f, const struct launch_run *run, struct err *e)
 {
 	char path[40];
-	int r;
 
-	if (root->run && root->run->state == RUN_RUNNING) {
-		f->ids = root->run->ids;
-		snprintf(path, sizeof path, "/proc/%d/root", root->run->pid);
-		AUTO_CLOSE int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		/* The pid is still the container's: else this is a stranger's root. */
-		if (fd < 0 || syscall(SYS_pidfd_send_signal, root->run->pidfd, 0, NULL, 0) < 0)
-			r = err_http(e, 409, "container %.12s is not running any more", root->run->id);
-		else
-			r = ask(f, fd, e);
-	} else {
-		f->ids = root->spec->ids;
-		r = mount_stopped(f, root->spec, e);
-	}
-	if (r < 0) {
-		files_free(f);
-		return r;
-	}
-	*out = f;
-	return 0;
+	snprintf(path, sizeof path, "/proc/%d/root", run->pid);
+	AUTO_CLOSE int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	/* The pid is still the container's: else this is a stranger's root. */
+	if (fd < 0 || syscall(SYS_pidfd_send_signal, run->pidfd, 0, NULL, 0) < 0)
+		return err_http(e, 409, "container %.12s is not running any more", run->id);
+	return ask(f, fd, &run->ids, e);
 }
 
-static struct launch_files *files_new(const struct launch_root *root, uint16_t number, const char *path,
+static int open_upper(struct launch_files *f, const char *id, struct err *e)
+{
+	char path[ID_CHARS + 8];
+
+	if (!id_valid(id))
+		return err_set(e, -EINVAL, "invalid container id");
+	snprintf(path, sizeof path, "%s/upper", id);
+	f->root = openat(f->launch->c.state_dir, path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return f->root < 0 ? err_sys(e, -errno, "open the files of %.12s", id) : 0;
+}
+
+static int begin(struct launch_files *f, const struct launch_root *root, struct err *e)
+{
+	static const struct launch_ids on_disk;
+	const struct launch_spec *spec = root->spec;
+
+	switch (f->about) {
+	case ABOUT_CONTAINER:
+		if (root->run && root->run->state == RUN_RUNNING)
+			return ask_running(f, root->run, e);
+		f->ids = spec->ids;
+		return view_take(f->launch, VIEW_CONTAINER, spec, on_view, f, &f->view, e);
+	case ABOUT_UPPER:
+		if (open_upper(f, spec->id, e) < 0)
+			return e->code;
+		return ask(f, f->root, &on_disk, e);
+	case ABOUT_CHANGES:
+		if (open_upper(f, spec->id, e) < 0)
+			return e->code;
+		break;
+	case ABOUT_VOLUME:
+		break;
+	}
+	return view_take(f->launch, VIEW_IMAGE, spec, on_view, f, &f->view, e);
+}
+
+static struct launch_files *files_new(const struct launch_root *root, enum about about, uint16_t number,
 				      const struct launch_files_events *ev, void *arg)
 {
 	struct launch_files *f = XNEW(struct launch_files);
@@ -216,10 +236,11 @@ static struct launch_files *files_new(const struct launch_root *root, uint16_t n
 	f->launch = root->launch;
 	f->events = ev;
 	f->arg = arg;
+	f->about = about;
 	f->number = number;
-	f->path = path ? xstrdup(path) : NULL;
-	f->tar = f->pipe = -1;
-	f->uid = f->gid = -1;
+	f->root = f->tar = f->pipe = f->guard = -1;
+	f->finish = evtimer_new(f->launch->c.base, on_finish, f);
+	ipc_init(number, &f->m);
 	return f;
 }
 
@@ -231,7 +252,21 @@ static int open_pipe(struct launch_files *f, struct err *e)
 		return err_sys(e, -errno, "pipe");
 	f->pipe = p[0];
 	f->tar = p[1];
-	return 0;
+	f->guard = fcntl(f->tar, F_DUPFD_CLOEXEC, 3);
+	return f->guard < 0 ? err_sys(e, -errno, "dup") : 0;
+}
+
+/* `r`: of what came before. */
+static int started(struct launch_files *f, int r, const struct launch_root *root, struct launch_files **out,
+		   struct err *e)
+{
+	if (r == 0)
+		r = begin(f, root, e);
+	if (r < 0)
+		files_free(f);
+	else
+		*out = f;
+	return r;
 }
 
 /* ---- what can be asked ---- */
@@ -239,103 +274,86 @@ static int open_pipe(struct launch_files *f, struct err *e)
 int launch_archive_head(const struct launch_root *root, const char *path, const struct launch_files_events *ev,
 			void *arg, struct launch_files **out, struct err *e)
 {
-	return begin(files_new(root, IPC_rootfs_stat, path, ev, arg), root, out, e);
+	struct launch_files *f = files_new(root, ABOUT_CONTAINER, IPC_rootfs_stat, ev, arg);
+
+	f->m.stat.path = f->path = xstrdup(path);
+	return started(f, 0, root, out, e);
 }
 
 int launch_archive_get(const struct launch_root *root, const char *path, const struct launch_files_events *ev,
 		       void *arg, struct launch_files **out, struct err *e)
 {
-	struct launch_files *f = files_new(root, IPC_rootfs_get, path, ev, arg);
+	struct launch_files *f = files_new(root, ABOUT_CONTAINER, IPC_rootfs_get, ev, arg);
 	int r = open_pipe(f, e);
 
-	if (r < 0) {
-		files_free(f);
-		return r;
-	}
-	return begin(f, root, out, e);
-}
-
-/* "uid[:gid]" of ContainerConfig.User in numbers; names are not looked up here. */
-static int numeric_user(const char *user, int64_t *uid, int64_t *gid, struct err *e)
-{
-	char *end;
-
-	if (!*user || str_eq(user, "root"))
-		user = "0:0";
-	long long u = strtoll(user, &end, 10), g = *end == ':' ? strtoll(end + 1, &end, 10) : u;
-	if (*end || end == user || u < 0 || g < 0)
-		return err_http(e, 501, "not implemented: copyUIDGID for the user %s, which is not a number", user);
-	*uid = u;
-	*gid = g;
-	return 0;
+	f->m.get.path = f->path = xstrdup(path);
+	f->m.get.tar = f->tar;
+	return started(f, r, root, out, e);
 }
 
 int launch_archive_put(const struct launch_root *root, const char *path, int tar, bool no_overwrite_dir_non_dir,
 		       bool copy_uid_gid, const struct launch_files_events *ev, void *arg, struct launch_files **out,
 		       struct err *e)
 {
-	struct launch_files *f = files_new(root, IPC_rootfs_put, path, ev, arg);
-	int r = copy_uid_gid ? numeric_user(doc_text(root->spec->config, "User"), &f->uid, &f->gid, e) : 0;
+	struct launch_files *f = files_new(root, ABOUT_CONTAINER, IPC_rootfs_put, ev, arg);
+	const char *user = doc_text(root->spec->config, "User");
 
-	f->keep_kinds = no_overwrite_dir_non_dir;
 	f->tar = fcntl(tar, F_DUPFD_CLOEXEC, 3);
-	if (r < 0) {
-		files_free(f);
-		return r;
-	}
-	return begin(f, root, out, e);
+	f->m.put.path = f->path = xstrdup(path);
+	f->m.put.tar = f->tar;
+	f->m.put.keep_kinds = no_overwrite_dir_non_dir;
+	f->m.put.user = f->user = copy_uid_gid && *user ? xstrdup(user) : NULL;
+	return started(f, f->tar < 0 ? err_sys(e, -errno, "dup") : 0, root, out, e);
 }
 
 int launch_export(const struct launch_root *root, const struct launch_files_events *ev, void *arg,
 		  struct launch_files **out, struct err *e)
 {
-	struct launch_files *f = files_new(root, IPC_rootfs_export, NULL, ev, arg);
+	struct launch_files *f = files_new(root, ABOUT_CONTAINER, IPC_rootfs_export, ev, arg);
 	int r = open_pipe(f, e);
 
-	if (r < 0) {
-		files_free(f);
-		return r;
-	}
-	return begin(f, root, out, e);
-}
-
-void launch_files_cancel(struct launch_files *f)
-{
-	if (f)
-		files_free(f);
-}
-
-/* ---- what waits for the worker to learn layers ---- */
-
-static int refused(const char *what, struct err *e)
-{
-	return err_http(e, 501, "not implemented: %s", what);
-}
-
-int launch_changes(const struct launch_root *root, const struct launch_files_events *ev, void *arg,
-		   struct launch_files **out, struct err *e)
-{
-	(void)root, (void)ev, (void)arg, (void)out;
-	return refused("container_changes", e);
+	f->m.export.tar = f->tar;
+	return started(f, r, root, out, e);
 }
 
 int launch_commit_tar(const struct launch_root *root, const struct launch_files_events *ev, void *arg,
 		      struct launch_files **out, struct err *e)
 {
-	(void)root, (void)ev, (void)arg, (void)out;
-	return refused("container_commit", e);
+	struct launch_files *f = files_new(root, ABOUT_UPPER, IPC_rootfs_commit, ev, arg);
+	int r = open_pipe(f, e);
+
+	f->m.commit.tar = f->tar;
+	return started(f, r, root, out, e);
+}
+
+int launch_changes(const struct launch_root *root, const struct launch_files_events *ev, void *arg,
+		   struct launch_files **out, struct err *e)
+{
+	return started(files_new(root, ABOUT_CHANGES, IPC_rootfs_changes, ev, arg), 0, root, out, e);
 }
 
 int launch_size(const struct launch_root *root, const struct launch_files_events *ev, void *arg,
 		struct launch_files **out, struct err *e)
 {
-	(void)root, (void)ev, (void)arg, (void)out;
-	return refused("size of a container", e);
+	return started(files_new(root, ABOUT_UPPER, IPC_rootfs_size, ev, arg), 0, root, out, e);
 }
 
 int launch_copy_up(const struct launch_root *root, const char *path, int target, const struct launch_files_events *ev,
 		   void *arg, struct launch_files **out, struct err *e)
 {
-	(void)root, (void)path, (void)target, (void)ev, (void)arg, (void)out;
-	return refused("copy into a new volume", e);
+	struct launch_files *f = files_new(root, ABOUT_VOLUME, IPC_rootfs_copy_up, ev, arg);
+
+	f->root = fcntl(target, F_DUPFD_CLOEXEC, 3);
+	f->m.copy_up.path = f->path = xstrdup(path);
+	return started(f, f->root < 0 ? err_sys(e, -errno, "dup") : 0, root, out, e);
+}
+
+void launch_files_cancel(struct launch_files *f)
+{
+	if (!f)
+		return;
+	f->events = NULL;
+	ipc_call_cancel(STEAL(f->call));
+	fd_close(&f->pipe);
+	over(f);
 }

@@ -62,6 +62,9 @@ struct launch_config {
 	uint64_t shm_size;	/* where ShmSize is not given; 0: 64 MiB */
 	uint64_t log_max_size;	/* of log files without max-size, max-file; 0: 10 MiB, 3 */
 	unsigned log_max_file;
+	/* The last look at a container's files while it did not run has ended: launch_viewed() is false now. */
+	void (*view_ended)(void *arg, const char *id);
+	void *arg;
 };
 
 /* Everything pointed to must outlive the room. */
@@ -293,6 +296,12 @@ struct launch_root {
 	struct launch_run *run;
 };
 
+/*
+ * Are a stopped container's files mounted for such a request? Then it must not be started: two mounts of one overlay
+ * would not know of each other's changes.
+ */
+bool launch_viewed(const struct launch *l, const char *id);
+
 /* {"name","size","mode","mtime","linkTarget"} as Docker's X-Docker-Container-Path-Stat. 404 when there is no such path.
  */
 int launch_archive_head(const struct launch_root *root, const char *path, const struct launch_files_events *ev,
@@ -322,7 +331,7 @@ int launch_size(const struct launch_root *root, const struct launch_files_events
  */
 int launch_copy_up(const struct launch_root *root, const char *path, int target, const struct launch_files_events *ev,
 		   void *arg, struct launch_files **out, struct err *e);
-/* No more events; the worker is ended. */
+/* No more events; the worker is told to end, and what is mounted for it stays until it has. */
 void launch_files_cancel(struct launch_files *f);
 
 /* ---- logs and removal ---- */

@@ -59,8 +59,8 @@ static int propagation_flag(enum launch_propagation p)
 	return MS_PRIVATE;
 }
 
-static int add_mounts(struct launch_run *run, const struct launch_spec *spec, struct shim_settings *settings,
-		      bool targets, struct err *e)
+static int add_mounts(struct launch_run *run, const struct launch_spec *spec, struct shim_settings *settings, bool view,
+		      struct err *e)
 {
 	run->mounts = xcalloc(spec->nmounts, sizeof *run->mounts);
 	for (size_t i = 0; i < spec->nmounts; i++) {
@@ -68,12 +68,13 @@ static int add_mounts(struct launch_run *run, const struct launch_spec *spec, st
 		struct stat st;
 		if (fstat(m->source, &st) < 0)
 			return err_sys(e, -errno, "stat %s", m->name);
-		int fd = clone_mount(m->source, m->recursive, false, propagation_flag(m->propagation),
+		/* At a start the runtime makes it read-only. */
+		int fd = clone_mount(m->source, m->recursive, view && m->read_only, propagation_flag(m->propagation),
 				     m->plain ? -1 : run->user_fd, e);
 		if (fd < 0)
 			return err_prefix(e, "mount %s at %s", m->name, m->destination), e->code;
 		settings_take_fd(settings, "mount", fd);
-		if (targets)
+		if (view)
 			settings_text(settings, "target", m->destination);
 		run->mounts[run->nmounts++] = (struct bundle_mount){.destination = xstrdup(m->destination),
 								    .read_only = m->read_only,
@@ -99,6 +100,8 @@ static int add_layers(struct launch_run *run, const struct launch_spec *spec, st
 			return err_prefix(e, "layer %.12s", spec->layers[i]), e->code;
 		settings_take_fd(settings, "layer", fd);
 	}
+	if (run->state_dir < 0)
+		return 0;
 	int fd = clone_mount(run->state_dir, false, false, MS_PRIVATE, run->user_fd, e);
 	if (fd < 0)
 		return err_prefix(e, "the container's directory"), e->code;
@@ -189,6 +192,12 @@ static int add_runtime(struct launch_run *run, struct shim_settings *settings, s
 	return 0;
 }
 
+static void add_stages(const struct launch_run *run, struct shim_settings *settings)
+{
+	for (size_t i = 0; i < run->launch->nstages; i++)
+		settings_text(settings, "stage", run->launch->stages[i]);
+}
+
 static void add_process(const struct launch_run *run, const struct launch_spec *spec, struct shim_settings *settings)
 {
 	const json_t *size = json_object_get(spec->host, "ConsoleSize");
@@ -202,8 +211,7 @@ static void add_process(const struct launch_run *run, const struct launch_spec *
 	settings_number(settings, "stdin-once", doc_true(spec->config, "StdinOnce"));
 	settings_number(settings, "rows", (uint64_t)json_integer_value(json_array_get(size, 0)));
 	settings_number(settings, "columns", (uint64_t)json_integer_value(json_array_get(size, 1)));
-	for (size_t i = 0; i < run->launch->nstages; i++)
-		settings_text(settings, "stage", run->launch->stages[i]);
+	add_stages(run, settings);
 	settings_fd(settings, "dir", run->dir);
 	settings_fd(settings, "keep", run->user_fd);
 	settings_fd(settings, "keep", run->net_fd);
@@ -239,24 +247,29 @@ int run_prepare(struct launch_run *run, const struct launch_spec *spec, struct s
 	return 0;
 }
 
-int run_prepare_mount(struct launch_run *run, const struct launch_spec *spec, struct shim_settings *settings,
-		      struct err *e)
+int run_prepare_mount(struct launch_run *run, const struct launch_spec *spec, enum view_kind kind,
+		      struct shim_settings *settings, struct err *e)
 {
-	int net = -1;
-	int r = namespaces_make(&run->ids, false, -1, &run->user_fd, &net, e);
+	int r = 0, net = -1;
 
-	if (r == 0)
-		r = run_dir_make(run, e);
-	if (r == 0)
+	if (kind == VIEW_IMAGE)
+		run->ids = (struct launch_ids){0};
+	else if (run->ids.size)
+		r = namespaces_make(&run->ids, false, -1, &run->user_fd, &net, e);
+	if (r == 0 && kind == VIEW_CONTAINER)
 		r = state_dirs_make(run->launch, run->id, &run->state_dir, e);
 	if (r == 0)
 		r = add_layers(run, spec, settings, e);
-	if (r == 0)
+	if (r == 0 && kind == VIEW_CONTAINER)
 		r = add_mounts(run, spec, settings, true, e);
 	if (r < 0)
 		return r;
-	add_process(run, spec, settings);
 	settings_number(settings, "mode", 2);
+	settings_text(settings, "id", run->id);
+	settings_number(settings, "base", run->ids.base);
+	settings_number(settings, "size", run->ids.size);
+	settings_number(settings, "read-only", kind == VIEW_CONTAINER && doc_true(spec->host, "ReadonlyRootfs"));
+	add_stages(run, settings);
 	return 0;
 }
 

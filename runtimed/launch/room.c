@@ -71,6 +71,7 @@ int launch_new(const struct launch_config *config, struct launch **out, struct e
 	l->c = *config;
 	l->runs_dir = -1;
 	LIST_INIT(&l->runs);
+	LIST_INIT(&l->views);
 	LIST_INIT(&l->orphans);
 	l->capabilities = cap_own();
 	l->run_dir = open(config->run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -25,6 +25,7 @@ struct orphan {
 };
 
 LIST_HEAD(orphans, orphan);
+LIST_HEAD(launch_views, launch_view);
 
 struct launch {
 	struct launch_config c;
@@ -36,6 +37,7 @@ struct launch {
 	const char *stages[8]; /* directories that a private mount namespace may cover */
 	size_t nstages;
 	struct launch_runs runs;
+	struct launch_views views;
 	struct orphans orphans; /* shims that serve their clients' last bytes */
 	struct seccomp_cache *seccomp;
 	struct trash *trash;
@@ -249,9 +251,13 @@ struct launch_run {
 const struct launch_runtime *runtime_of(const struct launch *l, const json_t *host, struct err *e);
 /* Namespaces, clones of all mounts and the settings for the shim; the clones live as long as the settings. */
 int run_prepare(struct launch_run *run, const struct launch_spec *spec, struct shim_settings *settings, struct err *e);
-/* The same for a look at a stopped container's files: its root with all that belongs into it. */
-int run_prepare_mount(struct launch_run *run, const struct launch_spec *spec, struct shim_settings *settings,
-		      struct err *e);
+/* The same for a view: the mounts alone. */
+enum view_kind {
+	VIEW_CONTAINER, /* the root of a container that does not run, with all that belongs into it */
+	VIEW_IMAGE,	/* its image's files, read-only, with their ids on disk */
+};
+int run_prepare_mount(struct launch_run *run, const struct launch_spec *spec, enum view_kind kind,
+		      struct shim_settings *settings, struct err *e);
 struct launch_run *run_new(struct launch *l, const struct launch_spec *spec, const struct launch_events *events,
 			   void *arg);
 /* An empty <run>/c/ID. */
@@ -282,6 +288,19 @@ int trash_put(struct trash *t, enum trash_of which, int dir, const char *name, s
 const char *doc_text(const json_t *o, const char *key);
 bool doc_true(const json_t *o, const char *key);
 int64_t doc_int(const json_t *o, const char *key, int64_t otherwise);
+
+/* ---- view.c ---- */
+
+struct launch_view;
+struct view_use;
+
+/* `root` is borrowed, until view_drop(); with `e` there is none. Comes from the event loop. */
+typedef void (*view_ready)(void *arg, int root, const struct err *e);
+/* Have it mounted; views of the same are shared. A view of a container must be gone before the container starts. */
+int view_take(struct launch *l, enum view_kind kind, const struct launch_spec *spec, view_ready ready, void *arg,
+	      struct view_use **out, struct err *e);
+/* Also before it is ready. */
+void view_drop(struct view_use *u);
 
 /* ---- control.c ---- */
 

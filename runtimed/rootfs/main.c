@@ -4,75 +4,50 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "ipc/server.h"
 #include "lib/config.h"
 #include "lib/daemon.h"
 #include "lib/sandbox/sandbox.h"
+#include "lib/users.h"
 #include "lib/util.h"
 #include "runtimed/rootfs/rootfs.h"
 
 struct worker {
 	struct daemon daemon;
 	struct ipc_server *server;
+	struct task task;
 };
 
-/* From here on the container's root is ours, and so are its ids on disk. */
-static int enter(int root, const struct ids *ids, struct err *e)
+int64_t ids_inside(const struct ids *ids, uint32_t id)
 {
-	struct sandbox_narrow to = {.fsuid = ids->size ? ids->base : (uid_t)-1,
-				    .fsgid = ids->size ? ids->base : (gid_t)-1};
+	if (!ids->size)
+		return id;
+	return id >= ids->base && id - ids->base < ids->size ? (int64_t)(id - ids->base) : 65534;
+}
+
+int64_t ids_on_disk(const struct ids *ids, int64_t id)
+{
+	if (!ids->size)
+		return id;
+	return id < (int64_t)ids->size ? (int64_t)ids->base + id : -1;
+}
+
+/* From here on the container's root is ours, and so are its ids on disk. */
+static int enter(struct worker *w, int root, uint32_t base, uint32_t size, struct err *e)
+{
+	struct sandbox_narrow to = {.fsuid = size ? base : (uid_t)-1, .fsgid = size ? base : (gid_t)-1};
 	struct sandbox_report report = {0};
 
+	w->task.ids = (struct ids){base, size};
 	if (fchdir(root) < 0 || chroot(".") < 0 || chdir("/") < 0)
 		return err_sys(e, -errno, "enter the container's root");
 	return sandbox_narrow(PROC_rootfs, &to, &report, e);
 }
 
-/* Go's os.FileMode. */
-static int64_t go_mode(mode_t m)
-{
-	int64_t v = m & 0777;
-
-	v |= S_ISDIR(m) ? 1ll << 31 : S_ISLNK(m) ? 1ll << 27 : S_ISFIFO(m) ? 1ll << 25 : S_ISSOCK(m) ? 1ll << 24 : 0;
-	v |= S_ISBLK(m) ? 1ll << 26 : S_ISCHR(m) ? 1ll << 26 | 1ll << 21 : 0;
-	return v | (m & S_ISUID ? 1ll << 23 : 0) | (m & S_ISGID ? 1ll << 22 : 0) | (m & S_ISVTX ? 1ll << 20 : 0);
-}
-
-int stat_path(const char *path, json_t **out, struct err *e)
-{
-	char target[4097] = "", when[64];
-	const char *slash = strrchr(path, '/'), *name = slash && slash[1] ? slash + 1 : path;
-	struct stat st;
-	struct tm tm;
-
-	if (lstat(path, &st) < 0)
-		return errno == ENOENT || errno == ENOTDIR
-			       ? err_http(e, 404, "Could not find the file %s in container", path)
-			       : err_sys(e, -errno, "stat %s", path);
-	if (S_ISLNK(st.st_mode) && readlink(path, target, sizeof target - 1) < 0)
-		return err_sys(e, -errno, "read link %s", path);
-	gmtime_r(&st.st_mtime, &tm);
-	strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &tm);
-	*out = json_pack("{s:s, s:I, s:I, s:s, s:s}", "name", name, "size", (json_int_t)st.st_size, "mode",
-			 (json_int_t)go_mode(st.st_mode), "mtime", when, "linkTarget", target);
-	return *out ? 0 : err_http(e, 400, "the name of %zu bytes is not UTF-8", strlen(name));
-}
-
-/* "/a/b/" → "/a/b"; a trailing "/." stays: it asks for what is in the directory. */
-static char *absolute(const char *path)
-{
-	char *p = xasprintf("%s%s", *path == '/' ? "" : "/", path);
-	size_t n = strlen(p);
-
-	while (n > 1 && p[n - 1] == '/')
-		p[--n] = '\0';
-	return p;
-}
-
-static void answer(struct ipc_request *req, int r, json_t *take_result, const struct err *e)
+/* The end of the process's only request: whoever waits for it may also wait for what it has open. */
+static void answer(struct worker *w, struct ipc_request *req, int r, json_t *take_result, const struct err *e)
 {
 	struct rootfs_result reply = {.result.json = take_result};
 
@@ -81,79 +56,146 @@ static void answer(struct ipc_request *req, int r, json_t *take_result, const st
 	else
 		ipc_reply(req, &reply);
 	json_decref(take_result);
+	daemon_stop(&w->daemon);
 }
 
 static void on_rootfs_stat(struct ipc_request *req, struct rootfs_stat *m, struct worker *w)
 {
-	const struct ids ids = {m->base, m->size};
-	AUTO_FREE char *path = absolute(m->path);
+	AUTO_PLACE struct place place = {.dir = -1};
 	json_t *result = NULL;
 	struct err e = {0};
 
-	(void)w;
-	int r = enter(m->root, &ids, &e);
+	int r = enter(w, m->root, m->base, m->size, &e);
 	if (r == 0)
-		r = stat_path(path, &result, &e);
-	answer(req, r, result, &e);
+		r = place_find(m->path, &place, &e);
+	if (r == 0)
+		r = place_stat(&place, &result, &e);
+	answer(w, req, r, result, &e);
+}
+
+/* A whole archive of one tree into `take_tar`. */
+static int archive(struct worker *w, int *take_tar, enum tree_kind kind, int at, const char *base, const char *name,
+		   struct err *e)
+{
+	struct tar tar;
+	int r = tar_begin(&tar, *take_tar, &w->task, e);
+
+	if (r == 0)
+		r = tar_tree(&tar, kind, at, base, name, e);
+	if (r == 0)
+		r = tar_end(&tar, e);
+	tar_clean(&tar);
+	fd_close(take_tar);
+	return r;
 }
 
 static void on_rootfs_get(struct ipc_request *req, struct rootfs_get *m, struct worker *w)
 {
-	const struct ids ids = {m->base, m->size};
-	AUTO_FREE char *path = absolute(m->path);
+	AUTO_PLACE struct place place = {.dir = -1};
 	json_t *info = NULL;
 	struct err e = {0};
 
-	(void)w;
-	int r = enter(m->root, &ids, &e);
+	int r = enter(w, m->root, m->base, m->size, &e);
 	if (r == 0)
-		r = stat_path(path, &info, &e);
+		r = place_find(m->path, &place, &e);
+	if (r == 0)
+		r = place_stat(&place, &info, &e);
 	if (r == 0) {
 		AUTO_FREE char *text = json_dumps(info, JSON_COMPACT);
-		const char *slash = strrchr(path, '/');
 		ipc_chunk(req, text, strlen(text));
-		r = tar_write(m->tar, path, slash[1] ? slash + 1 : "/", false, &ids, &e);
+		r = archive(w, &m->tar, TREE_PATH, place.dir, place.base, place.name, &e);
 	}
-	fd_close(&m->tar);
 	json_decref(info);
-	answer(req, r, NULL, &e);
+	answer(w, req, r, NULL, &e);
 }
 
 static void on_rootfs_export(struct ipc_request *req, struct rootfs_export *m, struct worker *w)
 {
-	const struct ids ids = {m->base, m->size};
 	struct err e = {0};
+	int r = enter(w, m->root, m->base, m->size, &e);
 
-	(void)w;
-	int r = enter(m->root, &ids, &e);
 	if (r == 0)
-		r = tar_write(m->tar, "/", ".", true, &ids, &e);
-	fd_close(&m->tar);
-	answer(req, r, NULL, &e);
+		r = archive(w, &m->tar, TREE_ROOT, AT_FDCWD, "/", "", &e);
+	answer(w, req, r, NULL, &e);
+}
+
+static void on_rootfs_commit(struct ipc_request *req, struct rootfs_commit *m, struct worker *w)
+{
+	struct err e = {0};
+	int r = enter(w, m->root, m->base, m->size, &e);
+
+	if (r == 0)
+		r = archive(w, &m->tar, TREE_LAYER, AT_FDCWD, "/", "", &e);
+	answer(w, req, r, NULL, &e);
+}
+
+static int put(struct worker *w, const struct rootfs_put *m, struct err *e)
+{
+	struct put_options how = {m->keep_kinds, -1, -1};
+	struct user user;
+	struct stream in;
+	int r = m->user ? user_find(m->user, &user, e) : 0;
+
+	if (r < 0)
+		return r;
+	if (m->user) {
+		how.uid = user.uid;
+		how.gid = user.gid;
+	}
+	r = stream_begin(&in, m->tar, &w->task, e);
+	if (r == 0)
+		r = tar_unpack(&in, m->path, &how, e);
+	stream_clean(&in);
+	return r;
 }
 
 static void on_rootfs_put(struct ipc_request *req, struct rootfs_put *m, struct worker *w)
 {
-	const struct ids ids = {m->base, m->size};
-	const struct put_options how = {m->keep_kinds, m->uid, m->gid};
-	AUTO_FREE char *path = absolute(m->path);
 	struct err e = {0};
+	int r = enter(w, m->root, m->base, m->size, &e);
 
-	(void)w;
-	int r = enter(m->root, &ids, &e);
-	/* What reads and writes below is straight-line code. */
-	if (r == 0 && fcntl(m->tar, F_SETFL, 0) < 0)
-		r = err_sys(&e, -errno, "fcntl");
 	if (r == 0)
-		r = tar_unpack(m->tar, path, &how, &ids, &e);
-	answer(req, r, NULL, &e);
+		r = put(w, m, &e);
+	answer(w, req, r, NULL, &e);
+}
+
+static void on_rootfs_changes(struct ipc_request *req, struct rootfs_changes *m, struct worker *w)
+{
+	json_t *result = NULL;
+	struct err e = {0};
+	int r = enter(w, m->root, m->base, m->size, &e);
+
+	if (r == 0)
+		r = upper_changes(&w->task, m->image, &result, &e);
+	answer(w, req, r, result, &e);
+}
+
+static void on_rootfs_size(struct ipc_request *req, struct rootfs_size *m, struct worker *w)
+{
+	uint64_t bytes = 0;
+	struct err e = {0};
+	int r = enter(w, m->root, m->base, m->size, &e);
+
+	if (r == 0)
+		r = upper_size(&w->task, &bytes, &e);
+	answer(w, req, r, r == 0 ? json_pack("{s:I}", "SizeRw", (json_int_t)bytes) : NULL, &e);
+}
+
+static void on_rootfs_copy_up(struct ipc_request *req, struct rootfs_copy_up *m, struct worker *w)
+{
+	struct err e = {0};
+	int r = enter(w, m->root, m->base, m->size, &e);
+
+	if (r == 0)
+		r = copy_up(&w->task, m->image, m->path, &e);
+	answer(w, req, r, NULL, &e);
 }
 
 static const struct ipc_handler handlers[] = {
-	IPC_HANDLER(rootfs_stat, struct worker),
-	IPC_HANDLER(rootfs_get, struct worker),
-	IPC_HANDLER(rootfs_export, struct worker),
-	IPC_HANDLER(rootfs_put, struct worker),
+	IPC_HANDLER(rootfs_stat, struct worker),    IPC_HANDLER(rootfs_get, struct worker),
+	IPC_HANDLER(rootfs_export, struct worker),  IPC_HANDLER(rootfs_put, struct worker),
+	IPC_HANDLER(rootfs_changes, struct worker), IPC_HANDLER(rootfs_commit, struct worker),
+	IPC_HANDLER(rootfs_size, struct worker),    IPC_HANDLER(rootfs_copy_up, struct worker),
 };
 
 static void on_idle(void *arg)
@@ -170,6 +212,7 @@ int main(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	daemon_confine(&w.daemon);
 	umask(0);
+	w.task.peer = fcntl(w.daemon.listen_fd, F_DUPFD_CLOEXEC, 3);
 	struct ipc_server_config config = {
 		.self = PROC_rootfs,
 		.listen_fd = -1,

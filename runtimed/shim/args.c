@@ -38,6 +38,7 @@ static const struct row rows[] = {
 	ROW("tty", FLAG, tty),
 	ROW("stdin", FLAG, stdin_open),
 	ROW("stdin-once", FLAG, stdin_once),
+	ROW("read-only", FLAG, read_only),
 	ROW("rows", NUMBER, rows),
 	ROW("columns", NUMBER, columns),
 	ROW("uid", NUMBER, uid),

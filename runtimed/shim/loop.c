@@ -294,6 +294,9 @@ static void starter_read(struct shim *s)
 		fd_close(&s->starter_sock);
 		return;
 	}
+	/* Its own mounts of what it hands over are gone before anybody has these. */
+	if (head.type == WIRE_STATE)
+		waitpid(s->starter, NULL, 0);
 	tell(s, head, text, (size_t)n, fds, fds[0] >= 0);
 	fd_close(&fds[0]);
 	fd_close(&fds[1]);

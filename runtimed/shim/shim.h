@@ -37,11 +37,12 @@ struct shim_args {
 	size_t ngroups;
 	uint32_t base, size; /* id range; size 0: the host's ids */
 	bool tty, stdin_open, stdin_once;
+	bool read_only; /* MODE_MOUNT: the root is, once the places of its mounts are made */
 	uint32_t rows, columns;
 	uid_t uid;		/* to become */
 	int dir;		/* directory of this run: pid, log, console */
 	int root;		/* MODE_EXEC: the container's root directory, for the look-up */
-	int top;		/* idmapped clone of the state directory with upper and work */
+	int top;		/* idmapped clone of the state directory with upper and work; -1: the layers alone */
 	int layers[LAYERS_MAX]; /* idmapped clones, lowest first */
 	size_t nlayers;
 	int mounts[MOUNTS_MAX]; /* clones of binds and volumes: attached as m0, m1, … */
@@ -68,6 +69,10 @@ _Noreturn void starter_run(const struct shim_args *a, int sock, const int stdio[
 
 /* A private mount namespace with the container's root at <stage>/root and its mounts at <stage>/mN. */
 int stage_build(const struct shim_args *a, char stage[256], struct err *e);
+/*
+ * The same for MODE_MOUNT, the mounts where they belong below root. Returns a detached clone of the whole.
+ */
+int stage_view(const struct shim_args *a, struct err *e);
 /* "uid gid group,group,…" of the configured user by the passwd and group files below the directory `root`. */
 int user_lookup(const struct shim_args *a, int root, char *out, size_t size, struct err *e);
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/magic.h>
+#include <linux/openat2.h>
 #include <sched.h>
 #include <stdio.h>
 #include <sys/fsuid.h>
@@ -83,6 +84,12 @@ static int take_ids(uint32_t base, struct err *e)
 	return 0;
 }
 
+static void return_ids(void)
+{
+	setfsuid(0);
+	setfsgid(0);
+}
+
 static int mount_overlay(const struct shim_args *a, const char *stage, struct err *e)
 {
 	char *options = xcalloc(1, 8192);
@@ -94,18 +101,23 @@ static int mount_overlay(const struct shim_args *a, const char *stage, struct er
 	/* The lowest layer comes last; names are relative to /proc/self/fd, so that many fit in a page. */
 	for (size_t i = a->nlayers; i-- > 0;)
 		n += (size_t)snprintf(options + n, 8192 - n, "%d%s", a->layers[i], i ? ":" : "");
-	if (a->nlayers == 0)
-		n += (size_t)snprintf(options + n, 8192 - n, "%s/empty", stage);
-	n += (size_t)snprintf(options + n, 8192 - n, ",upperdir=%s/c/upper,workdir=%s/c/work,userxattr", stage, stage);
+	if (a->nlayers == 0 && a->top < 0)
+		return 0;
+	/* An overlay has two layers at least. */
+	if (a->nlayers == 0 || a->top < 0)
+		n += (size_t)snprintf(options + n, 8192 - n, "%s%s/empty", a->nlayers ? ":" : "", stage);
+	if (a->top >= 0)
+		n += (size_t)snprintf(options + n, 8192 - n, ",upperdir=%s/c/upper,workdir=%s/c/work", stage, stage);
+	n += (size_t)snprintf(options + n, 8192 - n, ",userxattr");
 	if (n >= 4095)
 		return err_set(e, -E2BIG, "the image has too many layers");
 	snprintf(root, sizeof root, "%s/root", stage);
 	if (chdir("/proc/self/fd") < 0)
 		return err_sys(e, -errno, "chdir /proc/self/fd");
-	if (mount("overlay", root, "overlay", MS_NODEV, options) < 0)
+	if (mount("overlay", root, "overlay", a->top < 0 ? MS_NODEV | MS_RDONLY : MS_NODEV, options) < 0)
 		return err_sys(e, -errno, "mount overlay");
 	struct statvfs fs;
-	if (statvfs(root, &fs) < 0 || (fs.f_flag & ST_RDONLY))
+	if (a->top >= 0 && (statvfs(root, &fs) < 0 || (fs.f_flag & ST_RDONLY)))
 		return err_set(e, -EROFS, "the overlay came up read-only (see the kernel's log)");
 	return chdir(stage) < 0 ? err_sys(e, -errno, "chdir %s", stage) : 0;
 }
@@ -122,17 +134,110 @@ int stage_build(const struct shim_args *a, char stage[256], struct err *e)
 	umask(0);
 	if (mkdir("root", 0755) < 0 || mkdir("empty", 0755) < 0 || chown("empty", a->base, a->base) < 0)
 		return err_sys(e, -errno, "make the stage");
-	r = attach(a->top, "c", e);
+	if (a->top >= 0)
+		r = attach(a->top, "c", e);
 	if (r == 0 && a->size)
 		r = take_ids(a->base, e);
 	if (r == 0)
 		r = mount_overlay(a, stage, e);
-	setfsuid(0);
-	setfsgid(0);
+	return_ids();
 	for (size_t i = 0; r == 0 && i < a->nmounts; i++) {
 		snprintf(name, sizeof name, "m%zu", i);
 		r = attach(a->mounts[i], name, e);
 	}
 	umask(022);
 	return r;
+}
+
+/* ---- a view ---- */
+
+/* Beneath `root` as the container would see it: the image may have planted symbolic links. */
+static int open_in_root(int root, const char *path)
+{
+	struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
+
+	return (int)syscall(SYS_openat2, root, path, &how, sizeof how);
+}
+
+/* One more component below the directory `at`; a symbolic link that leads nowhere stays one. */
+static void make_component(int at, const char *name, bool dir)
+{
+	if (dir) {
+		mkdirat(at, name, 0755);
+		return;
+	}
+	int fd = openat(at, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0644);
+	fd_close(&fd);
+}
+
+/* The place of a mount, made as the container's first start would. */
+static int open_target(const struct shim_args *a, int root, const char *target, bool dir, struct err *e)
+{
+	char path[4096];
+	int fd = open_in_root(root, target);
+
+	if (fd >= 0 || errno != ENOENT || snprintf(path, sizeof path, "%s/", target) >= (int)sizeof path)
+		return fd < 0 ? err_sys(e, -errno, "find the place of the mount %s", target) : fd;
+	AUTO_CLOSE int at = open_in_root(root, "/");
+	if (a->size && take_ids(a->base, e) < 0)
+		return e->code;
+	for (char *p = path + 1, *slash; (slash = strchr(p, '/')); p = slash + 1) {
+		*slash = '\0';
+		if (*p && at >= 0) {
+			make_component(at, p, dir || slash[1]);
+			close(at);
+			at = open_in_root(root, path);
+		}
+		*slash = '/';
+	}
+	return_ids();
+	return at < 0 ? err_sys(e, -errno, "make the place of the mount %s", target) : STEAL_FD(at);
+}
+
+static int place_mount(const struct shim_args *a, size_t i, int root, struct err *e)
+{
+	char from[24];
+	struct stat st;
+
+	snprintf(from, sizeof from, "m%zu", i);
+	AUTO_CLOSE int tree = (int)syscall(SYS_open_tree, AT_FDCWD, from, OPEN_TREE_CLONE | O_CLOEXEC | AT_RECURSIVE);
+	if (tree < 0 || fstat(tree, &st) < 0)
+		return err_sys(e, -errno, "clone the mount %s", a->targets[i]);
+	AUTO_CLOSE int target = open_target(a, root, a->targets[i], S_ISDIR(st.st_mode), e);
+	if (target < 0)
+		return target;
+	if (syscall(SYS_move_mount, tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0)
+		return err_sys(e, -errno, "attach the mount %s", a->targets[i]);
+	return 0;
+}
+
+static size_t depth(const char *path)
+{
+	size_t n = 0;
+
+	for (; *path; path++)
+		n += *path == '/' && path[1] && path[1] != '/';
+	return n;
+}
+
+int stage_view(const struct shim_args *a, struct err *e)
+{
+	AUTO_CLOSE int root = open("root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	size_t left = a->nmounts;
+	int r = root < 0 ? err_sys(e, -errno, "open the root") : 0;
+
+	umask(0);
+	/* A mount in another one comes after it. */
+	for (size_t level = 0; r == 0 && left; level++)
+		for (size_t i = 0; r == 0 && i < a->nmounts; i++)
+			if (depth(a->targets[i]) == level) {
+				r = place_mount(a, i, root, e);
+				left--;
+			}
+	if (r == 0 && a->read_only && mount(NULL, "root", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NODEV, NULL) < 0)
+		r = err_sys(e, -errno, "make the root read-only");
+	if (r < 0)
+		return r;
+	int whole = (int)syscall(SYS_open_tree, AT_FDCWD, "root", OPEN_TREE_CLONE | O_CLOEXEC | AT_RECURSIVE);
+	return whole < 0 ? err_sys(e, -errno, "clone the container's mounts") : whole;
 }

@@ -113,35 +113,14 @@ static void make_plain(const struct shim_args *a, const int stdio[3], int docume
 	umask(022);
 }
 
-/* Mounts of the container as a whole, for whoever looks into a stopped container's files. */
+/* For whoever looks into a stopped container's files. */
 static _Noreturn void hand_over(const struct shim_args *a, int sock, struct err *e)
 {
 	struct wire_head head = {.type = WIRE_STATE};
+	AUTO_CLOSE int whole = stage_view(a, e);
 
-	for (size_t i = 0; i < a->nmounts; i++) {
-		char from[24];
-		snprintf(from, sizeof from, "m%zu", i);
-		if (!a->targets[i])
-			continue;
-		/* Resolved inside the root: the image may have planted symbolic links. */
-		struct {
-			uint64_t flags, mode, resolve;
-		} how = {O_PATH | O_CLOEXEC, 0, 0x10 | 0x02 /* IN_ROOT, NO_MAGICLINKS */};
-		AUTO_CLOSE int root = open("root", O_PATH | O_DIRECTORY | O_CLOEXEC);
-		AUTO_CLOSE int target = (int)syscall(SYS_openat2, root, a->targets[i], &how, sizeof how);
-		AUTO_CLOSE int tree =
-			(int)syscall(SYS_open_tree, AT_FDCWD, from, OPEN_TREE_CLONE | O_CLOEXEC | AT_RECURSIVE);
-		/* A mount point that the container's first start would make is not there yet: nothing to cover. */
-		if (target >= 0 && tree >= 0)
-			syscall(SYS_move_mount, tree, "", target, "",
-				MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
-	}
-	AUTO_CLOSE int whole =
-		(int)syscall(SYS_open_tree, AT_FDCWD, "root", OPEN_TREE_CLONE | O_CLOEXEC | AT_RECURSIVE);
-	if (whole < 0) {
-		err_sys(e, -errno, "clone the container's mounts");
+	if (whole < 0)
 		fail(sock, e);
-	}
 	wire_send(sock, &head, NULL, 0, &whole, 1);
 	_exit(0);
 }

@@ -207,6 +207,30 @@ class Engine:
         finally:
             connection.close()
 
+    def start_request(self, method, path, version="1.43", timeout=60):
+        """Send a request; the connection, whose getresponse() waits for the answer."""
+        connection = UnixConnection(self.socket, timeout)
+        connection.request(method, f"/v{version}" + path)
+        return connection
+
+    def api_stream(self, method, path, **more):
+        """An answer whose body has not been read: read(n), close()."""
+        connection = self.start_request(method, path, **more)
+        response = connection.getresponse()
+        response.owner = connection  # it lives as long as the answer
+        close = response.close
+        response.close = lambda: (close(), connection.close())
+        return response
+
+    @staticmethod
+    def wait_for(condition, timeout=60):
+        """Until condition() is true; what there is no event for."""
+        deadline = time.monotonic() + timeout
+        while not (value := condition()):
+            assert time.monotonic() < deadline, "waited in vain"
+            time.sleep(0.01)
+        return value
+
     def docker(self, *arguments, input=None, check=True, timeout=120, text=True, env=None):
         """The docker CLI; returns subprocess.CompletedProcess with text (or bytes) output."""
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.dir), "DOCKER_CONFIG": str(self.dir / "docker"),
