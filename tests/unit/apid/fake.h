@@ -151,7 +151,7 @@ static void on_container_export(struct ipc_request *req, struct container_export
 			fd_write_all(ends[1], piece, sizeof piece, NULL);
 		_exit(0);
 	}
-	ipc_chunk_pipe(req, ends[0], "application/x-tar");
+	ipc_chunk_pipe(req, ends[0], "application/x-tar", NULL);
 	close(ends[0]);
 	close(ends[1]);
 	ipc_reply_done(req);
