@@ -493,8 +493,10 @@ static int pids(struct admit *a, const json_t *host)
 	int64_t asked = number(host, "PidsLimit");
 	int64_t given = a->facts->config ? a->facts->config->containers_pids_limit : 0;
 
-	if (asked == 0 && a->kind == POLICY_UPDATE)
+	if (a->kind == POLICY_UPDATE && !json_object_get(host, "PidsLimit"))
 		return 0;
+	if (a->kind == POLICY_UPDATE)
+		given = 0; /* 0 in an update is no limit */
 	return within(a, "PidsLimit", asked ? asked : given, a->rules->pids, "max-pids");
 }
 

@@ -10,7 +10,7 @@
 /* A run of this length starts the back-off anew. */
 #define GOOD_RUN (10 * NS_PER_SEC)
 
-static bool wants_restart(const struct container *c)
+bool restart_wanted(const struct container *c)
 {
 	const json_t *policy = json_object_get(c->host, "RestartPolicy");
 	const char *name = json_text(policy, "Name");
@@ -47,7 +47,7 @@ static void arm(struct container *c, unsigned ms)
 
 void restart_plan(struct container *c)
 {
-	if (!wants_restart(c)) {
+	if (!restart_wanted(c)) {
 		c->backoff_ms = 0;
 		return;
 	}

@@ -4,6 +4,8 @@
 
 #include "runtimed/container.h"
 
+/* By its policy and how it has ended, would it be started again? */
+bool restart_wanted(const struct container *c);
 /* It has exited by itself or was stopped: stay exited, or become restarting with a timer. */
 void restart_plan(struct container *c);
 void restart_cancel_timer(struct container *c);

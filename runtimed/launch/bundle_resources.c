@@ -26,7 +26,6 @@ static const struct {
 	{"Memory", MEMORY, "limit"},
 	{"MemoryReservation", MEMORY, "reservation"},
 	{"MemorySwap", MEMORY, "swap"},
-	{"KernelMemoryTCP", MEMORY, "kernelTCP"},
 	{"CpuShares", CPU, "shares"},
 	{"CpuQuota", CPU, "quota"},
 	{"CpuPeriod", CPU, "period"},
@@ -136,6 +135,14 @@ static const struct {
 	{"rtprio", RLIMIT_RTPRIO},   {"rttime", RLIMIT_RTTIME},	    {"sigpending", RLIMIT_SIGPENDING},
 	{"stack", RLIMIT_STACK},
 };
+
+int rlimit_number(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_LEN(limits); i++)
+		if (strcasecmp(limits[i].name, name) == 0)
+			return limits[i].resource;
+	return -1;
+}
 
 static uint64_t as_limit(int64_t v)
 {

@@ -67,68 +67,123 @@ static int check_annotations(const json_t *host, struct err *e)
 
 /* ---- limits ---- */
 
-static void check_clamps(const json_t *host, json_t *warnings)
+static int check_ulimits(const json_t *host, json_t *warnings, struct err *e)
 {
-	static const char *const names[] = {"nofile", "memlock", "core",  "nproc",
-					    "rtprio", "nice",	 "stack", "msgqueue"};
-	static const int resources[] = {RLIMIT_NOFILE, RLIMIT_MEMLOCK, RLIMIT_CORE,  RLIMIT_NPROC,
-					RLIMIT_RTPRIO, RLIMIT_NICE,    RLIMIT_STACK, RLIMIT_MSGQUEUE};
 	bool may_raise = cap_may(CAP_SYS_RESOURCE);
 	char text[160];
 	json_t *item;
 	size_t at;
 
-	if (may_raise)
-		return;
-	json_array_foreach(json_object_get(host, "Ulimits"), at, item) for (size_t i = 0; i < ARRAY_LEN(names); i++)
+	json_array_foreach(json_object_get(host, "Ulimits"), at, item)
 	{
+		const char *name = doc_text(item, "Name");
+		int64_t soft = doc_int(item, "Soft", 0), hard = doc_int(item, "Hard", 0);
+		int resource = rlimit_number(name);
 		struct rlimit own;
-		int64_t hard = doc_int(item, "Hard", 0);
-		if (!str_eq(names[i], doc_text(item, "Name")) ||
-		    getrlimit((__rlimit_resource_t)resources[i], &own) < 0 || own.rlim_max == RLIM_INFINITY)
+		if (resource < 0)
+			return err_http(e, 400, "Ulimits: invalid ulimit type: %s", name);
+		if (hard >= 0 && (soft < 0 || soft > hard))
+			return err_http(e, 400,
+					"Ulimits: ulimit soft limit must be less than or equal to hard limit: %s: "
+					"%lld > %lld",
+					name, (long long)soft, (long long)hard);
+		if (may_raise || getrlimit((__rlimit_resource_t)resource, &own) < 0 || own.rlim_max == RLIM_INFINITY ||
+		    (hard >= 0 && (uint64_t)hard <= own.rlim_max))
 			continue;
-		if (hard >= 0 && (uint64_t)hard <= own.rlim_max)
-			continue;
-		snprintf(text, sizeof text, "Ulimits: %s is limited to %llu: the engine may not raise it further",
-			 names[i], (unsigned long long)own.rlim_max);
+		snprintf(text, sizeof text, "Ulimits: %s is limited to %llu: the engine may not raise it further", name,
+			 (unsigned long long)own.rlim_max);
 		warn(warnings, text);
 	}
-	if (doc_int(host, "OomScoreAdj", 0) < oom_score_least())
-		warn(warnings, "OomScoreAdj: raised to the engine's own: it may not set a lower one");
+	return 0;
 }
 
-static int check_limits(const json_t *host, json_t *warnings, struct err *e)
+static bool in_list(const char *list, long n)
 {
-	int64_t memory = doc_int(host, "Memory", 0), swap = doc_int(host, "MemorySwap", 0);
+	for (const char *at = list; *at;) {
+		char *end;
+		long first = strtol(at, &end, 10), last = *end == '-' ? strtol(end + 1, &end, 10) : first;
+		if (n >= first && n <= last)
+			return true;
+		if (*end != ',')
+			return false;
+		at = end + 1;
+	}
+	return false;
+}
 
-	if (memory > 0 && memory < 6 << 20)
-		return err_http(e, 400, "Minimum memory limit allowed is 6MB");
-	if (swap > 0 && memory == 0)
-		return err_http(e, 400,
-				"You should always set the Memory limit when using Memoryswap limit, see usage");
-	if (memory > 0 && swap > 0 && swap < memory)
-		return err_http(e, 400, "Minimum memoryswap limit should be larger than memory limit, see usage");
-	if (memory > 0 && doc_int(host, "MemoryReservation", 0) > memory)
-		return err_http(e, 400,
-				"Minimum memory limit can not be less than memory reservation limit, see usage");
-	if (doc_int(host, "NanoCpus", 0) > 0 && (doc_int(host, "CpuQuota", 0) || doc_int(host, "CpuPeriod", 0)))
-		return err_http(e, 400, "Conflicting options: Nano CPUs and CPU Period/Quota cannot both be set");
-	if (doc_int(host, "NanoCpus", 0) > sysconf(_SC_NPROCESSORS_ONLN) * 1000000000ll)
-		return err_http(e, 400, "Range of CPUs is from 0.01 to %ld.00, as there are only %ld CPUs available",
-				sysconf(_SC_NPROCESSORS_ONLN), sysconf(_SC_NPROCESSORS_ONLN));
-	if (doc_int(host, "CpuRealtimeRuntime", 0) && access("/sys/fs/cgroup/cpu/cpu.rt_runtime_us", F_OK) < 0)
-		return err_http(e, 400, "CpuRealtimeRuntime: the kernel has no realtime scheduling of groups");
-	if (doc_int(host, "BlkioWeight", 0) && !cgroup_is_v2() &&
-	    access("/sys/fs/cgroup/blkio/blkio.weight", F_OK) < 0 &&
-	    access("/sys/fs/cgroup/blkio/blkio.bfq.weight", F_OK) < 0)
-		return err_http(e, 400, "BlkioWeight: the kernel's block layer has no weights");
-	if (doc_int(host, "KernelMemory", 0))
-		return err_http(e, 400, "KernelMemory: the kernel has no such limit any more");
+/* "0-3,7" within what the root of the hierarchy has, which is a list of the same form. */
+static int check_cpuset(const json_t *host, const char *field, const char *what, const char *file, struct err *e)
+{
+	const char *asked = doc_text(host, field);
+	char have[1024];
+
+	if (!*asked || cgroup_read("cpuset", "", file, have, sizeof have) < 0)
+		return 0;
+	for (const char *at = asked; *at;) {
+		char *end;
+		long first = strtol(at, &end, 10), last = first;
+		if (end != at && *end == '-')
+			last = strtol(at = end + 1, &end, 10);
+		if (end == at || last < first || (*end && *end != ','))
+			return err_http(e, 400, "%s: invalid value %s", field, asked);
+		for (long n = first; n <= last; n++)
+			if (!in_list(have, n))
+				return err_http(e, 400, "Requested %s are not available - requested %s, available: %s",
+						what, asked, have);
+		at = end + (*end == ',');
+	}
+	return 0;
+}
+
+static int check_files(const json_t *host, struct err *e)
+{
+	static const struct {
+		const char *field, *plain, *bfq, *reason;
+	} needs[] = {
+		{"CpuRealtimeRuntime", "cpu/cpu.rt_runtime_us", NULL, "realtime scheduling of groups"},
+		{"CpuRealtimePeriod", "cpu/cpu.rt_period_us", NULL, "realtime scheduling of groups"},
+		{"BlkioWeight", "blkio/blkio.weight", "blkio/blkio.bfq.weight", "weights of block I/O"},
+		{"BlkioWeightDevice", "blkio/blkio.weight_device", "blkio/blkio.bfq.weight_device",
+		 "weights of block I/O by device"},
+	};
+	char plain[96], bfq[96];
+
+	for (size_t i = 0; i < ARRAY_LEN(needs); i++) {
+		json_t *v = json_object_get(host, needs[i].field);
+		bool blkio = needs[i].bfq != NULL;
+		if (json_integer_value(v) == 0 && json_array_size(v) == 0)
+			continue;
+		snprintf(plain, sizeof plain, "/sys/fs/cgroup/%s", needs[i].plain);
+		snprintf(bfq, sizeof bfq, "/sys/fs/cgroup/%s", blkio ? needs[i].bfq : needs[i].plain);
+		if ((blkio && cgroup_is_v2()) || access(plain, F_OK) == 0 || access(bfq, F_OK) == 0)
+			continue;
+		return err_http(e, 400, "%s: the kernel has no %s", needs[i].field, needs[i].reason);
+	}
+	return 0;
+}
+
+int launch_check_limits(const json_t *host, json_t *warnings, struct err *e)
+{
+	const char *effective = cgroup_is_v2() ? ".effective" : "";
+	char cpus[40], mems[40];
+
+	snprintf(cpus, sizeof cpus, "cpuset.cpus%s", effective);
+	snprintf(mems, sizeof mems, "cpuset.mems%s", effective);
+	int r = check_files(host, e);
+	if (r == 0)
+		r = check_cpuset(host, "CpusetCpus", "CPUs", cpus, e);
+	if (r == 0)
+		r = check_cpuset(host, "CpusetMems", "memory nodes", mems, e);
+	if (r == 0)
+		r = check_ulimits(host, warnings, e);
+	if (r < 0)
+		return r;
 	if (cgroup_is_v2() && doc_int(host, "MemorySwappiness", -1) >= 0)
 		warn(warnings, "MemorySwappiness: cgroup v2 has no such setting; it is not used");
 	if (cgroup_is_v2() && doc_true(host, "OomKillDisable"))
 		warn(warnings, "OomKillDisable: cgroup v2 has no such setting; it is not used");
-	check_clamps(host, warnings);
+	if (doc_int(host, "OomScoreAdj", 0) < oom_score_least())
+		warn(warnings, "OomScoreAdj: raised to the engine's own: it may not set a lower one");
 	return 0;
 }
 
@@ -276,7 +331,7 @@ int launch_check(struct launch *l, const struct launch_spec *spec, json_t *warni
 	if (r == 0)
 		r = check_log(spec->host, e);
 	if (r == 0)
-		r = check_limits(spec->host, warnings, e);
+		r = launch_check_limits(spec->host, warnings, e);
 	if (r == 0)
 		r = check_sources(l, spec, e);
 	return r == 0 ? check_documents(l, spec, e) : r;

@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lib/fd.h"
 #include "lib/util.h"
 #include "runtimed/launch/room.h"
 
@@ -83,6 +84,20 @@ ssize_t launch_pids(const struct launch_run *run, pid_t **pids, struct err *e)
 	int r = must_run(run, e);
 
 	return r < 0 ? r : cgroup_pids(run->cgroup, pids, e);
+}
+
+int launch_process(const struct launch_run *run, pid_t pid)
+{
+	char path[32], text[4096];
+
+	snprintf(path, sizeof path, "/proc/%d", pid);
+	AUTO_CLOSE int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO_CLOSE int fd = dir < 0 ? -1 : openat(dir, "cgroup", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : fd_read_full(fd, text, sizeof text - 1, NULL);
+	if (n < 0)
+		return -ESRCH;
+	text[n] = '\0';
+	return strstr(text, run->cgroup) ? STEAL_FD(dir) : -ESRCH;
 }
 
 /* ---- streams ---- */

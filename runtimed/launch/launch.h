@@ -125,6 +125,8 @@ int launch_create(struct launch *l, const struct launch_spec *spec, struct err *
  * of strings. Nothing is changed.
  */
 int launch_check(struct launch *l, const struct launch_spec *spec, json_t *warnings, struct err *e);
+/* The limits of a HostConfig alone, for an update. */
+int launch_check_limits(const json_t *host, json_t *warnings, struct err *e);
 
 /*
  * Resolve a bind source as the host's root sees it (openat2, no magic links, O_PATH). `real` gets the resolved path,
@@ -222,6 +224,8 @@ int launch_resize(struct launch_run *run, unsigned rows, unsigned columns, struc
 int launch_namespace(const struct launch_run *run, const char *name, struct err *e);
 /* Pids of all processes, in the host's numbering; *pids is the caller's to free. Returns the count. */
 ssize_t launch_pids(const struct launch_run *run, pid_t **pids, struct err *e);
+/* /proc/PID of one of them, the caller's to close: it stays that process. -ESRCH when the number is a stranger's. */
+int launch_process(const struct launch_run *run, pid_t pid);
 /* Docker's stats object (read, pids_stats, blkio_stats, cpu_stats, memory_stats, networks); a new reference. */
 int launch_stats(struct launch_run *run, json_t **out, struct err *e);
 

@@ -206,6 +206,8 @@ int bundle_resources(const struct launch *l, const json_t *host, json_t *resourc
 int bundle_devices(const struct bundle *b, json_t *linux_, json_t *resources, json_t *mounts, struct err *e);
 /* The lowest OOM score that the engine may give. */
 int64_t oom_score_least(void);
+/* RLIMIT_ of a name as "nofile"; -1 for an unknown one. */
+int rlimit_number(const char *name);
 /* Those of HostConfig.Ulimits, clamped to what the engine may set. */
 json_t *bundle_rlimits(const json_t *host);
 
