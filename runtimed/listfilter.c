@@ -36,20 +36,82 @@ static bool not_a_health(const char *value, void *arg)
 	return true;
 }
 
+static bool not_a_number(const char *value, void *arg)
+{
+	char *end;
+
+	(void)arg;
+	strtol(value, &end, 10);
+	return end == value || *end;
+}
+
+/* "80", "80/udp", "8000-8100/tcp" */
+static bool port_parse(const char *text, unsigned *first, unsigned *last, const char **type)
+{
+	static const char *const types[] = {"/tcp", "/udp", "/sctp"};
+	int n = sscanf(text, "%u-%u", first, last);
+
+	*type = strchr(text, '/') ? strchr(text, '/') : types[0];
+	if (n == 1)
+		*last = *first;
+	for (size_t i = 0; n >= 1 && i < ARRAY_LEN(types); i++)
+		if (str_eq(types[i], *type))
+			return *first <= *last && *last <= 65535;
+	return false;
+}
+
+static bool not_a_port(const char *value, void *arg)
+{
+	unsigned first, last;
+	const char *type;
+
+	(void)arg;
+	return !port_parse(value, &first, &last, &type);
+}
+
+static bool not_a_truth(const char *value, void *arg)
+{
+	static const char *const words[] = {"true", "false", "1", "0"};
+
+	(void)arg;
+	for (size_t i = 0; i < ARRAY_LEN(words); i++)
+		if (strcmp(words[i], value) == 0)
+			return false;
+	return true;
+}
+
+static int check_values(const struct filters *w, struct err *e)
+{
+	static const struct {
+		const char *key;
+		bool (*wrong)(const char *value, void *arg);
+		const char *want;
+	} rules[] = {
+		{"status", not_a_status, "created, restarting, running, removing, paused, exited or dead"},
+		{"health", not_a_health, "starting, healthy, unhealthy or none"},
+		{"exited", not_a_number, "an exit code"},
+		{"expose", not_a_port, "port[-port][/tcp|/udp|/sctp]"},
+		{"publish", not_a_port, "port[-port][/tcp|/udp|/sctp]"},
+		{"is-task", not_a_truth, "true or false"},
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(rules); i++)
+		if (filters_has(w, rules[i].key) && filters_any(w, rules[i].key, rules[i].wrong, NULL))
+			return err_http(e, 400, "invalid filter '%s': want %s", rules[i].key, rules[i].want);
+	return 0;
+}
+
 int list_filter_read(struct list_filter *f, struct runtimed *rt, struct ipc_request *req, json_t *doc, struct err *e)
 {
 	*f = (struct list_filter){.filters = {.keys = doc}};
 	const struct filters *w = &f->filters;
 
-	if (filters_has(w, "status") && filters_any(w, "status", not_a_status, NULL))
-		return err_http(
-			e, 400,
-			"invalid filter 'status': want created, restarting, running, removing, paused, exited or dead");
-	if (filters_has(w, "health") && filters_any(w, "health", not_a_health, NULL))
-		return err_http(e, 400, "invalid filter 'health': want starting, healthy, unhealthy or none");
+	int rc = check_values(w, e);
+	if (rc < 0)
+		return rc;
 	f->reaches_stopped = filters_has(w, "status") || filters_has(w, "exited") || filters_has(w, "before") ||
 			     filters_has(w, "since");
-	int rc = created_of(rt, req, filters_first(w, "before"), &f->before, e);
+	rc = created_of(rt, req, filters_first(w, "before"), &f->before, e);
 	return rc == 0 ? created_of(rt, req, filters_first(w, "since"), &f->since, e) : rc;
 }
 
@@ -116,16 +178,14 @@ static bool match_network(const char *value, void *arg)
 	return found;
 }
 
-/* "80", "80/udp", "8000-8100/tcp" against "80/tcp". */
+/* Of "80/tcp", as a port is written in a document. */
 static bool port_fits(const char *wanted, const char *port)
 {
-	const char *type = strchr(wanted, '/'), *own = strchr(port, '/');
+	const char *type = "", *own = strchr(port, '/');
 	unsigned first = 0, last = 0, number = (unsigned)atoi(port);
-	int n = sscanf(wanted, "%u-%u", &first, &last);
 
-	if (n == 1)
-		last = first;
-	return n >= 1 && str_eq(type ? type : "/tcp", own ? own : "/tcp") && number >= first && number <= last;
+	return port_parse(wanted, &first, &last, &type) && str_eq(type, own ? own : "/tcp") && number >= first &&
+	       number <= last;
 }
 
 static bool match_ports(const char *wanted, const json_t *ports)
