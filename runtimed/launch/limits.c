@@ -234,7 +234,7 @@ static int refused(const struct limit *l, int rc, struct err *e)
 {
 	if (rc == -ENOENT)
 		return err_http(e, 400, "%s: the kernel has no %s for this container", l->field, l->file);
-	/* EBUSY: less memory than is in use and cannot be reclaimed; the others: values that the kernel does not take. */
+	/* EBUSY: less memory than is in use; the others: values that the kernel does not take. */
 	bool asked = rc == -EBUSY || rc == -EINVAL || rc == -ERANGE || rc == -EACCES || rc == -ENOSPC || rc == -ENODEV;
 	return err_http(e, asked ? 400 : 500, "%s: the kernel refuses %s in %s: %s", l->field, l->value, l->file,
 			strerror(-rc));
