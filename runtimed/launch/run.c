@@ -406,6 +406,7 @@ int launch_reattach(struct launch *l, const struct launch_spec *spec, const stru
 	run->state = RUN_RUNNING;
 	run->told_prepared = true;
 	run->dir = openat(l->runs_dir, run->id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	run->state_dir = openat(l->c.state_dir, run->id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (run->dir < 0 || shim_connect(&run->shim, run->dir, NULL) < 0) {
 		run->lost = true;
 		later(run, 0);

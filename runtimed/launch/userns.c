@@ -17,11 +17,11 @@
 struct birth {
 	int join_user;
 	bool net;
-	int done; /* closed by our exit, written when the namespaces are there */
-	int error;
+	int done;      /* closed by the child's exit, written when the namespaces are there */
+	int wanted[2]; /* a pipe that says nothing; it ends when the child is not needed, or its parent has died */
 };
 
-/* Runs in our memory, with a stack and a descriptor table of its own, until it is killed. */
+/* Runs in our memory, with a stack and a descriptor table of its own. */
 __attribute__((noreturn)) static int child(void *arg)
 {
 	struct birth *b = arg;
@@ -39,8 +39,11 @@ __attribute__((noreturn)) static int child(void *arg)
 		close(s);
 	}
 	(void)!write(b->done, &c, 1);
-	for (;;)
-		pause();
+	/* Our copies of the parent's descriptors would keep its clients' connections open if we outlived it. */
+	close(b->wanted[1]);
+	while (read(b->wanted[0], &c, 1) < 0 && errno == EINTR)
+		;
+	_exit(0);
 }
 
 static int write_map(int proc, const char *name, const struct launch_ids *ids, struct err *e)
@@ -77,7 +80,7 @@ static int collect(pid_t pid, const struct launch_ids *ids, int flags, bool net,
 
 int namespaces_make(const struct launch_ids *ids, bool net, int join_user, int *user, int *net_fd, struct err *e)
 {
-	/* One at a time: the daemon has one thread. */
+	/* One at a time: only the thread of the event loop comes here. */
 	static char stack[16384] __attribute__((aligned(16)));
 	int flags = (ids->size && join_user < 0 ? CLONE_NEWUSER : 0) | (net && join_user < 0 ? CLONE_NEWNET : 0);
 	int p[2];
@@ -88,19 +91,25 @@ int namespaces_make(const struct launch_ids *ids, bool net, int join_user, int *
 		return 0;
 	if (pipe2(p, O_CLOEXEC) < 0)
 		return err_sys(e, -errno, "pipe");
-	struct birth b = {.join_user = join_user, .net = net, .done = p[1]};
 	AUTO_CLOSE int in = p[0];
+	AUTO_CLOSE int out = p[1];
+	struct birth b = {.join_user = join_user, .net = net, .done = out};
+	if (pipe2(b.wanted, O_CLOEXEC) < 0)
+		return err_sys(e, -errno, "pipe");
+	AUTO_CLOSE int wanted = b.wanted[0];
 	pid_t pid = clone(child, stack + sizeof stack, CLONE_VM | flags | SIGCHLD, &b);
 	int error = errno;
-	close(p[1]);
-	if (pid < 0)
+	fd_close(&out);
+	if (pid < 0) {
+		close(b.wanted[1]);
 		return err_sys(e, -error, "make namespaces");
+	}
 	int r = 0;
 	if (read(in, &c, 1) != 1 || c != 1)
 		r = err_set(e, -EIO, "making namespaces failed (step %d)", c);
 	if (r == 0)
 		r = collect(pid, ids, flags, net, user, net_fd, e);
-	kill(pid, SIGKILL);
+	close(b.wanted[1]);
 	while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
 		;
 	if (r < 0) {

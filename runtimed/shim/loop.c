@@ -350,8 +350,10 @@ static void drop(struct shim *s)
 	size_t n = ARRAY_LEN(keep);
 
 	memcpy(all, keep, sizeof keep);
-	for (struct client *c = s->clients; c && n < ARRAY_LEN(all); c = c->next)
+	for (struct client *c = s->clients; c && n + 1 < ARRAY_LEN(all); c = c->next) {
 		all[n++] = c->fd;
+		all[n++] = c->log;
+	}
 	privileges_drop(s->args.uid, all, n);
 	s->dropped = true;
 }
@@ -462,6 +464,12 @@ static bool replay(struct shim *s, struct client *c)
 	return true;
 }
 
+/* It wanted what was logged so far, if anything, and has it. */
+static bool has_all(const struct client *c)
+{
+	return c->log < 0 && !(c->flags & WIRE_STREAM) && !client_pending(c);
+}
+
 static void serve_clients(struct shim *s, const struct pollfd *p)
 {
 	struct client **at = &s->clients;
@@ -477,7 +485,7 @@ static void serve_clients(struct shim *s, const struct pollfd *p)
 			stay = false;
 		if (stay && c->log >= 0 && !client_pending(c))
 			stay = replay(s, c);
-		if (stay) {
+		if (stay && !has_all(c)) {
 			at = &c->next;
 			continue;
 		}
@@ -506,7 +514,8 @@ static void step(struct shim *s, struct polls *p)
 	size_t first = p->n;
 	for (struct client *c = s->clients; c; c = c->next, nclients++) {
 		bool want = in_wanted(s, c);
-		busy = busy || (want && c->early_from < c->early_len) || (c->log >= 0 && !client_pending(c));
+		busy = busy || (want && c->early_from < c->early_len) || (c->log >= 0 && !client_pending(c)) ||
+		       has_all(c);
 		watch(p, c->fd, (want ? POLLIN : 0) | (client_pending(c) ? POLLOUT : 0));
 	}
 	int n = poll(p->v, p->n, busy ? 0 : s->exit_sent ? LINGER_MS : -1);

@@ -61,7 +61,8 @@ def differences(engine):
     run = engine.run / "runtimed"
     views = {
         "records of runtimed": (rows(engine, "runtimed", "SELECT id FROM container"), known),
-        "directories": (names(engine.root / "runtimed/containers"), known),
+        "directories": (names(engine.root / "runtimed/containers") - {"trash"}, known),
+        "what is being removed": (names(engine.root / "runtimed/containers/trash"), set()),
         "leases of images": (rows(engine, "imaged", "SELECT container FROM lease"), known),
         "holders of volumes among the unknown": (rows(engine, "volumed", "SELECT container FROM hold") - known, set()),
         "attachments of networks": (rows(engine, "netd", "SELECT container FROM attachment") - known, set()),
