@@ -13,22 +13,52 @@
 struct firewall {
 	struct nft_ctx *nft;
 	char table[32];
+	/*
+	 * A second table with what keeps networks apart, owned by this process's netlink socket: a flush of all rules
+	 * passes it by. It ends with the process, when the first one is there.
+	 */
+	char keep[40];
 	char *batch; /* commands so far */
 	size_t len;
 };
 
 /*
- * What the table is made of. %1$s is its name, %2$s without_loopback6 or nothing. Chains of type filter end in accept,
- * which lets the host's own chains decide further: a drop of theirs wins. Elements are added by the functions below.
+ * What keeps networks apart. %1$s is the table's name, %2$s its flags. Chains end in accept, which lets the host's own
+ * chains decide further: a drop of theirs wins. Elements are added by the functions below.
  */
-static const char skeleton[] =
-	"add table inet %1$s\n"
-	"delete table inet %1$s\n"
+static const char apart[] =
 	"add table inet %1$s {\n"
+	"	%2$s\n"
 	/* The engine's bridges; each with itself; those that may not reach anything else. */
 	"	set bridges { type ifname; }\n"
 	"	set same { type ifname . ifname; }\n"
 	"	set internal { type ifname; }\n"
+	/*
+	 * The bridges route 127.0.0.0/8, for ports published there; containers may not use that. (The kernel itself
+	 * takes packets to or from ::1 from loopback alone.) What is on an internal network reaches of the host only
+	 * its address there.
+	 */
+	"	chain guard {\n"
+	"		type filter hook prerouting priority raw; policy accept;\n"
+	"		iifname @bridges ip daddr 127.0.0.0/8 drop\n"
+	"		iifname @bridges ip saddr 127.0.0.0/8 drop\n"
+	"		iifname @bridges icmpv6 type nd-router-advert drop\n"
+	"		iifname @internal fib daddr type local fib daddr . iif type != local drop\n"
+	"	}\n"
+	"	chain forward {\n"
+	"		type filter hook forward priority filter; policy accept;\n"
+	"		iifname . oifname @same accept\n"
+	"		iifname @internal drop\n"
+	"		oifname @internal drop\n"
+	"		oifname @bridges ct state established,related accept\n"
+	"		oifname @bridges ct status dnat accept\n"
+	"		oifname @bridges drop\n"
+	"	}\n"
+	"}\n";
+
+/* Published ports, and the host's address for containers. %1$s is the table's name, %2$s without_loopback6 or "". */
+static const char published[] =
+	"add table inet %1$s {\n"
 	"	set masquerade4 { type ipv4_addr; flags interval; }\n"
 	"	set masquerade6 { type ipv6_addr; flags interval; }\n"
 	/* Each bridge with its subnets. */
@@ -46,16 +76,6 @@ static const char skeleton[] =
 	"		meta nfproto ipv6 dnat ip6 to meta l4proto . th dport map @all6\n"
 	"	}\n"
 	/*
-	 * The bridges route 127.0.0.0/8, for ports published there; containers may not use that. (The kernel itself
-	 * takes packets to or from ::1 from loopback alone.)
-	 */
-	"	chain guard {\n"
-	"		type filter hook prerouting priority raw; policy accept;\n"
-	"		iifname @bridges ip daddr 127.0.0.0/8 drop\n"
-	"		iifname @bridges ip saddr 127.0.0.0/8 drop\n"
-	"		iifname @bridges icmpv6 type nd-router-advert drop\n"
-	"	}\n"
-	/*
 	 * Only what is meant for this host: a mapping captures nothing that is on its way to others. What is meant for
 	 * its loopback comes from itself; from elsewhere the kernel drops it, if nothing has been translated.
 	 */
@@ -69,15 +89,6 @@ static const char skeleton[] =
 	"		type nat hook output priority -100; policy accept;\n"
 	"%2$s"
 	"		fib daddr type local jump publish\n"
-	"	}\n"
-	"	chain forward {\n"
-	"		type filter hook forward priority filter; policy accept;\n"
-	"		iifname . oifname @same accept\n"
-	"		iifname @internal drop\n"
-	"		oifname @internal drop\n"
-	"		oifname @bridges ct state established,related accept\n"
-	"		oifname @bridges ct status dnat accept\n"
-	"		oifname @bridges drop\n"
 	"	}\n"
 	"	chain leave {\n"
 	"		type nat hook postrouting priority srcnat; policy accept;\n"
@@ -109,6 +120,7 @@ int firewall_new(const char *table, struct firewall **out, struct err *e)
 	nft_ctx_buffer_error(f->nft);
 	nft_ctx_buffer_output(f->nft);
 	snprintf(f->table, sizeof f->table, "%s", table);
+	snprintf(f->keep, sizeof f->keep, "%s_keep", table);
 	*out = f;
 	return 0;
 }
@@ -144,17 +156,29 @@ void firewall_begin(struct firewall *f)
 
 void firewall_reset(struct firewall *f, bool loopback6)
 {
-	add(f, skeleton, f->table, loopback6 ? "" : without_loopback6);
+	const char *const tables[] = {f->table, f->keep};
+
+	/* Adding first, so that a table that is not there is no failure. */
+	for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
+		const char *flags = tables[i] == f->keep ? "flags owner;" : "";
+
+		add(f, "add table inet %s { %s }\ndelete table inet %s\n", tables[i], flags, tables[i]);
+		add(f, apart, tables[i], flags);
+	}
+	add(f, published, f->table, loopback6 ? "" : without_loopback6);
 }
 
 static void bridge_elements(struct firewall *f, const char *verb, const struct firewall_bridge *b)
 {
+	const char *const tables[] = {f->table, f->keep};
 	char text[ADDRESS_TEXT];
 
-	add(f, "%s element inet %s bridges { \"%s\" }\n", verb, f->table, b->name);
-	add(f, "%s element inet %s same { \"%s\" . \"%s\" }\n", verb, f->table, b->name, b->name);
-	if (b->internal)
-		add(f, "%s element inet %s internal { \"%s\" }\n", verb, f->table, b->name);
+	for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
+		add(f, "%s element inet %s bridges { \"%s\" }\n", verb, tables[i], b->name);
+		add(f, "%s element inet %s same { \"%s\" . \"%s\" }\n", verb, tables[i], b->name, b->name);
+		if (b->internal)
+			add(f, "%s element inet %s internal { \"%s\" }\n", verb, tables[i], b->name);
+	}
 	for (unsigned i = 0; i < b->nsubnets; i++) {
 		const struct subnet s = {subnet_base(&b->subnets[i]), b->subnets[i].prefix};
 		const char family = s.address.family == AF_INET ? '4' : '6';
@@ -241,9 +265,12 @@ bool firewall_present(struct firewall *f)
 
 int firewall_remove(struct firewall *f, struct err *e)
 {
-	char commands[128];
+	char commands[256];
 
 	/* Adding first, so that a table that is not there is no failure. */
-	snprintf(commands, sizeof commands, "add table inet %s\ndelete table inet %s\n", f->table, f->table);
+	snprintf(commands, sizeof commands,
+		 "add table inet %1$s\ndelete table inet %1$s\nadd table inet %2$s { flags owner; }\n"
+		 "delete table inet %2$s\n",
+		 f->table, f->keep);
 	return run(f, commands, e);
 }

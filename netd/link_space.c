@@ -1,5 +1,6 @@
 /* link_space: inside of a container's network namespace. */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/if_bridge.h>
 #include <linux/if_link.h>
 #include <net/if.h>
@@ -19,7 +20,19 @@
 #include "lib/util.h"
 #include "netd/link_private.h"
 
-/* A socket belongs to the namespace that it was made in: go there, make it, come back. */
+/* Devices made from now on in this namespace believe nobody who says that he is a router. */
+static int distrust_routers(struct err *e)
+{
+	AUTO_CLOSE int fd = open("/proc/sys/net/ipv6/conf/default/accept_ra", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 && errno == ENOENT) /* a kernel without IPv6 */
+		return 0;
+	if (fd < 0 || write(fd, "0", 1) != 1)
+		return err_sys(e, -errno, "set accept_ra of the container");
+	return 0;
+}
+
+/* A socket belongs to the namespace that it was made in, /proc/sys/net shows the present one: go there, come back. */
 int link_space_open(struct links *l, int netns, struct link_space **out, struct err *e)
 {
 	struct nl_sock *sock = NULL;
@@ -27,13 +40,17 @@ int link_space_open(struct links *l, int netns, struct link_space **out, struct 
 	if (setns(netns, CLONE_NEWNET))
 		return err_sys(e, -errno, "enter the container's network namespace");
 	int rc = nl_open(&sock, e);
+	if (rc == 0)
+		rc = distrust_routers(e);
 	if (setns(l->home, CLONE_NEWNET)) {
 		/* Everything further would happen to the container. */
 		log_error("cannot return from a container's network namespace: %m");
 		abort();
 	}
-	if (rc < 0)
+	if (rc < 0) {
+		nl_socket_free(sock);
 		return rc;
+	}
 	*out = XNEW(struct link_space);
 	(*out)->sock = sock;
 	return 0;
