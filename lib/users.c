@@ -192,6 +192,9 @@ int user_find(const char *text, struct user *out, struct err *e)
 		r = find_group(group, &out->gid, e);
 	else if (r == 0 && *out->name)
 		r = each_line("/etc/group", is_member, out, e);
+	/* Else a set-group-id program would take it away, and with it what is forbidden to that group. */
+	if (r == 0)
+		add_group(out, out->gid);
 	return r;
 }
 

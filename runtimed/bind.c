@@ -88,12 +88,13 @@ int bind_parse(const char *text, json_t **out, struct err *e)
 	if (rc < 0)
 		return err_prefix(e, "Binds: '%s'", text);
 	tidy(copy);
-	tidy(target);
+	AUTO_FREE char *destination = *target == '/' ? launch_clean_target(target) : xstrdup(target);
 	bool volume = *copy != '/';
 	if (volume && o.propagation)
 		return err_http(e, 400, "invalid volume specification: '%s': a volume has no propagation", text);
 	*out = json_pack("{s:s s:s s:s s:s s:b s:s s:{s:b s:b s:b}}", "Type", volume ? "volume" : "bind", "Source",
-			 volume ? "" : copy, "Destination", target, "Mode", mode, "RW", !o.read_only, "Propagation",
+			 volume ? "" : copy, "Destination", destination, "Mode", mode, "RW", !o.read_only,
+			 "Propagation",
 			 volume		 ? ""
 			 : o.propagation ? o.propagation
 					 : "rprivate",
@@ -107,6 +108,25 @@ int bind_parse(const char *text, json_t **out, struct err *e)
 	return 0;
 }
 
+/* ReadOnly reaches the mounts below, as the kernel can say so in one call; "force" asks for no more. */
+static int check_read_only(const json_t *mount, const json_t *options, struct err *e)
+{
+	static const char *const names[] = {"ReadOnlyNonRecursive", "ReadOnlyForceRecursive"};
+	const char *propagation = json_text(options, "Propagation");
+	bool force = json_true_at(options, names[1]);
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++)
+		if (json_true_at(options, names[i]) && !json_true_at(mount, "ReadOnly"))
+			return err_http(e, 400, "BindOptions.%s needs ReadOnly", names[i]);
+	if (force && json_true_at(options, names[0]))
+		return err_http(e, 400, "BindOptions: %s and %s exclude each other", names[0], names[1]);
+	if (force && json_true_at(options, "NonRecursive"))
+		return err_http(e, 400, "BindOptions: %s and NonRecursive exclude each other", names[1]);
+	if (force && propagation && strcmp(propagation, "private") != 0 && strcmp(propagation, "rprivate") != 0)
+		return err_http(e, 400, "BindOptions: %s needs the propagation rprivate", names[1]);
+	return 0;
+}
+
 int bind_from_mount(const json_t *mount, json_t **out, struct err *e)
 {
 	const json_t *options = json_object_get(mount, "BindOptions");
@@ -117,13 +137,15 @@ int bind_from_mount(const json_t *mount, json_t **out, struct err *e)
 				"invalid mount config for type \"bind\": invalid mount path: '%s' mount path must be "
 				"absolute",
 				source ? source : "");
-	if (json_true_at(options, "ReadOnlyForceRecursive") && !json_true_at(mount, "ReadOnly"))
-		return err_http(e, 400, "BindOptions.ReadOnlyForceRecursive needs ReadOnly");
-	*out = json_pack("{s:s s:s s:s s:s s:b s:s s:{s:b s:b s:b}}", "Type", "bind", "Source", source, "Destination",
-			 json_text(mount, "Target"), "Mode", "", "RW", !json_true_at(mount, "ReadOnly"), "Propagation",
+	int rc = check_read_only(mount, options, e);
+	if (rc < 0)
+		return rc;
+	*out = json_pack("{s:s s:s s:s s:s s:b s:s s:{s:b s:b s:b s:b}}", "Type", "bind", "Source", source,
+			 "Destination", json_text(mount, "Target"),
+			 "Mode", "", "RW", !json_true_at(mount, "ReadOnly"), "Propagation",
 			 propagation ? propagation : "rprivate", "_", "recursive",
 			 !json_true_at(options, "NonRecursive"), "create", json_true_at(options, "CreateMountpoint"),
-			 "nocopy", true);
+			 "nocopy", true, "top_only", json_true_at(options, "ReadOnlyNonRecursive"));
 	return 0;
 }
 

@@ -70,7 +70,9 @@ static int make(struct creating *n, struct err *e)
 	if (rc < 0)
 		return rc;
 	spec_basic(c, &spec);
-	rc = launch_check(rt->launch, &spec.launch, n->warnings, e);
+	rc = mounts_check(c, &spec.launch.ids, n->warnings, e);
+	if (rc == 0)
+		rc = launch_check(rt->launch, &spec.launch, n->warnings, e);
 	if (rc == 0)
 		rc = launch_create(rt->launch, &spec.launch, e);
 	spec_clean(&spec);

@@ -1,5 +1,6 @@
 #include "runtimed/hostconfig.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <unistd.h>
 
@@ -173,6 +174,25 @@ static int names_complete(struct container *c, struct err *e)
 	return 0;
 }
 
+/* "name:address"; host-gateway is the host's address in the container's network. */
+static int extra_hosts_check(const json_t *host, struct err *e)
+{
+	unsigned char address[16];
+	json_t *v;
+	size_t i;
+
+	json_array_foreach(json_object_get(host, "ExtraHosts"), i, v)
+	{
+		const char *text = json_string_value(v), *colon = strchr(text, ':');
+		if (!colon || colon == text)
+			return err_http(e, 400, "bad format for add-host: \"%s\"", text);
+		if (strcmp(colon + 1, "host-gateway") != 0 && inet_pton(AF_INET, colon + 1, address) != 1 &&
+		    inet_pton(AF_INET6, colon + 1, address) != 1)
+			return err_http(e, 400, "invalid IP address in add-host: \"%s\"", colon + 1);
+	}
+	return 0;
+}
+
 static int runtime_check(struct container *c, struct err *e)
 {
 	const struct config *config = c->rt->d.config;
@@ -214,6 +234,8 @@ int hostconfig_complete(struct container *c, json_t *warnings, struct err *e)
 	if (rc == 0)
 		rc = names_complete(c, e);
 	if (rc == 0)
+		rc = extra_hosts_check(host, e);
+	if (rc == 0)
 		rc = runtime_check(c, e);
 	if (rc == 0)
 		rc = resources_check(host, e);
@@ -221,6 +243,11 @@ int hostconfig_complete(struct container *c, json_t *warnings, struct err *e)
 }
 
 /* ---- ids ---- */
+
+static bool shares_ipc(const struct container *x)
+{
+	return !is(x->host, "IpcMode", "private") && !is(x->host, "IpcMode", "none");
+}
 
 int hostconfig_range(struct container *c, json_t *warnings, struct err *e)
 {
@@ -236,6 +263,11 @@ int hostconfig_range(struct container *c, json_t *warnings, struct err *e)
 			return e->code;
 		if (!x)
 			continue;
+		if (str_eq(modes[i], "IpcMode") && !shares_ipc(x))
+			return err_http(e, 400,
+					"cannot join IPC of a container: container %s has a private one (its IpcMode "
+					"must be shareable)",
+					x->name);
 		if ((of && of->range != x->range) || (host_ids && x->range != RANGE_NONE))
 			return err_http(
 				e, 400,

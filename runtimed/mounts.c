@@ -146,7 +146,11 @@ static int read_mount(struct reading *r, const json_t *mount, struct err *e)
 	} else {
 		return err_http(e, 400, "invalid mount config: mount type \"%s\" is not supported on Linux", type);
 	}
-	if (rc == 0 && taken(r->c, json_text(mount, "Target")))
+	if (rc == 0) {
+		AUTO_FREE char *target = launch_clean_target(json_text(mount, "Target"));
+		json_object_set_new(m, "Destination", json_string(target));
+	}
+	if (rc == 0 && taken(r->c, json_text(m, "Destination")))
 		rc = err_http(e, 400, "Duplicate mount point: %s", json_text(mount, "Target"));
 	if (rc < 0)
 		json_decref(m);
@@ -185,17 +189,19 @@ int mounts_read(struct container *c, struct ipc_request *req, json_t *warnings, 
 
 	c->mounts = json_array();
 	int rc = check_duplicates(binds, e);
+	json_object_foreach(json_object_get(c->host, "Tmpfs"), path, v) if (rc == 0) rc = check_destination(path, e);
 	json_array_foreach(json_object_get(c->host, "VolumesFrom"), i, v) if (rc == 0) rc =
 		read_from(&r, json_string_value(v), e);
 	json_array_foreach(binds, i, v) if (rc == 0) rc = read_bind(&r, json_string_value(v), e);
 	json_array_foreach(json_object_get(c->host, "Mounts"), i, v) if (rc == 0) rc = read_mount(&r, v, e);
 	json_object_foreach(json_object_get(c->config, "Volumes"), path, v)
 	{
+		AUTO_FREE char *target = launch_clean_target(path);
 		if (rc == 0)
 			rc = check_destination(path, e);
-		if (rc < 0 || taken(c, path))
+		if (rc < 0 || taken(c, target))
 			continue;
-		json_t *mount = json_pack("{s:s}", "Target", path);
+		json_t *mount = json_pack("{s:s}", "Target", target);
 		json_t *m = volume_point(mount);
 		if (json_text(c->host, "VolumeDriver"))
 			json_object_set(m, "Driver", json_object_get(c->host, "VolumeDriver"));
@@ -207,22 +213,54 @@ int mounts_read(struct container *c, struct ipc_request *req, json_t *warnings, 
 
 /* ---- at a start ---- */
 
-static int open_one(struct container *c, const json_t *m, struct launch_mount *out, struct err *e)
+static struct launch_mount described(const json_t *m)
 {
 	const json_t *extra = json_object_get(m, "_");
-	const char *source = json_text(m, "Source");
 
-	*out = (struct launch_mount){
+	return (struct launch_mount){
 		.destination = json_text(m, "Destination"),
 		.source = -1,
 		.read_only = !json_true_at(m, "RW"),
+		.top_only = json_true_at(extra, "top_only"),
 		.recursive = json_true_at(extra, "recursive"),
 		.propagation = bind_propagation(json_text(m, "Propagation")),
-		.plain = c->rt->d.config->userns_bind_fallback == BIND_PLAIN,
-		.name = source,
+		.plain = json_true_at(extra, "plain"),
+		.name = json_text(m, "Source"),
 	};
+}
+
+static int open_one(const json_t *m, struct launch_mount *out, struct err *e)
+{
+	*out = described(m);
 	out->source = str_eq(json_text(m, "Type"), "bind") ? bind_open(m, e) : volume_open(m, e);
 	return out->source < 0 ? out->source : 0;
+}
+
+static int check_one(struct container *c, json_t *m, const struct launch_ids *ids, json_t *warnings, struct err *e)
+{
+	struct launch_mount look = described(m);
+	AUTO_CLOSE int source = -1;
+
+	/* A volume is there when it is used; volumed's own can be idmapped. */
+	if (str_eq(json_text(m, "Type"), "bind") && (source = bind_open(m, e)) < 0)
+		return source;
+	look.source = source;
+	int rc = launch_check_mount(ids, &look, e);
+	if (rc != -EOPNOTSUPP || c->rt->d.config->userns_bind_fallback != BIND_PLAIN)
+		return rc;
+	json_object_set_new(json_object_get(m, "_"), "plain", json_true());
+	json_array_append_new(warnings, json_sprintf("%s: it is bound with the ids of the host", e->text));
+	return 0;
+}
+
+int mounts_check(struct container *c, const struct launch_ids *ids, json_t *warnings, struct err *e)
+{
+	json_t *m;
+	size_t i;
+	int rc = 0;
+
+	json_array_foreach(c->mounts, i, m) if (rc == 0) rc = check_one(c, m, ids, warnings, e);
+	return rc;
 }
 
 int mounts_open(struct container *c, struct launch_mount **out, size_t *n, struct err *e)
@@ -236,7 +274,7 @@ int mounts_open(struct container *c, struct launch_mount **out, size_t *n, struc
 	{
 		if (str_eq(json_text(m, "Type"), "tmpfs"))
 			continue;
-		int rc = open_one(c, m, &(*out)[*n], e);
+		int rc = open_one(m, &(*out)[*n], e);
 		if (rc < 0)
 			return rc; /* spec_clean() closes what is open */
 		(*n)++;

@@ -3,7 +3,8 @@
  * they become MountPoint objects of the record; at a start each source is resolved again, and the descriptor that the
  * policy has seen is the one that is mounted. Tmpfs is launch's, from HostConfig itself.
  *
- * Beside Docker's members a stored MountPoint has "_": {"recursive","plain","create","subpath","policy"}.
+ * Beside Docker's members a stored MountPoint has "_": {"recursive","top_only","plain","create","subpath",
+ * "policy"}.
  */
 #ifndef POUCH_RUNTIMED_MOUNTS_H
 #define POUCH_RUNTIMED_MOUNTS_H
@@ -18,6 +19,12 @@ struct ipc_request;
  * for `req`. Volumes get Name "" where they are anonymous; volumes_acquire() fills in what volumed says.
  */
 int mounts_read(struct container *c, struct ipc_request *req, json_t *warnings, struct err *e);
+
+/*
+ * At creation, when the container's ids are known: what this host cannot do about a mount, 400 by name. What
+ * userns.bind-fallback has bound with plain ids is noted, with a warning.
+ */
+int mounts_check(struct container *c, const struct launch_ids *ids, json_t *warnings, struct err *e);
 
 /* For a start: open all sources. *out and the descriptors in it are the caller's: mounts_close(). */
 int mounts_open(struct container *c, struct launch_mount **out, size_t *n, struct err *e);

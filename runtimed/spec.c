@@ -8,14 +8,14 @@
 #include "runtimed/names.h"
 #include "runtimed/runtimed.h"
 
-enum { FD_NET_, FD_IPC_, FD_PID_, FD_UTS_, FD_USER_ };
+enum { FD_NET_, FD_IPC_, FD_PID_, FD_UTS_, FD_USER_, FD_SHM_ };
 
 void spec_basic(struct container *c, struct spec *out)
 {
 	size_t n = json_array_size(c->layers), i;
 	json_t *layer;
 
-	*out = (struct spec){.layers = xcalloc(n + 1, sizeof *out->layers), .fds = {-1, -1, -1, -1, -1}};
+	*out = (struct spec){.layers = xcalloc(n + 1, sizeof *out->layers), .fds = {-1, -1, -1, -1, -1, -1}};
 	json_array_foreach(c->layers, i, layer) out->layers[i] = json_string_value(layer);
 	out->launch = (struct launch_spec){
 		.id = c->id,
@@ -29,6 +29,7 @@ void spec_basic(struct container *c, struct spec *out)
 		.join_pid = -1,
 		.join_uts = -1,
 		.userns = -1,
+		.join_shm = -1,
 	};
 }
 
@@ -63,6 +64,10 @@ static int joins(struct container *c, struct spec *s, struct err *e)
 
 	if (rc == 0)
 		rc = join(c, "IpcMode", "ipc", &s->fds[FD_IPC_], &user, e);
+	if (rc == 0 && s->fds[FD_IPC_] >= 0) {
+		s->fds[FD_SHM_] = launch_shared_memory(user->run, e);
+		rc = s->fds[FD_SHM_] < 0 ? s->fds[FD_SHM_] : 0;
+	}
 	if (rc == 0)
 		rc = join(c, "PidMode", "pid", &s->fds[FD_PID_], &user, e);
 	if (rc == 0 && user && s->launch.ids.size) {
@@ -74,6 +79,7 @@ static int joins(struct container *c, struct spec *s, struct err *e)
 	s->launch.join_pid = s->fds[FD_PID_];
 	s->launch.join_uts = s->fds[FD_UTS_];
 	s->launch.userns = s->fds[FD_USER_];
+	s->launch.join_shm = s->fds[FD_SHM_];
 	return rc;
 }
 
@@ -105,5 +111,5 @@ void spec_clean(struct spec *s)
 	for (size_t i = 0; i < ARRAY_LEN(s->fds); i++)
 		fd_close(&s->fds[i]);
 	free(s->layers);
-	*s = (struct spec){.fds = {-1, -1, -1, -1, -1}};
+	*s = (struct spec){.fds = {-1, -1, -1, -1, -1, -1}};
 }

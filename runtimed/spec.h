@@ -9,7 +9,7 @@ struct spec {
 	struct launch_spec launch;
 	const char **layers;
 	struct launch_mount *mounts;
-	int fds[5]; /* joined namespaces */
+	int fds[6]; /* joined namespaces, shared memory */
 };
 
 /* What is enough to find a run again, to read its files, and to remove it: no mounts, no namespaces. Never fails. */

@@ -285,6 +285,20 @@ static json_t *mapping(const struct launch_ids *ids)
 			 (json_int_t)ids->size);
 }
 
+/* A mount cannot take part in more than its root does. */
+static const char *root_propagation(const struct bundle *b)
+{
+	const char *most = "rprivate";
+
+	for (size_t i = 0; i < b->nmounts; i++) {
+		if (b->mounts[i].propagation == LAUNCH_RSHARED || b->mounts[i].propagation == LAUNCH_SHARED)
+			return "rshared";
+		if (b->mounts[i].propagation == LAUNCH_RSLAVE || b->mounts[i].propagation == LAUNCH_SLAVE)
+			most = "rslave";
+	}
+	return most;
+}
+
 static int linux_of(const struct bundle *b, const struct security *sec, uint64_t caps, json_t *config, struct err *e)
 {
 	json_t *l = json_object(), *resources = json_object(), *annotations = json_object();
@@ -295,7 +309,7 @@ static int linux_of(const struct bundle *b, const struct security *sec, uint64_t
 	json_object_set_new(l, "namespaces", namespaces_of(b));
 	json_object_set_new(l, "resources", resources);
 	json_object_set_new(l, "cgroupsPath", json_string(b->cgroup));
-	json_object_set_new(l, "rootfsPropagation", json_string("rprivate"));
+	json_object_set_new(l, "rootfsPropagation", json_string(root_propagation(b)));
 	if (b->user_fd >= 0) {
 		json_object_set_new(l, "uidMappings", mapping(&b->ids));
 		json_object_set_new(l, "gidMappings", mapping(&b->ids));

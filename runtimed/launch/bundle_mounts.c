@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lib/util.h"
 #include "runtimed/launch/room.h"
@@ -73,39 +74,70 @@ static void add_binds(const struct bundle *b, struct entries *list)
 		const struct bundle_mount *m = &b->mounts[i];
 		char source[300], options[64];
 		snprintf(source, sizeof source, "%s/m%zu", b->stage, i);
-		snprintf(options, sizeof options, "%s,%s%s", m->recursive ? "rbind" : "bind",
-			 propagation[m->propagation], m->read_only ? ",ro" : "");
+		snprintf(options, sizeof options, "bind,%s%s", propagation[m->propagation], m->read_only ? ",ro" : "");
 		add(list, mount_of(m->destination, "bind", source, options));
 	}
 }
 
+static int add_one_tmpfs(struct entries *list, const char *path, const char *given, struct err *e)
+{
+	char *options;
+	int r = target_check(path, e);
+
+	if (r == 0)
+		r = tmpfs_options(path, given, &options, e);
+	if (r < 0)
+		return r;
+	add(list, mount_of(path, "tmpfs", "tmpfs", options));
+	free(options);
+	return 0;
+}
+
+/* A mount of type tmpfs, its options in the words of HostConfig.Tmpfs. */
+static char *tmpfs_words(const json_t *mount)
+{
+	const json_t *o = json_object_get(mount, "TmpfsOptions");
+	int64_t size = doc_int(o, "SizeBytes", 0), mode = doc_int(o, "Mode", 0);
+	char *text = xstrdup(doc_true(mount, "ReadOnly") ? "ro" : "rw"), *longer;
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(json_object_get(o, "Options"), i, item)
+	{
+		const char *value = json_string_value(json_array_get(item, 1));
+		longer = xasprintf("%s,%s%s%s", text, json_string_value(json_array_get(item, 0)), value ? "=" : "",
+				   value ? value : "");
+		free(text);
+		text = longer;
+	}
+	longer = size > 0 ? xasprintf("%s,size=%lld", text, (long long)size) : xstrdup(text);
+	free(text);
+	text = mode > 0 ? xasprintf("%s,mode=%o", longer, (unsigned)mode) : xstrdup(longer);
+	free(longer);
+	return text;
+}
+
 /* HostConfig.Tmpfs: {"/run": "rw,noexec,size=65536k"} */
-static void add_tmpfs(const struct bundle *b, struct entries *list)
+static int add_tmpfs(const struct bundle *b, struct entries *list, struct err *e)
 {
 	json_t *v, *item;
 	const char *path;
 	size_t i;
+	int r = 0;
 
 	json_object_foreach((json_t *)(uintptr_t)json_object_get(b->host, "Tmpfs"), path, v)
 	{
-		AUTO_FREE char *options =
-			xasprintf("noexec,nosuid,nodev%s%s", *json_string_value(v) ? "," : "", json_string_value(v));
-		add(list, mount_of(path, "tmpfs", "tmpfs", options));
+		if (r == 0)
+			r = add_one_tmpfs(list, path, json_string_value(v), e);
 	}
 	json_array_foreach(json_object_get(b->host, "Mounts"), i, item)
 	{
-		const json_t *o = json_object_get(item, "TmpfsOptions");
-		char size[40] = "", mode[40] = "";
-		if (!str_eq(doc_text(item, "Type"), "tmpfs"))
+		if (r < 0 || !str_eq(doc_text(item, "Type"), "tmpfs"))
 			continue;
-		if (doc_int(o, "SizeBytes", 0) > 0)
-			snprintf(size, sizeof size, ",size=%lld", (long long)doc_int(o, "SizeBytes", 0));
-		if (doc_int(o, "Mode", 0) > 0)
-			snprintf(mode, sizeof mode, ",mode=%o", (unsigned)doc_int(o, "Mode", 0));
-		AUTO_FREE char *options =
-			xasprintf("nosuid,nodev,noexec%s%s%s", doc_true(item, "ReadOnly") ? ",ro" : "", size, mode);
-		add(list, mount_of(doc_text(item, "Target"), "tmpfs", "tmpfs", options));
+		AUTO_FREE char *given = tmpfs_words(item);
+		r = add_one_tmpfs(list, doc_text(item, "Target"), given, e);
 	}
+	return r;
 }
 
 static bool wanted(const struct entries *user, const char *destination)
@@ -150,7 +182,7 @@ static void add_system(const struct bundle *b, const struct entries *user, struc
 		add(list, mount_of("/sys/fs/cgroup", "cgroup", "cgroup",
 				   privileged ? "nosuid,noexec,nodev,relatime,rw" : "nosuid,noexec,nodev,relatime,ro"));
 	if (!wanted(user, "/dev/mqueue")) {
-		if (b->ipc_fd < 0 && str_eq(ipc, "host"))
+		if (b->ipc_fd < 0 && str_eq(ipc, "host") && access("/dev/mqueue", F_OK) == 0)
 			add(list, mount_of("/dev/mqueue", "bind", "/dev/mqueue", "rbind,nosuid,noexec,nodev"));
 		else
 			add(list, mount_of("/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev"));
@@ -192,9 +224,8 @@ int bundle_mounts(const struct bundle *b, json_t *mounts, struct err *e)
 {
 	struct entries user = {0}, all = {0};
 
-	(void)e;
 	add_binds(b, &user);
-	add_tmpfs(b, &user);
+	int r = add_tmpfs(b, &user, e);
 	add_system(b, &user, &all);
 	for (size_t i = 0; i < all.n; i++)
 		json_array_append_new(mounts, all.v[i].mount);
@@ -205,5 +236,5 @@ int bundle_mounts(const struct bundle *b, json_t *mounts, struct err *e)
 		json_array_append_new(mounts, user.v[i].mount);
 	free(user.v);
 	free(all.v);
-	return 0;
+	return r;
 }

@@ -1,4 +1,4 @@
-/* bundle_resources: limits of HostConfig as OCI's linux.resources, devices and rlimits. */
+/* bundle_resources: limits of HostConfig as OCI's linux.resources and rlimits. */
 #include <errno.h>
 #include <limits.h>
 #include <linux/capability.h>
@@ -176,81 +176,4 @@ json_t *bundle_rlimits(const json_t *host)
 		}
 	}
 	return list;
-}
-
-/* ---- devices ---- */
-
-static json_t *rule(bool allow, const char *type, int64_t major_, int64_t minor_, const char *access)
-{
-	json_t *o = json_pack("{s:b, s:s}", "allow", allow, "access", access);
-
-	if (type)
-		json_object_set_new(o, "type", json_string(type));
-	if (major_ >= 0)
-		json_object_set_new(o, "major", json_integer(major_));
-	if (minor_ >= 0)
-		json_object_set_new(o, "minor", json_integer(minor_));
-	return o;
-}
-
-/* "c 13:* rwm" */
-static int add_rule(json_t *rules, const char *text, struct err *e)
-{
-	char type, major_[16], minor_[16], access[8], extra;
-
-	if (sscanf(text, "%c %15[0-9*]:%15[0-9*] %7[rwm]%c", &type, major_, minor_, access, &extra) != 4 ||
-	    !strchr("abc", type))
-		return err_http(e, 400, "invalid device cgroup rule format: '%s'", text);
-	json_array_append_new(rules, rule(true, (char[]){type, 0}, *major_ == '*' ? -1 : strtol(major_, NULL, 10),
-					  *minor_ == '*' ? -1 : strtol(minor_, NULL, 10), access));
-	return 0;
-}
-
-static int add_device(const struct bundle *b, const json_t *device, json_t *devices, json_t *rules, json_t *mounts,
-		      struct err *e)
-{
-	const char *host = doc_text(device, "PathOnHost"), *inside = doc_text(device, "PathInContainer");
-	const char *access = doc_text(device, "CgroupPermissions");
-	struct stat st;
-
-	if (!*inside)
-		inside = host;
-	if (stat(host, &st) < 0)
-		return err_http(e, 400, "error gathering device information while adding custom device \"%s\": %s",
-				host, "no such file or directory");
-	if (!S_ISCHR(st.st_mode) && !S_ISBLK(st.st_mode))
-		return err_http(
-			e, 400,
-			"error gathering device information while adding custom device \"%s\": not a device node",
-			host);
-	const char *type = S_ISCHR(st.st_mode) ? "c" : "b";
-	json_array_append_new(rules, rule(true, type, major(st.st_rdev), minor(st.st_rdev), *access ? access : "rwm"));
-	/* In a user namespace nodes cannot be made: the host's own is bound. */
-	if (b->ids.size)
-		json_array_append_new(mounts, json_pack("{s:s, s:s, s:s, s:[s,s]}", "destination", inside, "type",
-							"bind", "source", host, "options", "bind", "nosuid"));
-	else
-		json_array_append_new(devices, json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "path", inside, "type",
-							 type, "major", (json_int_t)major(st.st_rdev), "minor",
-							 (json_int_t)minor(st.st_rdev), "fileMode",
-							 (json_int_t)(st.st_mode & 07777), "uid", (json_int_t)st.st_uid,
-							 "gid", (json_int_t)st.st_gid));
-	return 0;
-}
-
-int bundle_devices(const struct bundle *b, json_t *linux_, json_t *resources, json_t *mounts, struct err *e)
-{
-	json_t *rules = json_array(), *devices = json_array(), *item;
-	bool privileged = doc_true(b->host, "Privileged");
-	size_t i;
-	int r = 0;
-
-	json_object_set_new(resources, "devices", rules);
-	json_object_set_new(linux_, "devices", devices);
-	json_array_append_new(rules, rule(privileged, NULL, -1, -1, "rwm"));
-	json_array_foreach(json_object_get(b->host, "Devices"), i, item) if (r == 0) r =
-		add_device(b, item, devices, rules, mounts, e);
-	json_array_foreach(json_object_get(b->host, "DeviceCgroupRules"), i, item) if (r == 0 && json_is_string(item))
-		r = add_rule(rules, json_string_value(item), e);
-	return r;
 }

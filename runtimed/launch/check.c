@@ -231,57 +231,109 @@ static int check_ids(const struct launch *l, const struct launch_spec *spec, str
 	if (spec->ids.size && !l->idmap)
 		return err_http(e, 400,
 				"the kernel or its file systems cannot map ids: only UsernsMode=host is possible here");
-	for (size_t i = 0; i < spec->nmounts; i++) {
-		const struct launch_mount *m = &spec->mounts[i];
-		if (spec->ids.size && (m->propagation == LAUNCH_RSHARED || m->propagation == LAUNCH_SHARED))
-			return err_http(e, 400, "mount %s: shared propagation needs UsernsMode=host", m->destination);
-		if (m->destination[0] != '/' || str_eq(m->destination, "/"))
-			return err_http(e, 400, "invalid specification: destination can't be '%s'", m->destination);
-		if (str_eq(m->destination, "/proc") || str_starts(m->destination, "/proc/"))
-			return err_http(e, 400, "a mount at %s would hide the container's own /proc", m->destination);
-		if (str_eq(m->destination, "/sys"))
-			return err_http(e, 400, "a mount at /sys would hide the container's own");
-	}
 	return 0;
 }
 
-/* Can what is to be bound be idmapped? Found out by doing it. */
-static int check_sources(const struct launch *l, const struct launch_spec *spec, struct err *e)
+char *launch_clean_target(const char *path)
+{
+	char *out = xcalloc(strlen(path) + 2, 1);
+	size_t n = 0;
+
+	for (const char *at = path + strspn(path, "/"); *at; at += strspn(at, "/")) {
+		size_t len = strcspn(at, "/");
+		if (len == 2 && at[0] == '.' && at[1] == '.') {
+			while (n && out[--n] != '/')
+				;
+		} else if (len != 1 || at[0] != '.') {
+			out[n++] = '/';
+			memcpy(out + n, at, len);
+			n += len;
+		}
+		at += len;
+	}
+	if (n == 0)
+		out[n++] = '/';
+	out[n] = '\0';
+	return out;
+}
+
+/* What would take the place of the kernel's own files, by which a container is confined and looked at. */
+int target_check(const char *given, struct err *e)
+{
+	AUTO_FREE char *path = launch_clean_target(given);
+
+	if (given[0] != '/' || str_eq(path, "/"))
+		return err_http(e, 400, "invalid specification: destination can't be '%s'", given);
+	if (str_eq(path, "/proc") || str_starts(path, "/proc/"))
+		return err_http(e, 400, "a mount at %s would hide the container's own /proc", path);
+	if (str_eq(path, "/sys"))
+		return err_http(e, 400, "a mount at /sys would hide the container's own");
+	return 0;
+}
+
+int launch_check_mount(const struct launch_ids *ids, const struct launch_mount *m, struct err *e)
 {
 	AUTO_CLOSE int user = -1;
 	AUTO_CLOSE int net = -1;
+	int r = target_check(m->destination, e);
 
-	if (!spec->ids.size || !spec->nmounts)
-		return 0;
-	int r = namespaces_make(&spec->ids, false, -1, &user, &net, e);
-	for (size_t i = 0; r == 0 && i < spec->nmounts; i++) {
-		const struct launch_mount *m = &spec->mounts[i];
-		if (m->plain || m->source < 0)
-			continue;
-		AUTO_CLOSE int fd = clone_mount(m->source, m->recursive, false, MS_PRIVATE, user, e);
-		if (fd < 0) {
-			err_prefix(e, "mount %s at %s", m->name, m->destination);
-			r = fd;
-		}
+	if (r == 0 && ids->size && (m->propagation == LAUNCH_RSHARED || m->propagation == LAUNCH_SHARED))
+		r = err_http(e, 400, "mount %s: shared propagation needs UsernsMode=host", m->destination);
+	if (r < 0 || !ids->size || m->source < 0 || m->plain)
+		return r;
+	/* Can it be idmapped? Found out by doing it. */
+	r = namespaces_make(ids, false, -1, &user, &net, e);
+	if (r < 0)
+		return r;
+	AUTO_CLOSE int fd = clone_mount(m->source, m->recursive, false, MS_PRIVATE, user, e);
+	return fd < 0 ? err_prefix(e, "mount %s at %s", m->name, m->destination), e->code : 0;
+}
+
+/* Plain names: the path is put behind that of each hierarchy. */
+static int check_cgroup_parent(const json_t *host, struct err *e)
+{
+	const char *parent = doc_text(host, "CgroupParent");
+	bool plain = strlen(parent) < 256;
+
+	for (const char *at = parent; *at && plain;) {
+		size_t n = strcspn(at, "/");
+		plain = n ? *at != '.' && *at != '-' : at == parent;
+		at += n + (at[n] == '/');
 	}
-	(void)l;
-	return r;
+	return plain && !str_eq(parent, "/") ? 0
+					     : err_http(e, 400, "CgroupParent: \"%s\" is not a path of plain names",
+							parent);
+}
+
+static int check_storage(const struct launch *l, const json_t *host, struct err *e)
+{
+	const char *key;
+	json_t *v;
+
+	json_object_foreach(json_object_get(host, "StorageOpt"), key, v) if (!str_eq(key, "size"))
+		return err_http(e, 400, "StorageOpt: unknown option \"%s\": only size is known", key);
+	if (json_object_size(json_object_get(host, "StorageOpt")))
+		return err_http(e, 400,
+				"StorageOpt: sizes need project quotas, which the engine's file system has not (%s)",
+				filesystem_name(l->c.state_dir));
+	return 0;
 }
 
 static int check_modes(const struct launch *l, const struct launch_spec *spec, struct err *e)
 {
 	const json_t *host = spec->host;
+	int r = check_cgroup_parent(host, e);
 
+	if (r == 0)
+		r = check_storage(l, host, e);
+	if (r < 0)
+		return r;
 	if (doc_true(host, "Init") && (!l->c.init || access(l->c.init, X_OK) < 0))
 		return err_http(e, 400, "Init: there is no init program at %s",
 				l->c.init ? l->c.init : "(none configured)");
 	if (json_array_size(json_object_get(host, "DeviceRequests")))
 		return err_http(e, 400,
 				"could not select device driver: DeviceRequests need CDI, which this engine has not");
-	if (json_object_size(json_object_get(host, "StorageOpt")))
-		return err_http(e, 400,
-				"StorageOpt: sizes need project quotas, which the engine's file system has not (%s)",
-				filesystem_name(l->c.state_dir));
 	if (*doc_text(host, "Isolation") && !str_eq(doc_text(host, "Isolation"), "default"))
 		return err_http(e, 400, "Isolation: only \"default\" exists on Linux");
 	if (spec->ids.size && str_eq(doc_text(host, "PidMode"), "host"))
@@ -332,8 +384,8 @@ int launch_check(struct launch *l, const struct launch_spec *spec, json_t *warni
 		r = check_log(spec->host, e);
 	if (r == 0)
 		r = launch_check_limits(spec->host, warnings, e);
-	if (r == 0)
-		r = check_sources(l, spec, e);
+	for (size_t i = 0; r == 0 && i < spec->nmounts; i++)
+		r = launch_check_mount(&spec->ids, &spec->mounts[i], e);
 	return r == 0 ? check_documents(l, spec, e) : r;
 }
 

@@ -63,9 +63,13 @@ int clone_mount(int fd, bool recursive, bool read_only, int propagation, int use
 	if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH | deep, &attr, sizeof attr) == 0)
 		return STEAL_FD(tree);
 	int error = errno;
-	if (userns >= 0 && (error == EINVAL || error == EPERM || error == EOPNOTSUPP))
-		return err_http(e, 400,
-				"%s cannot be mapped to the ids of a user namespace; UsernsMode=host can use it",
-				filesystem_name(fd));
+	if (userns >= 0 && (error == EINVAL || error == EPERM || error == EOPNOTSUPP)) {
+		err_set(e, -EOPNOTSUPP,
+			"%s%s cannot be mapped to the ids of a user namespace; UsernsMode=host can use it",
+			filesystem_name(fd), recursive ? " or what is mounted below it" : "");
+		if (e)
+			e->status = 400;
+		return -EOPNOTSUPP;
+	}
 	return err_sys(e, -error, "set attributes of a mount");
 }

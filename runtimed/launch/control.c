@@ -2,8 +2,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <linux/magic.h>
+#include <linux/openat2.h>
+#include <sched.h>
 #include <stdio.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/fd.h"
@@ -84,6 +91,53 @@ ssize_t launch_pids(const struct launch_run *run, pid_t **pids, struct err *e)
 	int r = must_run(run, e);
 
 	return r < 0 ? r : cgroup_pids(run->cgroup, pids, e);
+}
+
+/*
+ * In a process of its own, which enters the container's mounts: a clone can only be made where they are. What the
+ * container may have put in the way is not followed, and only a tmpfs is taken.
+ */
+static _Noreturn void clone_shm(int mounts, int root, int sock)
+{
+	struct wire_head head = {.type = WIRE_STATE};
+	struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_CLOEXEC,
+			       .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS};
+	struct statfs fs;
+	int tree = -1;
+
+	int dir = setns(mounts, CLONE_NEWNS) < 0 ? -1 : (int)syscall(SYS_openat2, root, "dev/shm", &how, sizeof how);
+	if (dir >= 0 && fstatfs(dir, &fs) == 0 && fs.f_type == TMPFS_MAGIC)
+		tree = (int)syscall(SYS_open_tree, dir, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
+	if (tree >= 0)
+		wire_send(sock, &head, NULL, 0, &tree, 1);
+	_exit(0);
+}
+
+int launch_shared_memory(const struct launch_run *run, struct err *e)
+{
+	char path[64], text[2];
+	int fds[WIRE_FDS_MAX], pair[2];
+	struct wire_head head;
+
+	AUTO_CLOSE int mounts = launch_namespace(run, "mnt", e);
+	if (mounts < 0)
+		return mounts;
+	snprintf(path, sizeof path, "/proc/%d/root", run->pid);
+	AUTO_CLOSE int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_sys(e, -errno, "look at /dev/shm of container %.12s", run->id);
+	AUTO_CLOSE int mine = pair[0];
+	AUTO_CLOSE int theirs = pair[1];
+	pid_t pid = fork();
+	if (pid == 0)
+		clone_shm(mounts, root, theirs);
+	fd_close(&theirs);
+	ssize_t n = pid < 0 ? -errno : wire_receive(mine, &head, text, sizeof text, fds);
+	if (pid > 0)
+		waitpid(pid, NULL, 0);
+	if (n < 0 || fds[0] < 0)
+		return err_http(e, 409, "container %.12s has no /dev/shm to share", run->id);
+	return fds[0];
 }
 
 int launch_process(const struct launch_run *run, pid_t pid)

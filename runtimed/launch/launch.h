@@ -88,6 +88,7 @@ struct launch_mount {
 	const char *destination; /* absolute path in the container, as asked */
 	int source;		 /* O_PATH descriptor, of launch_open_source() or of volumed; borrowed */
 	bool read_only;
+	bool top_only;	/* read_only does not reach submounts */
 	bool recursive; /* submounts too (Docker's rbind, the default) */
 	enum launch_propagation propagation;
 	bool plain;	  /* do not idmap although the container has a range (config allows it, with a Warning) */
@@ -113,6 +114,7 @@ struct launch_spec {
 	 */
 	int join_net, join_ipc, join_pid, join_uts;
 	int userns;
+	int join_shm; /* with join_ipc: X's /dev/shm, from launch_shared_memory(); borrowed */
 	const char *log_path_name; /* file name of the json-file or local log in <state>/ID/log; NULL: "ID-json.log" */
 };
 
@@ -125,6 +127,13 @@ int launch_create(struct launch *l, const struct launch_spec *spec, struct err *
  * of strings. Nothing is changed.
  */
 int launch_check(struct launch *l, const struct launch_spec *spec, json_t *warnings, struct err *e);
+/* A target as it is meant: without "//", "/./" and a "/" at the end, ".." taken as written; the caller's to free. */
+char *launch_clean_target(const char *path);
+/*
+ * The same for one mount of a container with these ids; `source` -1 when it is not there yet. -EOPNOTSUPP with 400 when
+ * its file system cannot be idmapped, and a plain bind could be made of it instead.
+ */
+int launch_check_mount(const struct launch_ids *ids, const struct launch_mount *m, struct err *e);
 /* The limits of a HostConfig alone, for an update. */
 int launch_check_limits(const json_t *host, json_t *warnings, struct err *e);
 
@@ -222,6 +231,8 @@ int launch_update(struct launch_run *run, const json_t *old_host, const json_t *
 int launch_resize(struct launch_run *run, unsigned rows, unsigned columns, struct err *e);
 /* Descriptor of a namespace of the init process, "net" "ipc" "pid" "uts" "user" "mnt"; the caller's to close. */
 int launch_namespace(const struct launch_run *run, const char *name, struct err *e);
+/* Its /dev/shm as a detached clone; the caller's to close. */
+int launch_shared_memory(const struct launch_run *run, struct err *e);
 /* Pids of all processes, in the host's numbering; *pids is the caller's to free. Returns the count. */
 ssize_t launch_pids(const struct launch_run *run, pid_t **pids, struct err *e);
 /* /proc/PID of one of them, the caller's to close: it stays that process. -ESRCH when the number is a stranger's. */

@@ -59,29 +59,65 @@ static int propagation_flag(enum launch_propagation p)
 	return MS_PRIVATE;
 }
 
-static int add_mounts(struct launch_run *run, const struct launch_spec *spec, struct shim_settings *settings, bool view,
-		      struct err *e)
+/* One mount, without what is below its source unless `deep`. */
+static int add_mount(struct launch_run *run, const struct launch_mount *m, bool deep, struct shim_settings *settings,
+		     struct err *e)
 {
-	run->mounts = xcalloc(spec->nmounts, sizeof *run->mounts);
-	for (size_t i = 0; i < spec->nmounts; i++) {
-		const struct launch_mount *m = &spec->mounts[i];
-		struct stat st;
-		if (fstat(m->source, &st) < 0)
-			return err_sys(e, -errno, "stat %s", m->name);
-		/* At a start the runtime makes it read-only. */
-		int fd = clone_mount(m->source, m->recursive, view && m->read_only, propagation_flag(m->propagation),
-				     m->plain ? -1 : run->user_fd, e);
-		if (fd < 0)
-			return err_prefix(e, "mount %s at %s", m->name, m->destination), e->code;
-		settings_take_fd(settings, "mount", fd);
-		if (view)
-			settings_text(settings, "target", m->destination);
-		run->mounts[run->nmounts++] = (struct bundle_mount){.destination = xstrdup(m->destination),
-								    .read_only = m->read_only,
-								    .recursive = m->recursive,
-								    .propagation = m->propagation,
-								    .is_file = !S_ISDIR(st.st_mode)};
+	struct stat st;
+
+	if (fstat(m->source, &st) < 0)
+		return err_sys(e, -errno, "stat %s", m->name);
+	int fd = clone_mount(m->source, deep, m->read_only && (deep || !m->top_only), propagation_flag(m->propagation),
+			     m->plain ? -1 : run->user_fd, e);
+	if (fd < 0)
+		return err_prefix(e, "mount %s at %s", m->name, m->destination), e->code;
+	settings_take_fd(settings, "mount", fd);
+	run->mounts = xrealloc(run->mounts, run->nmounts + 1, sizeof *run->mounts);
+	run->mounts[run->nmounts++] = (struct bundle_mount){.destination = xstrdup(m->destination),
+							    .read_only = m->read_only,
+							    .propagation = m->propagation,
+							    .is_file = !S_ISDIR(st.st_mode)};
+	return 0;
+}
+
+static int add_below(struct launch_run *run, const struct launch_mount *top, struct shim_settings *settings,
+		     struct err *e)
+{
+	struct submounts below;
+	int r = submounts_find(top->source, &below, e);
+
+	for (size_t i = 0; r == 0 && i < below.n; i++) {
+		struct launch_mount m = *top;
+		AUTO_FREE char *destination = xasprintf("%s/%s", top->destination, below.v[i].path);
+		m.source = below.v[i].fd;
+		m.destination = destination;
+		m.read_only = top->read_only && !top->top_only;
+		r = add_mount(run, &m, false, settings, e);
 	}
+	submounts_clean(&below);
+	return r;
+}
+
+/* `view`: for a look at the files, where the shim attaches them; else for the runtime. */
+static int add_mounts(struct launch_run *run, const struct launch_spec *spec, struct shim_settings *settings,
+		      bool view, struct err *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < spec->nmounts; i++) {
+		const struct launch_mount *m = &spec->mounts[i];
+		r = add_mount(run, m, m->recursive && view, settings, e);
+		if (r == 0 && view)
+			settings_text(settings, "target", m->destination);
+		else if (r == 0 && m->recursive)
+			r = add_below(run, m, settings, e);
+	}
+	if (r < 0 || view || spec->join_shm < 0)
+		return r;
+	/* A clone already, made in the other container's mount namespace. */
+	settings_take_fd(settings, "mount", copy_fd(spec->join_shm));
+	run->mounts = xrealloc(run->mounts, run->nmounts + 1, sizeof *run->mounts);
+	run->mounts[run->nmounts++] = (struct bundle_mount){.destination = xstrdup("/dev/shm")};
 	return 0;
 }
 

@@ -109,6 +109,22 @@ int clone_mount(int fd, bool recursive, bool read_only, int propagation, int use
 /* The name of the file system of `fd`, for messages. */
 const char *filesystem_name(int fd);
 
+/* ---- submounts.c ---- */
+
+struct submount {
+	char *path; /* from the source on */
+	int fd;	    /* O_PATH */
+};
+
+struct submounts {
+	struct submount *v;
+	size_t n;
+};
+
+/* What is mounted below `source`, the outer before the inner. */
+int submounts_find(int source, struct submounts *out, struct err *e);
+void submounts_clean(struct submounts *all);
+
 /* ---- cgroup.c ---- */
 
 /* All take the path below the hierarchies' roots, as "/pouch/ID". */
@@ -175,7 +191,7 @@ int security_parse(const struct launch *l, const json_t *host, struct security *
 
 struct bundle_mount {
 	char *destination;
-	bool read_only, recursive;
+	bool read_only;
 	enum launch_propagation propagation;
 	bool is_file;
 };
@@ -202,6 +218,13 @@ int bundle_make(const struct bundle *b, json_t **out, struct err *e);
 int bundle_exec(const struct bundle *b, const json_t *exec, unsigned rows, unsigned columns, json_t **out,
 		struct err *e);
 int bundle_mounts(const struct bundle *b, json_t *mounts, struct err *e);
+/* 400 for a place where nothing may be mounted. */
+int target_check(const char *given, struct err *e);
+/*
+ * Mount options of a tmpfs: noexec, nosuid and nodev with those `given` ("size=1m,exec") over them; *out is the
+ * caller's to free. 400 naming an option that is none.
+ */
+int tmpfs_options(const char *destination, const char *given, char **out, struct err *e);
 int bundle_resources(const struct launch *l, const json_t *host, json_t *resources, struct err *e);
 int bundle_devices(const struct bundle *b, json_t *linux_, json_t *resources, json_t *mounts, struct err *e);
 /* The lowest OOM score that the engine may give. */

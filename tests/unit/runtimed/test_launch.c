@@ -212,7 +212,8 @@ static struct launch_spec spec_of(struct box *b)
 				    .join_ipc = -1,
 				    .join_pid = -1,
 				    .join_uts = -1,
-				    .userns = -1};
+				    .userns = -1,
+				    .join_shm = -1};
 }
 
 static void box_open(struct box *b, const char *config, const char *host)
