@@ -1,6 +1,7 @@
 #include "imaged/draft.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "imaged/collect.h"
@@ -180,6 +181,29 @@ static void on_unpacked(void *arg, void *reply, const struct err *e)
 
 static const struct worker_events unpack_events = {.progress = on_unpack_progress, .done = on_unpacked};
 
+static uint64_t least(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+/* What the image's bounds leave for one more layer. 1 stands for nothing, for 0 means without bound. */
+struct left {
+	uint64_t bytes, expanded;
+};
+
+static struct left left_of(const struct draft *x)
+{
+	const struct config *c = x->d->daemon.config;
+	struct left left = {c->images_max_image, c->images_max_image_expanded};
+
+	for (size_t i = 0; i < x->nlayers; i++) {
+		const struct draft_layer *l = x->layers[i];
+		left.bytes -= l->ready ? least(left.bytes - 1, (uint64_t)l->info.blob_size) : 0;
+		left.expanded -= l->ready ? least(left.expanded - 1, (uint64_t)l->info.size) : 0;
+	}
+	return left;
+}
+
 int draft_layer_unpack(struct draft_layer *l, const struct draft_layer_source *source,
 		       const struct draft_layer_events *events, struct err *e)
 {
@@ -198,6 +222,7 @@ int draft_layer_unpack(struct draft_layer *l, const struct draft_layer_source *s
 	AUTO_CLOSE int dir = stage_layer(d, l->dir, e);
 	if (dir < 0)
 		return dir;
+	const struct left left = left_of(l->draft);
 	ipc_init(IPC_layer_unpack, &m);
 	m.pipe = source->pipe;
 	m.file = source->file;
@@ -206,8 +231,9 @@ int draft_layer_unpack(struct draft_layer *l, const struct draft_layer_source *s
 	m.digest = source->blob;
 	m.diff_id = source->diff_id;
 	m.size = source->size;
-	m.max_bytes = c->images_max_layer;
-	m.max_expanded = c->images_max_layer_expanded;
+	m.max_bytes = least(c->images_max_layer, left.bytes);
+	m.max_expanded = least(c->images_max_layer_expanded, left.expanded);
+	m.min_free = c->images_min_free;
 	m.max_entries = c->images_max_entries;
 	m.max_path = c->images_max_path;
 	m.max_ratio = c->images_max_ratio;
@@ -253,7 +279,8 @@ void draft_add_digest(struct draft *x, const char *full)
 static int check_layers(const struct draft *x, struct err *e)
 {
 	const json_t *ids = imageconf_diff_ids(x->config);
-	uint64_t total = 0;
+	const struct config *c = x->d->daemon.config;
+	uint64_t total = 0, bytes = 0;
 
 	if (json_array_size(ids) != x->nlayers)
 		return err_set(e, -EINVAL, "the image's config names %zu layers, its manifest %zu",
@@ -263,9 +290,15 @@ static int check_layers(const struct draft *x, struct err *e)
 		if (!l->ready || !str_eq(l->info.diff_id, json_string_value(json_array_get(ids, i))))
 			return err_set(e, -EINVAL, "layer %zu is not what the image's config names", i);
 		total += (uint64_t)l->info.size;
+		bytes += (uint64_t)l->info.blob_size;
 	}
-	if (total > x->d->daemon.config->images_max_image_expanded)
-		return err_set(e, -EFBIG, "the image's files are larger than the configuration allows");
+	/* Layers that came side by side. */
+	if (total > c->images_max_image_expanded)
+		return err_set(e, -EFBIG, "the image's files are larger than the %" PRIu64 " bytes of "
+			       "images.max-image-expanded", c->images_max_image_expanded);
+	if (bytes > c->images_max_image)
+		return err_set(e, -EFBIG, "the image's layers are larger than the %" PRIu64 " bytes of images.max-image",
+			       c->images_max_image);
 	return 0;
 }
 

@@ -395,6 +395,9 @@ static int load_begin(struct load *x, struct image_load *m, struct err *e)
 	split.dir = x->dir;
 	split.max_bytes = c->images_max_image_expanded;
 	split.max_entries = MEMBERS_MAX;
+	split.max_ratio = c->images_max_ratio;
+	split.stall_ms = c->images_stall_timeout * (c->images_retries + 1);
+	split.min_free = c->images_min_free;
 	x->splitting = worker_call(x->d, IPC_archive_split, &split, &split_events, x, e);
 	return x->splitting ? 0 : e->code;
 }

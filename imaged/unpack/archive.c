@@ -9,6 +9,7 @@
 #include "imaged/unpack/inflate.h"
 #include "imaged/unpack/reach.h"
 #include "imaged/unpack/source.h"
+#include "imaged/unpack/space.h"
 #include "imaged/unpack/tar.h"
 #include "imaged/unpack/tarout.h"
 #include "imaged/unpack/worker.h"
@@ -26,6 +27,7 @@ struct splitting {
 	json_t *members;
 	int dir;
 	struct stat owner;
+	struct space space;
 	unsigned files;
 };
 
@@ -47,7 +49,9 @@ static int copy_member(struct splitting *s, int fd, const struct tar_entry *x, c
 	digest_begin(&d);
 	while ((rc = tar_data(&s->tar, x->size, &data, &len, e)) > 0) {
 		digest_add(&d, data, len);
-		rc = fd_write_all(fd, data, len, e);
+		rc = space_take(&s->space, len, e);
+		if (rc == 0)
+			rc = fd_write_all(fd, data, len, e);
 		if (rc < 0)
 			return rc;
 	}
@@ -104,8 +108,9 @@ static int split(struct splitting *s, const struct archive_split *m, struct err 
 	if (fstat(m->dir, &s->owner) < 0)
 		return err_sys(e, -errno, "the archive's directory");
 	s->dir = m->dir;
+	s->space = (struct space){.dir = m->dir, .min_free = m->min_free};
 	s->members = json_array();
-	inflate_begin(&s->inflate, source_feed(&s->source), false, m->max_bytes, 0);
+	inflate_begin(&s->inflate, source_feed(&s->source), false, m->max_bytes, m->max_ratio);
 	tar_begin(&s->tar, inflate_feed(&s->inflate), 4095);
 	while ((rc = tar_next(&s->tar, &x, e)) > 0) {
 		if (m->max_entries && json_array_size(s->members) >= m->max_entries)

@@ -8,6 +8,7 @@
 #include <sys/xattr.h>
 
 #include "imaged/unpack/reach.h"
+#include "imaged/unpack/space.h"
 #include "lib/fd.h"
 #include "lib/tree.h"
 
@@ -29,6 +30,7 @@ struct place {
 	struct place_config config;
 	uint32_t entries;
 	uint64_t bytes;
+	struct space space;
 	char *parent_path; /* of the parent that is open, NULL: none */
 	int parent;
 	struct late_link *links;
@@ -83,6 +85,7 @@ void place_begin(struct place **out, const struct place_config *config)
 	struct place *p = XNEW(struct place);
 
 	p->config = *config;
+	p->space = (struct space){.dir = config->dir, .min_free = config->min_free};
 	p->parent = -1;
 	remember_time(p, "", &(struct timespec){0});
 	*out = p;
@@ -207,7 +210,7 @@ static int make_way(struct place *p, int parent, const char *name, bool *hid, st
 
 /* ---- kinds of entries ---- */
 
-static int write_piece(int fd, struct tar *t, uint64_t len, struct err *e)
+static int write_piece(struct place *p, int fd, struct tar *t, uint64_t len, struct err *e)
 {
 	while (len) {
 		const unsigned char *data;
@@ -215,7 +218,9 @@ static int write_piece(int fd, struct tar *t, uint64_t len, struct err *e)
 		int rc = tar_data(t, len, &data, &n, e);
 		if (rc <= 0)
 			return rc < 0 ? rc : err_set(e, -EBADMSG, "tar: truncated");
-		rc = fd_write_all(fd, data, n, e);
+		rc = space_take(&p->space, n, e);
+		if (rc == 0)
+			rc = fd_write_all(fd, data, n, e);
 		if (rc < 0)
 			return rc;
 		len -= n;
@@ -223,14 +228,14 @@ static int write_piece(int fd, struct tar *t, uint64_t len, struct err *e)
 	return 0;
 }
 
-static int write_data(int fd, struct tar *t, const struct tar_entry *x, struct err *e)
+static int write_data(struct place *p, int fd, struct tar *t, const struct tar_entry *x, struct err *e)
 {
 	if (!x->pieces)
-		return write_piece(fd, t, x->size, e);
+		return write_piece(p, fd, t, x->size, e);
 	for (size_t i = 0; i < x->npieces; i++) {
 		if (lseek(fd, (off_t)x->pieces[i].offset, SEEK_SET) < 0)
 			return err_sys(e, -errno, "%s", reach_shown(x->path));
-		int rc = write_piece(fd, t, x->pieces[i].len, e);
+		int rc = write_piece(p, fd, t, x->pieces[i].len, e);
 		if (rc < 0)
 			return rc;
 	}
@@ -244,7 +249,7 @@ static int put_file(struct place *p, int parent, const char *name, struct tar *t
 
 	if (fd < 0)
 		return err_sys(e, -errno, "%s", reach_shown(x->path));
-	int rc = write_data(fd, t, x, e);
+	int rc = write_data(p, fd, t, x, e);
 	if (rc < 0)
 		return rc;
 	p->bytes += x->size;
@@ -366,7 +371,11 @@ int place_entry(struct place *p, struct tar *t, const struct tar_entry *x, struc
 	if (p->config.max_entries && p->entries > p->config.max_entries)
 		return err_set(e, -EFBIG, "more than the %" PRIu32 " files that the configuration allows",
 			       p->config.max_entries);
-	int rc = reach_split(path, &parent_path, &name, e);
+	/* A directory takes a block, and a file its inode. */
+	int rc = space_take(&p->space, 4096, e);
+	if (rc < 0)
+		return rc;
+	rc = reach_split(path, &parent_path, &name, e);
 	if (rc < 0)
 		return err_prefix(e, "%s", reach_shown(x->path));
 	int parent = open_parent(p, parent_path, e);

@@ -17,6 +17,7 @@
 struct place_config {
 	int dir;	      /* borrowed; empty, on the store's file system */
 	uint32_t max_entries; /* 0: no limit */
+	uint64_t min_free;    /* bytes that stay free on its file system */
 };
 
 struct place;
