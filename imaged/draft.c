@@ -294,10 +294,10 @@ static int check_layers(const struct draft *x, struct err *e)
 	}
 	/* Layers that came side by side. */
 	if (total > c->images_max_image_expanded)
-		return err_set(e, -EFBIG, "the image's files are larger than the %" PRIu64 " bytes of "
-			       "images.max-image-expanded", c->images_max_image_expanded);
+		return err_set(e, -EFBIG, "the image's files exceed images.max-image-expanded, %" PRIu64 " bytes",
+			       c->images_max_image_expanded);
 	if (bytes > c->images_max_image)
-		return err_set(e, -EFBIG, "the image's layers are larger than the %" PRIu64 " bytes of images.max-image",
+		return err_set(e, -EFBIG, "the image's layers are larger than images.max-image, %" PRIu64 " bytes",
 			       c->images_max_image);
 	return 0;
 }

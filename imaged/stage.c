@@ -16,32 +16,60 @@
 
 /* ---- removal: of layers by a worker, for their files are not ours ---- */
 
+#define AGAIN_S 1
+
+struct removal {
+	struct imaged *d;
+	char name[STAGE_NAME];
+	struct event *again;
+};
+
+static void remove_now(struct removal *r);
+
 static void removed(void *arg, void *reply, const struct err *e)
 {
-	char *name = arg;
+	static const struct timeval later = {.tv_sec = AGAIN_S};
+	struct removal *r = arg;
 
 	(void)reply;
-	/* What is still there is removed at the next start. */
-	if (e)
-		log_warn("remove %s: %s", name, e->text);
-	free(name);
+	if (e) {
+		/* The worker was killed, or there are too many: it has to go all the same. */
+		log_warn("remove %s: %s", r->name, e->text);
+		event_add(r->again, &later);
+		return;
+	}
+	event_free(r->again);
+	free(r);
 }
 
-static const struct worker_events removal = {.done = removed};
+static void on_again(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	remove_now(arg);
+}
+
+static void remove_now(struct removal *r)
+{
+	static const struct worker_events events = {.done = removed};
+	struct layer_remove m;
+	struct err e = {0};
+
+	ipc_init(IPC_layer_remove, &m);
+	m.dir = r->d->layers;
+	m.name = r->name;
+	if (!worker_call(r->d, IPC_layer_remove, &m, &events, r, &e))
+		removed(r, NULL, &e);
+}
 
 static void remove_layer_tree(struct imaged *d, const char *name)
 {
-	struct layer_remove m;
-	struct err e = {0};
-	char *copy = xstrdup(name);
+	struct removal *r = XNEW(struct removal);
 
-	ipc_init(IPC_layer_remove, &m);
-	m.dir = d->layers;
-	m.name = name;
-	if (!worker_call(d, IPC_layer_remove, &m, &removal, copy, &e)) {
-		log_warn("remove %s: %s", name, e.text);
-		free(copy);
-	}
+	r->d = d;
+	snprintf(r->name, sizeof r->name, "%s", name);
+	r->again = event_new(d->daemon.base, -1, 0, on_again, r);
+	remove_now(r);
 }
 
 /* ---- opening ---- */
