@@ -191,6 +191,7 @@ static void fill_runtimes(struct runtimed_paths *p, const struct config *c, stru
 {
 	size_t n = 0;
 
+	free(p->runtimes);
 	p->runtimes = xcalloc(c->runtimes.n + 1, sizeof *p->runtimes);
 	/* The default comes first. */
 	for (int round = 0; round < 2; round++) {
@@ -206,7 +207,8 @@ static void fill_runtimes(struct runtimed_paths *p, const struct config *c, stru
 	out->nruntimes = n;
 }
 
-static int open_launch(struct runtimed *rt, struct err *e)
+/* It points into the configuration: after each reload it is made anew. */
+static struct launch_config launch_settings(struct runtimed *rt)
 {
 	const struct config *c = rt->d.config;
 	const struct runtimed_paths *p = rt->paths;
@@ -234,6 +236,13 @@ static int open_launch(struct runtimed *rt, struct err *e)
 	};
 
 	fill_runtimes(rt->paths, c, &config);
+	return config;
+}
+
+static int open_launch(struct runtimed *rt, struct err *e)
+{
+	const struct launch_config config = launch_settings(rt);
+
 	return launch_new(&config, &rt->launch, e);
 }
 
@@ -347,6 +356,8 @@ static void on_reload(struct daemon *daemon, void *arg)
 	struct err e = {0};
 
 	(void)daemon;
+	const struct launch_config settings = launch_settings(rt);
+	launch_reconfigure(rt->launch, &settings);
 	if (guard_reload(rt->guard, &e) < 0)
 		log_error("the new policy is not taken: %s", e.text);
 }

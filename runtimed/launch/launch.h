@@ -69,6 +69,8 @@ struct launch_config {
 
 /* Everything pointed to must outlive the room. */
 int launch_new(const struct launch_config *config, struct launch **out, struct err *e);
+/* Others from here on; the directories, ids and the base must be the same. */
+void launch_reconfigure(struct launch *l, const struct launch_config *config);
 /* Lets go of all shims; containers run on. */
 void launch_free(struct launch *l);
 

@@ -94,6 +94,13 @@ int launch_new(const struct launch_config *config, struct launch **out, struct e
 	return 0;
 }
 
+void launch_reconfigure(struct launch *l, const struct launch_config *config)
+{
+	l->c = *config;
+	/* They go by the place of their runtime in the list. */
+	runtime_copies_free(STEAL(l->copies));
+}
+
 void launch_free(struct launch *l)
 {
 	if (!l)
