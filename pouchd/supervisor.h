@@ -6,7 +6,7 @@
  *   sockets.c   the listening sockets
  *   spawn.c     one child process
  *   service.c   the daemons: start, ready, restart, stop
- *   worker.c    processes that live for one connection
+ *   worker.c    processes that live for one connection, or from the first one on
  *   notify.c    READY=1 of the children
  *   reload.c    config and policy, read again
  *   control.c   what `pouchd ctl` asks
@@ -63,12 +63,17 @@ struct worker_kind {
 	unsigned running, max;
 	uint64_t spawned, failed;
 	bool present;
+	bool resident;		/* one process that accepts by itself, and outlives who has called it */
 	struct event *acceptable;
+	struct event *again;	/* a resident one that died young: the next connection starts it after a pause */
+	unsigned failures;	/* of those, in a row */
 };
 
 struct worker {
 	pid_t pid;
 	struct worker_kind *kind;
+	int control;		/* of a resident one: its end ends the process; else -1 */
+	int64_t started_ms;
 };
 
 struct http_socket {
