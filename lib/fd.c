@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <linux/nsfs.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
@@ -15,19 +16,27 @@
 
 #define MEMFD_SEALS (F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)
 
+/* -1: it is no socket. */
+static int socket_is(int fd, int option)
+{
+	int value = -1;
+	socklen_t n = sizeof value;
+
+	return getsockopt(fd, SOL_SOCKET, option, &value, &n) == 0 ? value : -1;
+}
+
 static bool is_unix_socket(int fd, int want_type)
 {
-	int domain = 0, type = 0;
-	socklen_t n = sizeof domain;
+	return socket_is(fd, SO_DOMAIN) == AF_UNIX && socket_is(fd, SO_TYPE) == want_type &&
+	       socket_is(fd, SO_ACCEPTCONN) == 0;
+}
 
-	if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &n) < 0 || domain != AF_UNIX)
-		return false;
-	n = sizeof type;
-	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) < 0 || type != want_type)
-		return false;
-	int listening = 0;
-	n = sizeof listening;
-	return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &n) == 0 && !listening;
+static bool is_inet_socket(int fd, int want_protocol, int want_listening)
+{
+	const int domain = socket_is(fd, SO_DOMAIN);
+
+	return (domain == AF_INET || domain == AF_INET6) && socket_is(fd, SO_PROTOCOL) == want_protocol &&
+	       socket_is(fd, SO_ACCEPTCONN) == want_listening;
 }
 
 static bool is_mode(int fd, mode_t want)
@@ -88,6 +97,7 @@ static const struct {
 	[FD_MEMFD] = {"sealed memfd"},	  [FD_FILE] = {"file"},			  [FD_DIR] = {"directory"},
 	[FD_NETNS] = {"network namespace"}, [FD_USERNS] = {"user namespace"}, [FD_PIDFD] = {"pidfd"},
 	[FD_SEQPACKET] = {"seqpacket socket"}, [FD_PTY] = {"pty"},
+	[FD_UDP] = {"UDP socket"},	  [FD_TCP_LISTEN] = {"listening TCP socket"},
 };
 
 const char *fd_kind_name(enum fd_kind kind)
@@ -111,6 +121,8 @@ int fd_check(int fd, enum fd_kind kind, struct err *e)
 	case FD_USERNS: ok = is_namespace(fd, CLONE_NEWUSER); break;
 	case FD_PIDFD: ok = is_pidfd(fd); break;
 	case FD_PTY: ok = is_pty(fd); break;
+	case FD_UDP: ok = is_inet_socket(fd, IPPROTO_UDP, 0); break;
+	case FD_TCP_LISTEN: ok = is_inet_socket(fd, IPPROTO_TCP, 1); break;
 	case FD_KINDS: break;
 	}
 	return ok ? 0 : err_set(e, -EBADF, "descriptor %d is not a %s", fd, fd_kind_name(kind));

@@ -25,6 +25,8 @@ enum fd_kind {
 	FD_PIDFD,      /* process descriptor */
 	FD_SEQPACKET,  /* connected SOCK_SEQPACKET socket of AF_UNIX */
 	FD_PTY,	       /* terminal master */
+	FD_UDP,	       /* UDP socket */
+	FD_TCP_LISTEN, /* listening TCP socket */
 	FD_KINDS,
 };
 

@@ -219,9 +219,9 @@ static const struct sandbox_profile profiles[PROC_LIMIT] = {
 			.namespaces = ON_HOST,
 			.landlock_files = true,
 			.landlock_scope = true,
-			/* Its sockets on networks' addresses come from netd; those to name servers it makes itself. */
+			/* Sockets in containers' namespaces come from netd; those to name servers it makes itself. */
 			.first.calls = CALLS(CALLS_no_files, CALLS_no_threads, CALLS_serve, CALLS_inet),
-			.limits = LIMITS(NO_CORE, NO_PROCESS, FILES(4096), MEMORY(64)),
+			.limits = LIMITS(NO_CORE, NO_PROCESS, FILES(65536), MEMORY(64)),
 		},
 	[PROC_log] =
 		{

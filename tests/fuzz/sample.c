@@ -58,6 +58,13 @@ static int sample_pipe(int end)
 	return pipe2(fds, O_CLOEXEC) == 0 ? one_of(fds, end) : -1;
 }
 
+static int sample_listener(void)
+{
+	AUTO_CLOSE int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	return listen(fd, 1) == 0 ? STEAL_FD(fd) : -1;
+}
+
 int sample_fd(enum fd_kind kind)
 {
 	switch (kind) {
@@ -82,6 +89,10 @@ int sample_fd(enum fd_kind kind)
 		return (int)syscall(SYS_pidfd_open, getpid(), 0);
 	case FD_PTY:
 		return posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+	case FD_UDP:
+		return socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	case FD_TCP_LISTEN:
+		return sample_listener();
 	case FD_KINDS:
 		break;
 	}
