@@ -8,6 +8,7 @@
 #include "netd/files.h"
 #include "netd/holder.h"
 #include "netd/kernel.h"
+#include "netd/names.h"
 #include "netd/netd.h"
 #include "netd/ports.h"
 #include "netd/shown.h"
@@ -148,6 +149,7 @@ static void detach(struct netd *d, struct attachment *a)
 
 	if (a->nports && kernel_ports_down(d, a, &e) < 0)
 		log_error("container %s: %s", a->name, e.text);
+	names_detach(d, a);
 	attachment_leave(d->networks, a);
 	for (ep = TAILQ_FIRST(&a->endpoints); ep; ep = next) {
 		next = TAILQ_NEXT(ep, of_attachment);
@@ -208,6 +210,8 @@ static int make_attachment(struct netd *d, struct attachment *a, int netns, bool
 		rc = kernel_ports_open(d, a, conflict, e);
 	if (rc == 0 && netns >= 0)
 		rc = make_real(d, a, netns, e);
+	if (rc == 0 && netns >= 0)
+		rc = names_attach(d, a, netns, e);
 	if (rc == 0)
 		rc = attachment_save(d->networks, a, e);
 	return rc;
@@ -225,6 +229,7 @@ bool container_attach(struct netd *d, struct ipc_request *req, struct err *why)
 	if (m->netns < 0 && !is_plain(mode_of(m->spec.json)))
 		err_http(&e, 500, "container %s: no network namespace was given", a->name);
 	if (e.code || make_attachment(d, a, m->netns, &wait, &conflict, &e) < 0) {
+		names_detach(d, a);
 		take_down_devices(d, a);
 		attachment_drop(d->networks, a);
 		if (conflict.protocol)
@@ -264,6 +269,11 @@ void on_network_detach(struct ipc_request *req, struct network_detach *m, struct
 
 /* ---- the rest ---- */
 
+static void on_rename_told(void *arg)
+{
+	ipc_reply_done(arg);
+}
+
 void on_network_rename(struct ipc_request *req, struct network_rename *m, struct netd *d)
 {
 	struct attachment *a = attachment_find(d->networks, m->container);
@@ -272,10 +282,11 @@ void on_network_rename(struct ipc_request *req, struct network_rename *m, struct
 	if (a) {
 		free(a->name);
 		a->name = xstrdup(m->name);
+		names_changed(d, a, -1);
 		if (attachment_save(d->networks, a, &e) < 0)
 			log_error("%s", e.text);
 	}
-	ipc_reply_done(req);
+	names_settle(d, on_rename_told, req);
 }
 
 void on_network_reconcile(struct ipc_request *req, struct network_reconcile *m, struct netd *d)

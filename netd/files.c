@@ -11,6 +11,8 @@
 #include "lib/log.h"
 #include "lib/util.h"
 #include "netd/kernel.h"
+#include "netd/names.h"
+#include "netd/resolver.h"
 
 #define HOST_FILE_MAX (1u << 20)
 
@@ -148,71 +150,161 @@ static bool is_loopback(const char *server)
 	return str_starts(server, "127.") || str_eq(server, "::1");
 }
 
-/* The host's file; where its only servers are on its loopback, the file behind systemd-resolved. */
-static char *host_resolv_conf(void)
-{
-	char *text = read_host_file("/etc/resolv.conf");
-	char *server = text ? strstr(text, "nameserver 127.0.0.53") : NULL;
-
-	if (server) {
-		char *behind = read_host_file("/run/systemd/resolve/resolv.conf");
-
-		if (behind) {
-			free(text);
-			text = behind;
-		}
-	}
-	return text;
-}
-
-/* Lines of the host's file that begin with `keyword`; servers on its loopback are out of a container's reach. */
-static void add_host_lines(struct text *t, const char *host, const char *keyword)
+/* The values of the lines of a resolv.conf that begin with `keyword`; a list of words or, with `split`, of each. */
+static json_t *lines_of(const char *file, const char *keyword, bool split)
 {
 	const size_t len = strlen(keyword);
+	json_t *list = json_array();
 
-	for (const char *line = host; line && *line; line += strcspn(line, "\n"), line += *line == '\n') {
+	for (const char *line = file; line && *line; line += strcspn(line, "\n"), line += *line == '\n') {
 		if (strncmp(line, keyword, len) != 0 || (line[len] != ' ' && line[len] != '\t'))
 			continue;
-		const char *value = line + len + strspn(line + len, " \t");
-		if (str_eq(keyword, "nameserver") && is_loopback(value))
-			continue;
-		add(t, "%s %.*s\n", keyword, (int)strcspn(value, "\n"), value);
+		const char *word = line + len + strspn(line + len, " \t");
+		for (size_t n; (n = strcspn(word, " \t\n\r")) > 0; word += strspn(word, " \t")) {
+			json_array_append_new(list, json_stringn(word, n));
+			word += n;
+			if (!split)
+				break;
+		}
 	}
+	return list;
 }
 
-/* From the container's own list, else the config's; false when both are empty. */
-static bool add_list(struct text *t, const char *keyword, bool line_each, const json_t *own,
-		     const struct config_texts *config)
+/* What containers can reach of the host's servers; where those are on its loopback, the ones behind systemd-resolved.
+ */
+static json_t *servers_for_containers(const char *host)
 {
-	const size_t n = json_array_size(own) ? json_array_size(own) : config->n;
+	AUTO_FREE char *behind = host && strstr(host, "nameserver 127.0.0.53")
+					 ? read_host_file("/run/systemd/resolve/resolv.conf")
+					 : NULL;
+	json_t *all = lines_of(behind ? behind : host, "nameserver", false), *reached = json_array(), *server;
+	size_t i;
 
-	for (size_t i = 0; i < n; i++) {
-		const char *value = json_array_size(own) ? json_string_value(json_array_get(own, i)) : config->v[i];
+	json_array_foreach(all, i, server) if (!is_loopback(json_string_value(server)))
+		json_array_append(reached, server);
+	json_decref(all);
+	return reached;
+}
 
-		if (str_eq(value, ".")) /* Docker's way to say: none */
+static json_t *texts_json(const struct config_texts *texts)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < texts->n; i++)
+		json_array_append_new(list, json_string(texts->v[i]));
+	return list;
+}
+
+/* The container's own list, else the config's, else the host's. */
+static json_t *choose(const json_t *own, const struct config_texts *config, json_t *take_host)
+{
+	if (json_array_size(own) == 0 && config->n == 0)
+		return take_host;
+	json_decref(take_host);
+	return json_array_size(own) ? json_copy((json_t *)own) : texts_json(config);
+}
+
+static json_t *options_of(struct netd *d, const struct attachment *a, const char *host)
+{
+	return choose(json_object_get(a->spec, "DnsOptions"), &d->daemon.config->dns_options,
+		      lines_of(host, "options", true));
+}
+
+static const char *ndots_in(const json_t *options)
+{
+	json_t *option;
+	size_t i;
+
+	json_array_foreach(options, i, option) if (str_starts(json_string_value(option),
+							      "ndots:")) return json_string_value(option) +
+		strlen("ndots:");
+	return NULL;
+}
+
+bool files_has_ndots(struct netd *d, const struct attachment *a)
+{
+	AUTO_FREE char *host = read_host_file("/etc/resolv.conf");
+	json_t *options = options_of(d, a, host);
+	const char *ndots = ndots_in(options);
+	const bool has = ndots && atoi(ndots) > 0;
+
+	json_decref(options);
+	return has;
+}
+
+/* A server on a loopback that the container names is one of its own, which it shall ask itself. */
+static bool names_own_server(const struct attachment *a)
+{
+	json_t *server;
+	size_t i;
+
+	json_array_foreach(json_object_get(a->spec, "Dns"), i,
+			   server) if (is_loopback(json_string_value(server))) return true;
+	return false;
+}
+
+/* One line, or one for each item. "." is Docker's way to say: none. */
+static void add_list(struct text *t, const char *keyword, bool line_each, json_t *take_list)
+{
+	json_t *item;
+	size_t i;
+	bool begun = false;
+
+	json_array_foreach(take_list, i, item)
+	{
+		if (str_eq(json_string_value(item), "."))
 			continue;
-		if (line_each || i == 0)
-			add(t, "%s", keyword);
-		add(t, " %s%s", value, line_each || i + 1 == n ? "\n" : "");
+		if (!begun || line_each)
+			add(t, "%s%s", begun ? "\n" : "", keyword);
+		add(t, " %s", json_string_value(item));
+		begun = true;
 	}
-	return n > 0;
+	add(t, "%s", begun ? "\n" : "");
+	json_decref(take_list);
 }
 
 char *files_resolv_conf(struct netd *d, const struct attachment *a)
 {
 	const struct config *c = d->daemon.config;
-	AUTO_FREE char *host = host_resolv_conf();
+	const json_t *own = json_object_get(a->spec, "Dns");
+	AUTO_FREE char *host = read_host_file("/etc/resolv.conf");
+	const bool served = names_wanted(a) && !names_own_server(a);
 	struct text t = {0};
 
-	if (str_eq(text_of(a->spec, "NetworkMode"), "host") && !json_array_size(json_object_get(a->spec, "Dns")) &&
-	    host)
+	if (str_eq(text_of(a->spec, "NetworkMode"), "host") && !json_array_size(own) && host)
 		return STEAL(host);
 	add(&t, "# Written by Pouch for this container.\n");
-	if (!add_list(&t, "nameserver", true, json_object_get(a->spec, "Dns"), &c->dns_servers))
-		add_host_lines(&t, host, "nameserver");
-	if (!add_list(&t, "search", false, json_object_get(a->spec, "DnsSearch"), &c->dns_search))
-		add_host_lines(&t, host, "search");
-	if (!add_list(&t, "options", false, json_object_get(a->spec, "DnsOptions"), &c->dns_options))
-		add_host_lines(&t, host, "options");
+	if (served)
+		add(&t, "nameserver " RESOLVER_ADDRESS "\n");
+	else
+		add_list(&t, "nameserver", true, choose(own, &c->dns_servers, servers_for_containers(host)));
+	add_list(&t, "search", false,
+		 choose(json_object_get(a->spec, "DnsSearch"), &c->dns_search, lines_of(host, "search", true)));
+	json_t *options = options_of(d, a, host);
+	/* Names without a dot are asked as they are first: those of containers. */
+	if (served && !ndots_in(options))
+		json_array_append_new(options, json_string("ndots:0"));
+	add_list(&t, "options", false, options);
 	return t.s;
+}
+
+/* An interface's name behind an address is its number for who cannot look it up. */
+static json_t *numbered(struct netd *d, const char *server)
+{
+	const char *scope = strchr(server, '%');
+
+	return scope ? json_sprintf("%.*s%%%d", (int)(scope - server), server, link_index(d->links, scope + 1))
+		     : json_string(server);
+}
+
+json_t *files_host_servers(struct netd *d)
+{
+	AUTO_FREE char *host = read_host_file("/etc/resolv.conf");
+	json_t *servers = choose(NULL, &d->daemon.config->dns_servers, lines_of(host, "nameserver", false));
+	json_t *list = json_array(), *server;
+	size_t i;
+
+	json_array_foreach(servers, i, server) json_array_append_new(list, numbered(d, json_string_value(server)));
+	json_decref(servers);
+	return list;
 }

@@ -7,6 +7,7 @@
 #include "lib/util.h"
 #include "netd/devices.h"
 #include "netd/kernel.h"
+#include "netd/names.h"
 #include "netd/netd.h"
 #include "netd/ports.h"
 #include "netd/shown.h"
@@ -48,6 +49,8 @@ static int join(struct netd *d, struct attachment *a, struct network *n, const j
 	if (rc == 0)
 		rc = follow_gateway(d, a, space, e);
 	if (rc == 0)
+		rc = names_attach(d, a, netns, e);
+	if (rc == 0)
 		rc = attachment_save(d->networks, a, e);
 	if (rc < 0) {
 		struct err ignored = {0};
@@ -55,6 +58,7 @@ static int join(struct netd *d, struct attachment *a, struct network *n, const j
 		if (space)
 			link_space_delete(space, ep->device, &ignored);
 		endpoint_free(ep);
+		names_changed(d, a, netns);
 		follow_gateway(d, a, space, &ignored);
 	}
 	link_space_free(space);
@@ -67,6 +71,24 @@ static void reply_nothing(struct ipc_request *req)
 
 	ipc_reply(req, &nothing);
 	json_decref(nothing.settings.json);
+}
+
+struct joined {
+	struct netd *d;
+	struct ipc_request *req;
+};
+
+/* Its names are known on the network. */
+static void on_joined(void *arg)
+{
+	AUTO_FREE struct joined *j = arg;
+	const struct network_join *m = ipc_request_msg(j->req);
+	const struct attachment *a = attachment_find(j->d->networks, m->container);
+
+	if (a)
+		reply_state(j->d, j->req, a, attachment_json(a), NULL);
+	else
+		reply_nothing(j->req); /* it does not run: runtimed keeps the settings */
 }
 
 void on_network_join(struct ipc_request *req, struct network_join *m, struct netd *d)
@@ -83,12 +105,13 @@ void on_network_join(struct ipc_request *req, struct network_join *m, struct net
 		if (rc == 0)
 			network_event(d, n, "connect", a->container);
 	}
-	if (rc < 0)
+	if (rc < 0) {
 		ipc_reply_error(req, &e);
-	else if (a)
-		reply_state(d, req, a, attachment_json(a), NULL);
-	else
-		reply_nothing(req); /* it does not run: runtimed keeps the settings */
+		return;
+	}
+	struct joined *j = XNEW(struct joined);
+	*j = (struct joined){d, req};
+	names_settle(d, on_joined, j);
 }
 
 /* ---- leave ---- */
@@ -137,6 +160,7 @@ static void leave(struct leaving *l, struct attachment *a, struct endpoint *ep, 
 		rc = follow_gateway(d, a, space, &l->e);
 	if (rc == 0)
 		attachment_save(d->networks, a, &l->e);
+	names_changed(d, a, netns);
 	if (space)
 		devices_remove(d, ep, space, on_device_removed, l);
 	else

@@ -70,6 +70,8 @@ int link_sub(struct links *l, const struct link_sub *s, struct err *e);
 
 struct link_space; /* netlink socket of a container's namespace */
 
+/* Call `fn` in the namespace: sockets that it makes belong there. Borrows `netns` for the moment. */
+int link_inside(struct links *l, int netns, int (*fn)(void *arg, struct err *e), void *arg, struct err *e);
 /* Borrow `netns` for the moment. */
 int link_space_open(struct links *l, int netns, struct link_space **out, struct err *e);
 void link_space_free(struct link_space *s);

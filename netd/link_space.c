@@ -20,6 +20,20 @@
 #include "lib/util.h"
 #include "netd/link_private.h"
 
+/* A socket belongs to the namespace that it was made in, /proc/sys/net shows the present one: go there, come back. */
+int link_inside(struct links *l, int netns, int (*fn)(void *arg, struct err *e), void *arg, struct err *e)
+{
+	if (setns(netns, CLONE_NEWNET))
+		return err_sys(e, -errno, "enter the container's network namespace");
+	const int rc = fn(arg, e);
+	if (setns(l->home, CLONE_NEWNET)) {
+		/* Everything further would happen to the container. */
+		log_error("cannot return from a container's network namespace: %m");
+		abort();
+	}
+	return rc;
+}
+
 /* Devices made from now on in this namespace believe nobody who says that he is a router. */
 static int distrust_routers(struct err *e)
 {
@@ -32,21 +46,18 @@ static int distrust_routers(struct err *e)
 	return 0;
 }
 
-/* A socket belongs to the namespace that it was made in, /proc/sys/net shows the present one: go there, come back. */
+static int open_inside(void *arg, struct err *e)
+{
+	const int rc = nl_open(arg, e);
+
+	return rc == 0 ? distrust_routers(e) : rc;
+}
+
 int link_space_open(struct links *l, int netns, struct link_space **out, struct err *e)
 {
 	struct nl_sock *sock = NULL;
+	const int rc = link_inside(l, netns, open_inside, &sock, e);
 
-	if (setns(netns, CLONE_NEWNET))
-		return err_sys(e, -errno, "enter the container's network namespace");
-	int rc = nl_open(&sock, e);
-	if (rc == 0)
-		rc = distrust_routers(e);
-	if (setns(l->home, CLONE_NEWNET)) {
-		/* Everything further would happen to the container. */
-		log_error("cannot return from a container's network namespace: %m");
-		abort();
-	}
 	if (rc < 0) {
 		nl_socket_free(sock);
 		return rc;

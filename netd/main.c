@@ -12,6 +12,7 @@
 #include "lib/log.h"
 #include "lib/util.h"
 #include "netd/kernel.h"
+#include "netd/names.h"
 #include "netd/watch.h"
 
 static const char *const schema[] = {
@@ -72,7 +73,9 @@ static int open_all(struct netd *d, struct err *e)
 	    (rc = jobs_new(d->daemon.base, &d->jobs, e)) < 0 || (rc = watch_new(d, &d->watch, e)) < 0)
 		return rc;
 	d->runtimed = ipc_client_new(d->daemon.base, &runtimed);
-	return kernel_restore(d, e);
+	rc = kernel_restore(d, e);
+	d->names = names_new(d);
+	return rc;
 }
 
 static int serve(struct netd *d, struct err *e)
@@ -99,12 +102,14 @@ static void on_reload(struct daemon *daemon, void *arg)
 	(void)daemon;
 	if (guard_reload(d->guard, &e) < 0)
 		log_error("the new policy is not taken: %s", e.text);
+	names_upstream(d);
 }
 
 /* What runs keeps its network: nothing in the kernel is taken down. */
 static void clean(struct netd *d)
 {
 	ipc_server_free(d->server);
+	names_free(d->names);
 	ipc_client_free(d->runtimed);
 	jobs_free(d->jobs);
 	watch_free(d->watch);

@@ -12,6 +12,7 @@
 #include "netd/network.h"
 
 struct jobs;
+struct names;
 struct waiting;
 struct watch;
 
@@ -25,6 +26,7 @@ struct netd {
 	struct watch *watch;
 	struct jobs *jobs; /* devices.c's thread */
 	TAILQ_HEAD(, waiting) waiting; /* waiting.c */
+	struct names *names;
 	struct ipc_server *server;
 	struct ipc_client *runtimed; /* for events */
 };

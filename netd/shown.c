@@ -6,6 +6,7 @@
 #include "lib/times.h"
 #include "lib/util.h"
 #include "netd/kernel.h"
+#include "netd/names.h"
 #include "netd/ports.h"
 
 static json_t *address_json(const struct address *a)
@@ -55,18 +56,6 @@ json_t *network_json(const struct network *n, bool containers)
 	return json;
 }
 
-/* Names by which others find it: its own, aliases, the short id. */
-static json_t *names_json(const json_t *asked, const char *name, const char *container)
-{
-	json_t *names = json_array(), *alias;
-	size_t i;
-
-	json_array_append_new(names, json_string(name));
-	json_array_foreach(json_object_get(asked, "Aliases"), i, alias) json_array_append(names, alias);
-	json_array_append_new(names, json_stringn(container, 12));
-	return names;
-}
-
 json_t *endpoint_json(const struct network *n, const struct endpoint *ep, const json_t *asked, const char *name,
 		      const char *container)
 {
@@ -89,7 +78,10 @@ json_t *endpoint_json(const struct network *n, const struct endpoint *ep, const 
 				    : str_eq(kept[i], "GwPriority") ? json_integer(0)
 								    : json_null());
 	}
-	json_object_set_new(json, "DNSNames", n->builtin ? json_null() : names_json(asked, name, container));
+	const json_t *hostname = ep ? json_object_get(ep->attachment->spec, "Hostname") : NULL;
+	json_object_set_new(json, "DNSNames",
+			    n->builtin ? json_null()
+				       : names_of(asked, name, container, json_string_value(hostname)));
 	return json;
 }
 

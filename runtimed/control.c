@@ -86,8 +86,12 @@ static int rename_it(struct container *c, const char *given, struct err *e)
 	containers_rename(&rt->containers, c, xstrdup(name));
 	container_changed(c);
 	event_container(c, "rename", extra);
-	networks_renamed(c);
 	return 0;
+}
+
+static void on_renamed(void *arg)
+{
+	reply_no_content(arg);
 }
 
 void on_container_rename(struct ipc_request *req, struct container_rename *m, struct runtimed *rt)
@@ -100,7 +104,7 @@ void on_container_rename(struct ipc_request *req, struct container_rename *m, st
 	if (rename_it(c, m->name, &e) < 0)
 		ipc_reply_error(req, &e);
 	else
-		reply_no_content(req);
+		networks_renamed(c, on_renamed, req);
 }
 
 void on_container_resize(struct ipc_request *req, struct container_resize *m, struct runtimed *rt)

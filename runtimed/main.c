@@ -114,6 +114,7 @@ static const struct ipc_handler handlers[] = {
 	IPC_HANDLER(event_publish, struct runtimed),
 	IPC_HANDLER(container_counts, struct runtimed),
 	IPC_HANDLER(container_of_uid, struct runtimed),
+	IPC_HANDLER(container_netns, struct runtimed),
 	IPC_HANDLER(container_archive_head, struct runtimed),
 	IPC_HANDLER(container_archive_get, struct runtimed),
 	IPC_HANDLER(container_archive_put, struct runtimed),

@@ -279,6 +279,21 @@ static void on_told(void *arg, void *reply, const struct err *e)
 		log_warn("netd: %s", e->text);
 }
 
+void on_container_netns(struct ipc_request *req, struct container_netns *m, struct runtimed *rt)
+{
+	const struct container *c = containers_find(&rt->containers, m->id, NULL);
+	AUTO_CLOSE int netns = c ? netns_of(c) : -1;
+	struct container_netns_is is = {.netns = netns};
+	struct err e;
+
+	if (netns < 0) {
+		err_set(&e, -ESRCH, "container %.12s does not run", m->id);
+		ipc_reply_error(req, &e);
+		return;
+	}
+	ipc_reply(req, &is);
+}
+
 static const struct ipc_call_events told = {.done = on_told};
 static const struct ipc_call_options tell = {.deadline_ms = NETD_MS, .repeatable = true};
 
@@ -298,12 +313,31 @@ void networks_detach(struct container *c)
 		ipc_call(c->rt->netd, IPC_network_detach, &m, &tell, &told, NULL, NULL);
 }
 
-void networks_renamed(struct container *c)
-{
-	struct network_rename m = {.container = c->id, .name = c->name};
+struct renaming {
+	void (*done)(void *arg);
+	void *arg;
+};
 
-	if (networks_wanted(c) && available(c->rt))
-		ipc_call(c->rt->netd, IPC_network_rename, &m, &tell, &told, NULL, NULL);
+static void on_renamed(void *arg, void *reply, const struct err *e)
+{
+	AUTO_FREE struct renaming *r = arg;
+
+	on_told(NULL, reply, e);
+	r->done(r->arg);
+}
+
+void networks_renamed(struct container *c, void (*done)(void *arg), void *arg)
+{
+	static const struct ipc_call_events events = {.done = on_renamed};
+	struct network_rename m = {.container = c->id, .name = c->name};
+	struct renaming *r = XNEW(struct renaming);
+
+	*r = (struct renaming){done, arg};
+	if (networks_wanted(c) && available(c->rt) &&
+	    ipc_call(c->rt->netd, IPC_network_rename, &m, &tell, &events, r, NULL))
+		return;
+	free(r);
+	done(arg);
 }
 
 void networks_reconcile(struct runtimed *rt)

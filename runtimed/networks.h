@@ -4,6 +4,7 @@
 
 #include "runtimed/container.h"
 
+struct container_netns;
 struct ipc_request;
 
 typedef void (*networks_done)(struct container *c, int rc, const struct err *e, void *arg);
@@ -30,8 +31,10 @@ void networks_detach(struct container *c);
 /* c->endpoints has got or lost `network`: netd makes that real, and with a running container its files follow. */
 void networks_join(struct container *c, const char *network, networks_done done, void *arg);
 void networks_leave(struct container *c, const char *network, bool force, networks_done done, void *arg);
-/* It is called something else now. */
-void networks_renamed(struct container *c);
+/* It is called something else now. done() comes when others find it by that name. */
+void networks_renamed(struct container *c, void (*done)(void *arg), void *arg);
+/* netd has lost sight of a running container's namespace. */
+void on_container_netns(struct ipc_request *req, struct container_netns *m, struct runtimed *rt);
 /* After a connect to netd: who runs. */
 void networks_reconcile(struct runtimed *rt);
 
