@@ -273,7 +273,9 @@ static void run_handler(struct ipc_request *req, int result)
 		refuse(req, result, 503, "the audit log cannot be written: changes are refused");
 		return;
 	}
-	if (req->cancelled && req->message->op && req->message->op->effect == CHANGE && !req->peer) {
+	const struct ipc_op *op = req->message->op;
+	/* Cancelled while the audit log was written: a handler would wait for a cancel that has been. */
+	if (req->cancelled && op && (op->answer != REPLY || (op->effect == CHANGE && !req->peer))) {
 		refuse(req, -ECANCELED, 503, "the peer has gone");
 		return;
 	}

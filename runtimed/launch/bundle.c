@@ -238,6 +238,21 @@ static json_t *paths_of(const json_t *given, const char *const *otherwise, size_
 	return list;
 }
 
+/* The default ones, and each CPU's temperature events, which tell of what else the host does. */
+static json_t *masked_of(const json_t *given)
+{
+	json_t *list = paths_of(given, masked_paths, ARRAY_LEN(masked_paths));
+	long cpus = sysconf(_SC_NPROCESSORS_CONF);
+	char path[64];
+
+	for (long i = 0; !json_is_array(given) && i < cpus; i++) {
+		snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%ld/thermal_throttle", i);
+		if (access(path, F_OK) == 0)
+			json_array_append_new(list, json_string(path));
+	}
+	return list;
+}
+
 static int add_filter(const struct bundle *b, const struct security *sec, uint64_t caps, json_t *linux_,
 		      json_t *annotations, struct err *e)
 {
@@ -315,9 +330,7 @@ static int linux_of(const struct bundle *b, const struct security *sec, uint64_t
 		json_object_set_new(l, "gidMappings", mapping(&b->ids));
 	}
 	if (!sec->unconfined_paths) {
-		json_object_set_new(
-			l, "maskedPaths",
-			paths_of(json_object_get(b->host, "MaskedPaths"), masked_paths, ARRAY_LEN(masked_paths)));
+		json_object_set_new(l, "maskedPaths", masked_of(json_object_get(b->host, "MaskedPaths")));
 		json_object_set_new(
 			l, "readonlyPaths",
 			paths_of(json_object_get(b->host, "ReadonlyPaths"), readonly_paths, ARRAY_LEN(readonly_paths)));

@@ -150,6 +150,9 @@ void starter_run(const struct shim_args *a, int sock, const int stdio[3])
 	if (a->mode == MODE_RUN && copy_document(document, "config.json", &e) < 0)
 		fail(sock, &e);
 	FAULT(start_runtime);
+	/* The runtime would make it for everybody to read. */
+	AUTO_CLOSE int log = openat(a->dir, "log", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+	(void)log;
 	command(a, &w, stage, document);
 	make_plain(a, stdio, document);
 	char *const environment[] = {
