@@ -8,6 +8,7 @@
 #include "imaged/handlers.h"
 #include "imaged/imageconf.h"
 #include "imaged/lines.h"
+#include "imaged/pull.h"
 
 /* One import, from the request to its answer. */
 struct import {
@@ -169,7 +170,10 @@ void on_image_create(struct ipc_request *req, struct image_create *m, struct ima
 	struct err e = {0};
 
 	if (!m->from_src || !*m->from_src) {
-		ipc_fail(req, 501, "not implemented: pull");
+		if (m->from_image && *m->from_image)
+			pull_begin(req, m, d);
+		else
+			ipc_fail(req, 400, "fromImage or fromSrc is needed");
 		return;
 	}
 	if (m->from_image && *m->from_image) {

@@ -237,7 +237,7 @@ int draft_layer_unpack(struct draft_layer *l, const struct draft_layer_source *s
 	m.max_entries = c->images_max_entries;
 	m.max_path = c->images_max_path;
 	m.max_ratio = c->images_max_ratio;
-	m.stall_ms = source->pipe >= 0 ? c->images_stall_timeout * (c->images_retries + 1) : 0;
+	m.stall_ms = source->pipe >= 0 && !source->patient ? c->images_stall_timeout * (c->images_retries + 1) : 0;
 	l->events = events;
 	l->work = worker_call(d, IPC_layer_unpack, &m, &unpack_events, l, e);
 	return l->work ? 0 : e->code;

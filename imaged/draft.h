@@ -38,6 +38,7 @@ struct draft_layer_source {
 	const char *blob;    /* digest that the bytes must have, NULL: not known */
 	const char *diff_id; /* digest that the tar must have, NULL: not known */
 	uint64_t size;	     /* of the bytes, 0: not known */
+	bool patient;	     /* whoever writes into the pipe watches the time, and closes it */
 };
 
 struct draft_layer_events {

@@ -24,6 +24,7 @@ struct imaged {
 	uint64_t staged; /* number of the last staged thing */
 	json_t *held;	 /* layer or blob → how many drafts need it */
 	struct check *check; /* running, or NULL */
+	struct pull *pulls; /* that are going on, pull.c */
 };
 
 static inline const char *default_registry(const struct imaged *d)

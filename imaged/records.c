@@ -306,8 +306,11 @@ int records_put_image(struct imaged *d, const struct image *i, const struct imag
 				  "SELECT count(*) FROM image_layer i JOIN layer l ON l.diff_id = i.diff_id"
 				  " WHERE i.image = ?",
 				  "t", i->id);
+	/* It was made or loaded here; now it is known how a registry has it, and a push shall be the same. */
+	if (rc == 0 && there && i->manifest)
+		rc = store_exec(d->store, e, "UPDATE image SET manifest = ? WHERE id = ?", "tt", i->manifest, i->id);
 	/* A damaged list of layers is mended by whoever brings the image again. */
-	if (rc < 0 || (there && known == (int64_t)n))
+	if (rc < 0 || (there && known == (int64_t)n && !i->manifest))
 		return rc;
 	return records_put_image_layers(d, i->id, layers, n, e);
 }

@@ -2,9 +2,14 @@
 
 #include <inttypes.h>
 
-struct worker_call {
+struct worker_session {
 	struct event_base *base;
 	struct ipc_client *client;
+};
+
+struct worker_call {
+	struct event_base *base;
+	struct ipc_client *client; /* of this call alone, NULL within a session */
 	struct ipc_call *call;
 	const struct worker_events *events;
 	void *arg;
@@ -29,6 +34,8 @@ static void free_client(evutil_socket_t fd, short what, void *arg)
 /* A client cannot be freed from within its own callback. */
 static void free_later(struct event_base *base, struct ipc_client *client)
 {
+	if (!client)
+		return;
 	struct ended *x = XNEW(struct ended);
 
 	x->client = client;
@@ -41,6 +48,9 @@ static void on_chunk(void *arg, struct chunk *chunk)
 	struct worker_call *w = arg;
 	uint64_t bytes = chunk->data.data ? strtoull(chunk->data.data, NULL, 10) : 0;
 
+	/* A worker of one call takes anything that comes for its end. */
+	if (!w->client)
+		ipc_call_credit(w->call, (uint32_t)chunk->data.len);
 	if (w->events->progress)
 		w->events->progress(w->arg, bytes);
 }
@@ -56,25 +66,40 @@ static void on_done(void *arg, void *reply, const struct err *e)
 
 static const struct ipc_call_events call_events = {.chunk = on_chunk, .done = on_done};
 
-struct worker_call *worker_call(struct imaged *d, uint16_t number, void *msg, const struct worker_events *events,
-				void *arg, struct err *e)
+static struct ipc_client *connect_to(struct imaged *d, enum process_id kind)
 {
 	const struct ipc_client_config config = {
 		.self = PROC_imaged,
-		.peer = MSG_OWNER(number),
-		.path = daemon_socket_path(&d->daemon, MSG_OWNER(number)),
+		.peer = kind,
+		.path = daemon_socket_path(&d->daemon, kind),
 		.ids_base = d->daemon.config->ids_base,
 	};
+
+	return ipc_client_new(d->daemon.base, &config);
+}
+
+/* By `own`, which it then has, or by the session's client. */
+static struct worker_call *call(struct event_base *base, struct ipc_client *own, struct ipc_client *client,
+				uint16_t number, void *msg, const struct worker_events *events, void *arg,
+				struct err *e)
+{
 	struct worker_call *w = XNEW(struct worker_call);
 
-	*w = (struct worker_call){.base = d->daemon.base, .events = events, .arg = arg};
-	w->client = ipc_client_new(d->daemon.base, &config);
-	w->call = ipc_call(w->client, number, msg, &(struct ipc_call_options){0}, &call_events, w, e);
+	*w = (struct worker_call){.base = base, .client = own, .events = events, .arg = arg};
+	w->call = ipc_call(client, number, msg, &(struct ipc_call_options){0}, &call_events, w, e);
 	if (w->call)
 		return w;
-	free_later(w->base, w->client);
+	free_later(base, own);
 	free(w);
 	return NULL;
+}
+
+struct worker_call *worker_call(struct imaged *d, uint16_t number, void *msg, const struct worker_events *events,
+				void *arg, struct err *e)
+{
+	struct ipc_client *client = connect_to(d, MSG_OWNER(number));
+
+	return call(d->daemon.base, client, client, number, msg, events, arg, e);
 }
 
 void worker_cancel(struct worker_call *w)
@@ -84,4 +109,26 @@ void worker_cancel(struct worker_call *w)
 	ipc_call_cancel(w->call);
 	free_later(w->base, w->client);
 	free(w);
+}
+
+struct worker_session *worker_session_new(struct imaged *d, enum process_id kind)
+{
+	struct worker_session *s = XNEW(struct worker_session);
+
+	*s = (struct worker_session){.base = d->daemon.base, .client = connect_to(d, kind)};
+	return s;
+}
+
+void worker_session_free(struct worker_session *s)
+{
+	if (!s)
+		return;
+	free_later(s->base, s->client);
+	free(s);
+}
+
+struct worker_call *worker_session_call(struct worker_session *s, uint16_t number, void *msg,
+					const struct worker_events *events, void *arg, struct err *e)
+{
+	return call(s->base, NULL, s->client, number, msg, events, arg, e);
 }
