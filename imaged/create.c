@@ -1,5 +1,6 @@
 /* create: POST /images/create: an image from a tar of its files (import), or from a registry (pull.c). */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 
 #include "imaged/changes.h"
@@ -22,10 +23,16 @@ struct import {
 	json_t *container; /* the config's inner object */
 	json_t *config;
 	char *text;
+	struct worker_session *fetch; /* from a URL */
+	struct worker_call *fetching;
+	bool fetched, unpacked;
+	struct err unpack_failed;
 };
 
 static void import_free(struct import *x)
 {
+	worker_cancel(x->fetching);
+	worker_session_free(x->fetch);
 	draft_free(x->draft);
 	json_decref(x->container);
 	json_decref(x->config);
@@ -85,24 +92,82 @@ static void make_config(struct import *x, const char *diff_id)
 	x->text = json_dumps(x->config, JSON_COMPACT | JSON_SORT_KEYS);
 }
 
-static void on_unpacked(void *arg, const struct err *e)
+static void keep(struct import *x)
 {
-	struct import *x = arg;
-	struct err why = {0};
+	struct err e = {0};
 
-	if (e) {
-		import_fail(x, e);
-		return;
-	}
 	make_config(x, draft_layer_info(x->layer)->diff_id);
 	draft_set_config(x->draft, x->text, strlen(x->text), x->config);
 	if (*x->name)
 		draft_add_tag(x->draft, x->name);
-	if (draft_keep(x->draft, on_kept, x, &why) < 0)
-		import_fail(x, &why);
+	if (draft_keep(x->draft, on_kept, x, &e) < 0)
+		import_fail(x, &e);
+}
+
+static void on_unpacked(void *arg, const struct err *e)
+{
+	struct import *x = arg;
+
+	x->unpacked = true;
+	/* An early end of the bytes is explained by who fetches them. */
+	if (e && x->fetching && e->code == -EBADMSG)
+		x->unpack_failed = *e;
+	else if (e)
+		import_fail(x, e);
+	else if (!x->fetching)
+		keep(x);
 }
 
 static const struct draft_layer_events layer_events = {.done = on_unpacked};
+
+/* ---- from a URL ---- */
+
+static void on_fetched(void *arg, void *reply, const struct err *e)
+{
+	struct import *x = arg;
+
+	(void)reply;
+	x->fetching = NULL;
+	if (e && !(e->code == -EPIPE && (!x->unpacked || x->unpack_failed.code)))
+		import_fail(x, e);
+	else if (x->unpack_failed.code)
+		import_fail(x, &x->unpack_failed);
+	else if (x->unpacked)
+		keep(x);
+}
+
+static void on_fetch_progress(void *arg, uint64_t bytes)
+{
+	struct import *x = arg;
+
+	lines_hint(x->lines, json_pack("{s:s, s:{s:I}}", "status", "Downloading", "progressDetail", "current",
+				       (json_int_t)bytes));
+}
+
+static const struct worker_events fetch_events = {.progress = on_fetch_progress, .done = on_fetched};
+
+static int import_url(struct import *x, const char *url, struct err *e)
+{
+	struct fetch_url m;
+	int ends[2];
+
+	if (!str_starts(url, "http://") && !str_starts(url, "https://"))
+		return err_http(e, 400, "fromSrc must be - or a URL with http or https");
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return err_sys(e, -errno, "pipe");
+	AUTO_CLOSE int from = ends[0], into = ends[1];
+	int rc = draft_layer_unpack(x->layer, &(struct draft_layer_source){.pipe = from, .file = -1, .patient = true},
+				    &layer_events, e);
+	if (rc < 0)
+		return rc;
+	x->fetch = worker_session_new(x->d, PROC_image_fetch);
+	ipc_init(IPC_fetch_url, &m);
+	m.url = url;
+	m.max_bytes = x->d->daemon.config->images_max_layer;
+	m.pipe = into;
+	x->fetching = worker_session_call(x->fetch, IPC_fetch_url, &m, &fetch_events, x, e);
+	return x->fetching ? 0 : e->code;
+}
 
 /* "os[/arch[/variant]]" */
 static int set_platform(struct import *x, const char *platform, struct err *e)
@@ -153,14 +218,12 @@ static int import_begin(struct import *x, const struct image_create *m, struct e
 		rc = guard_admit_image(x->req, x->name, false, e);
 	if (rc < 0)
 		return rc;
-	if (!str_eq(m->from_src, "-"))
-		return err_http(
-			e, 501,
-			"not implemented: import from a URL; send the archive as the request's body (fromSrc=-)");
-	if (m->input < 0)
+	if (str_eq(m->from_src, "-") && m->input < 0)
 		return err_http(e, 400, "fromSrc=- needs the archive as the request's body");
 	x->draft = draft_new(x->d);
 	x->layer = draft_add_layer(x->draft, x);
+	if (!str_eq(m->from_src, "-"))
+		return import_url(x, m->from_src, e);
 	return draft_layer_unpack(x->layer, &(struct draft_layer_source){.pipe = m->input, .file = -1}, &layer_events,
 				  e);
 }

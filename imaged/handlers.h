@@ -27,6 +27,13 @@ void on_image_check(struct ipc_request *req, struct image_check *m, struct image
 /* names.c */
 void on_image_tag(struct ipc_request *req, struct image_tag *m, struct imaged *d);
 void on_image_remove(struct ipc_request *req, struct image_remove *m, struct imaged *d);
+/* push.c */
+void on_image_push(struct ipc_request *req, struct image_push *m, struct imaged *d);
+/* registry.c */
+void on_registry_auth(struct ipc_request *req, struct registry_auth *m, struct imaged *d);
+void on_image_distribution(struct ipc_request *req, struct image_distribution *m, struct imaged *d);
+/* search.c */
+void on_image_search(struct ipc_request *req, struct image_search *m, struct imaged *d);
 /* lease.c */
 void on_rootfs_lease(struct ipc_request *req, struct rootfs_lease *m, struct imaged *d);
 void on_rootfs_release(struct ipc_request *req, struct rootfs_release *m, struct imaged *d);

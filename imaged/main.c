@@ -34,6 +34,8 @@ static const struct ipc_handler handlers[] = {
 	IPC_HANDLER(build_prune, struct imaged),    IPC_HANDLER(rootfs_lease, struct imaged),
 	IPC_HANDLER(rootfs_release, struct imaged), IPC_HANDLER(rootfs_reconcile, struct imaged),
 	IPC_HANDLER(image_resolve, struct imaged),  IPC_HANDLER(image_check, struct imaged),
+	IPC_HANDLER(image_push, struct imaged),	    IPC_HANDLER(registry_auth, struct imaged),
+	IPC_HANDLER(image_distribution, struct imaged), IPC_HANDLER(image_search, struct imaged),
 	IPC_HANDLER(service_status, struct imaged),
 };
 

@@ -10,6 +10,8 @@ static const struct ipc_handler handlers[] = {
 	IPC_HANDLER(fetch_login, struct worker),      IPC_HANDLER(fetch_manifest, struct worker),
 	IPC_HANDLER(fetch_small_blob, struct worker), IPC_HANDLER(fetch_blob, struct worker),
 	IPC_HANDLER(fetch_url, struct worker),	      IPC_HANDLER(fetch_tags, struct worker),
+	IPC_HANDLER(fetch_search, struct worker),     IPC_HANDLER(fetch_auth, struct worker),
+	IPC_HANDLER(push_blob, struct worker),	      IPC_HANDLER(push_manifest, struct worker),
 };
 
 static void on_idle(void *arg)

@@ -24,7 +24,13 @@ void on_fetch_login(struct ipc_request *req, struct fetch_login *m, struct worke
 /* manifest.c */
 void on_fetch_manifest(struct ipc_request *req, struct fetch_manifest *m, struct worker *w);
 void on_fetch_small_blob(struct ipc_request *req, struct fetch_small_blob *m, struct worker *w);
+/* listing.c */
 void on_fetch_tags(struct ipc_request *req, struct fetch_tags *m, struct worker *w);
+void on_fetch_search(struct ipc_request *req, struct fetch_search *m, struct worker *w);
+void on_fetch_auth(struct ipc_request *req, struct fetch_auth *m, struct worker *w);
+/* push.c */
+void on_push_blob(struct ipc_request *req, struct push_blob *m, struct worker *w);
+void on_push_manifest(struct ipc_request *req, struct push_manifest *m, struct worker *w);
 /* blob.c */
 void on_fetch_blob(struct ipc_request *req, struct fetch_blob *m, struct worker *w);
 void on_fetch_url(struct ipc_request *req, struct fetch_url *m, struct worker *w);

@@ -16,7 +16,7 @@
 int worker_narrow(int dir, int other, struct err *e)
 {
 	struct sandbox_narrow to = {
-		.dirs = {dir, other}, .ndirs = other >= 0 ? 2 : 1, .fsuid = (uid_t)-1, .fsgid = (gid_t)-1};
+		.dirs = {dir, other}, .ndirs = (size_t)(dir >= 0) + (size_t)(other >= 0), .fsuid = (uid_t)-1, .fsgid = (gid_t)-1};
 	struct sandbox_report report = {0};
 
 	return sandbox_narrow(PROC_image_unpack, &to, &report, e);
@@ -56,6 +56,7 @@ void on_store_sync(struct ipc_request *req, struct store_sync *m, struct worker 
 
 static const struct ipc_handler handlers[] = {
 	IPC_HANDLER(layer_unpack, struct worker), IPC_HANDLER(layer_verify, struct worker),
+	IPC_HANDLER(layer_compress, struct worker),
 	IPC_HANDLER(layer_remove, struct worker), IPC_HANDLER(archive_split, struct worker),
 	IPC_HANDLER(archive_join, struct worker), IPC_HANDLER(store_sync, struct worker),
 };

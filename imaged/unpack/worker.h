@@ -18,6 +18,7 @@ void worker_progress(void *arg, uint64_t bytes);
 
 void on_layer_unpack(struct ipc_request *req, struct layer_unpack *m, struct worker *w);
 void on_layer_verify(struct ipc_request *req, struct layer_verify *m, struct worker *w);
+void on_layer_compress(struct ipc_request *req, struct layer_compress *m, struct worker *w);
 void on_layer_remove(struct ipc_request *req, struct layer_remove *m, struct worker *w);
 void on_archive_split(struct ipc_request *req, struct archive_split *m, struct worker *w);
 void on_archive_join(struct ipc_request *req, struct archive_join *m, struct worker *w);

@@ -37,9 +37,9 @@ class Registry:
                   "storage": {"filesystem": {"rootdirectory": str(self.dir / "data")}, "delete": {"enabled": True}},
                   "http": http}
         if password:
-            import bcrypt
+            import crypt
             user, secret = password.split(":")
-            line = f"{user}:{bcrypt.hashpw(secret.encode(), bcrypt.gensalt(5)).decode()}\n"
+            line = f"{user}:{crypt.crypt(secret, crypt.mksalt(crypt.METHOD_BLOWFISH, rounds=16))}\n"
             (self.dir / "htpasswd").write_text(line)
             config["auth"] = {"htpasswd": {"realm": "tests", "path": str(self.dir / "htpasswd")}}
         (self.dir / "config.yml").write_text(json.dumps(config))
