@@ -208,7 +208,7 @@ def test_policy_of_registries(engine, registry):
         registry.push(engine, "busybox:latest", f"policy/{name}:1")
     digest = registry.get("/v2/policy/pinned/manifests/1", ACCEPT)[1]["Docker-Content-Digest"]
     policy = {"images": [{"match": f"{registry.host}/policy/open:*"},
-                         {"match": f"{registry.host}/policy/pinned*", "require-digest": True}, {"match": "**", "deny": True}],
+                         {"match": f"{registry.host}/policy/pinned*", "require-digest": True}, {"match": "*", "deny": True}],
               "bindings": [{"role": "admin", "uids": [0]}]}
     with Engine(policy=policy) as other:
         assert pull(other, f"{registry.host}/policy/open").status == 200
