@@ -119,6 +119,6 @@ int platform_fit(const struct platform *have, const struct platform *want)
 	if (!str_eq(have->os, want->os) || !str_eq(have->architecture, want->architecture))
 		return 0;
 	if (str_eq(have->variant, want->variant))
-		return 1000;
+		return PLATFORM_EXACT;
 	return have_level <= want_level ? 1 + have_level : 0;
 }

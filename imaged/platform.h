@@ -24,6 +24,7 @@ void platform_of_json(const json_t *doc, struct platform *out);
 char *platform_text(const struct platform *p, char *out);
 
 /* How well does `have` run where `want` is asked for? 0: not at all; the greatest is best. */
+#define PLATFORM_EXACT 1000
 int platform_fit(const struct platform *have, const struct platform *want);
 
 #endif

@@ -86,7 +86,8 @@ static bool fits(const struct remote *x, const struct image *image)
 	snprintf(have.os, sizeof have.os, "%s", image->os);
 	snprintf(have.architecture, sizeof have.architecture, "%s", image->architecture);
 	snprintf(have.variant, sizeof have.variant, "%s", image->variant);
-	return !x->request.platform_given || platform_fit(&have, &x->request.platform) > 0;
+	/* Of an index there may be a better one. */
+	return platform_fit(&have, &x->request.platform) == PLATFORM_EXACT;
 }
 
 static bool is_whole(struct remote *x, const char *id)

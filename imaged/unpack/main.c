@@ -16,7 +16,11 @@
 int worker_narrow(int dir, int other, struct err *e)
 {
 	struct sandbox_narrow to = {
-		.dirs = {dir, other}, .ndirs = (size_t)(dir >= 0) + (size_t)(other >= 0), .fsuid = (uid_t)-1, .fsgid = (gid_t)-1};
+		.dirs = {dir, other},
+		.ndirs = (size_t)(dir >= 0) + (size_t)(other >= 0),
+		.fsuid = (uid_t)-1,
+		.fsgid = (gid_t)-1,
+	};
 	struct sandbox_report report = {0};
 
 	return sandbox_narrow(PROC_image_unpack, &to, &report, e);

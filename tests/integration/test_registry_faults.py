@@ -135,12 +135,18 @@ def test_a_layer_that_always_breaks_off(engine, registry):
 @pytest.mark.parametrize("change, words", [
     (lambda blob: blob + b"more", "the registry announces"),
     (lambda blob: blob[:-4], "the registry announces"),
-    (lambda blob: blob[:-1] + bytes([blob[-1] ^ 1]), "wrong content"),
-], ids=["longer", "shorter", "other"])
+    (lambda blob: blob[:-1] + bytes([blob[-1] ^ 1]), "damaged"),
+], ids=["longer", "shorter", "damaged"])
 def test_wrong_bytes(engine, registry, change, words):  # covers S-22
     image = registry.add("box", "1", [layer()])
     registry.misbehave = lambda h: of(image)(h) and h.answer(200, change(image.blobs[0]))
     refused(engine, registry, words)
+
+
+def test_other_bytes_of_the_same_length(engine, registry):  # covers S-22
+    image = registry.add("box", "1", [layer()], pack=bytes, media="application/vnd.oci.image.layer.v1.tar")
+    registry.misbehave = lambda h: of(image)(h) and h.answer(200, image.blobs[0][:5000] + b"?" + image.blobs[0][5001:])
+    refused(engine, registry, "wrong content: the bytes are")
 
 
 def test_bytes_that_are_no_layer(engine, registry):
@@ -158,8 +164,8 @@ def test_endless_layer(engine, registry):  # covers S-14
 
 def test_one_bad_layer_among_good_ones(engine, registry):
     image = registry.add("box", "1", [layer(), layer(), layer()])
-    registry.misbehave = lambda h: of(image, 1)(h) and h.answer(200, image.blobs[1][:-1] + b"\0")
-    refused(engine, registry, "wrong content")
+    registry.misbehave = lambda h: of(image, 1)(h) and h.answer(200, image.blobs[0])
+    refused(engine, registry, "wrong content: the bytes are")
     registry.misbehave = None
     works(engine, registry)
 
@@ -426,7 +432,7 @@ def test_unrelated_token_services(engine, registry, elsewhere):  # covers S-13
     for realm, words in ((elsewhere.url.replace("127.0.0.1", "127.0.0.2") + "/token", "not reached by TLS"),
                          ("https://auth.example.com/token", "of another domain, auth.example.com"),
                          ("https://user:pw@auth.example.com/token", "user name or password"),
-                         ("file:///etc/passwd", "neither http nor https"), ("", "token service")):
+                         ("ftp://127.0.0.1/token", "neither http nor https"), ("", "token service")):
         registry.realm = realm
         if realm:
             refused(engine, registry, words, auth=AUTH)
