@@ -60,8 +60,8 @@ int records_put_blob(struct imaged *d, const char *digest, int64_t size, struct 
 int records_put_layer(struct imaged *d, const char *diff_id, const char *blob, int64_t size, int64_t entries,
 		      struct err *e);
 /*
- * When it is there already, and whole, nothing changes, but that one without a manifest gets it, and the layers' blobs that
- * belong to it.
+ * When it is there already, and whole, nothing changes, but that one without a manifest gets it, and the layers' blobs
+ * that belong to it.
  */
 int records_put_image(struct imaged *d, const struct image *i, const struct image_layer *layers, size_t n,
 		      struct err *e);
