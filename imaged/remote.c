@@ -304,8 +304,6 @@ static void ask_config(struct remote *x)
 	struct fetch_small_blob m;
 	struct err e = {0};
 
-	board_say(x->board, x->request.reference.tag[0] ? x->request.reference.tag : x->request.reference.digest,
-		  "Pulling from %s", x->request.reference.path);
 	ipc_init(IPC_fetch_small_blob, &m);
 	m.registry = x->request.reference.domain;
 	m.repository = x->request.reference.path;

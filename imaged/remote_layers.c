@@ -197,6 +197,8 @@ void remote_begin_layers(struct remote *x)
 {
 	const json_t *ids = imageconf_diff_ids(x->config);
 
+	board_say(x->board, *x->request.reference.tag ? x->request.reference.tag : x->request.reference.digest,
+		  "Pulling from %s", x->request.reference.path);
 	x->nlayers = x->manifest.nlayers;
 	x->layers = xcalloc(x->nlayers + 1, sizeof *x->layers);
 	for (size_t i = 0; i < x->nlayers; i++) {
