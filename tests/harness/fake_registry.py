@@ -191,11 +191,14 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 class FakeRegistry:
-    def __init__(self, address="127.0.0.1"):
+    def __init__(self, address="127.0.0.1", tls=None):
+        """tls: an ssl.SSLContext of a server."""
         self.server = Server((address, 0), Handler)
         self.server.registry = self
+        if tls:
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
         self.host = f"{address}:{self.server.server_address[1]}"
-        self.url = f"http://{self.host}"
+        self.url = f"http{'s' if tls else ''}://{self.host}"
         self.manifests, self.blobs, self.files = {}, {}, {}
         self.seen, self.forms = [], []
         self.misbehave = None
