@@ -7,6 +7,7 @@
 #include "imaged/events.h"
 #include "imaged/handlers.h"
 #include "imaged/imageconf.h"
+#include "imaged/verified.h"
 
 struct commit {
 	struct imaged *d;
@@ -98,7 +99,7 @@ static int add_name(struct commit *x, const char *repo, const char *tag, struct 
 	if (tag && *tag)
 		snprintf(r.tag, sizeof r.tag, "%s", tag);
 	draft_add_tag(x->draft, reference_full(&r, full));
-	return 0;
+	return verified_name(x->d, full, "", e);
 }
 
 /* The parent's config with what commit changes. */

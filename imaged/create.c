@@ -9,6 +9,7 @@
 #include "imaged/handlers.h"
 #include "imaged/imageconf.h"
 #include "imaged/lines.h"
+#include "imaged/verified.h"
 #include "imaged/pull.h"
 
 /* One import, from the request to its answer. */
@@ -216,6 +217,8 @@ static int import_begin(struct import *x, const struct image_create *m, struct e
 		rc = changes_apply(x->container, m->changes, e);
 	if (rc == 0 && *x->name)
 		rc = guard_admit_image(x->req, x->name, false, e);
+	if (rc == 0 && *x->name)
+		rc = verified_name(x->d, x->name, "", e);
 	if (rc < 0)
 		return rc;
 	if (str_eq(m->from_src, "-") && m->input < 0)

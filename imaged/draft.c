@@ -6,6 +6,7 @@
 
 #include "imaged/collect.h"
 #include "imaged/imageconf.h"
+#include "imaged/verified.h"
 
 struct draft_layer {
 	struct draft *draft;
@@ -29,7 +30,7 @@ struct draft {
 	char manifest_blob[STAGE_NAME], manifest[DIGEST_TEXT_SIZE];
 	int64_t manifest_size;
 	char *parent;
-	json_t *tags, *digests;
+	json_t *tags, *digests, *signatures; /* repository → id of a key */
 	struct worker_call *syncing;
 	void (*done)(void *arg, const char *id, json_t *moved, const struct err *e);
 	void *arg;
@@ -39,7 +40,7 @@ struct draft *draft_new(struct imaged *d)
 {
 	struct draft *x = XNEW(struct draft);
 
-	*x = (struct draft){.d = d, .tags = json_array(), .digests = json_array()};
+	*x = (struct draft){.d = d, .tags = json_array(), .digests = json_array(), .signatures = json_object()};
 	return x;
 }
 
@@ -68,6 +69,7 @@ void draft_free(struct draft *x)
 	stage_drop_blob(x->d, x->manifest_blob);
 	json_decref(x->tags);
 	json_decref(x->digests);
+	json_decref(x->signatures);
 	free(x->parent);
 	free(x->layers);
 	free(x);
@@ -274,6 +276,11 @@ void draft_add_digest(struct draft *x, const char *full)
 	json_array_append_new(x->digests, json_string(full));
 }
 
+void draft_add_signature(struct draft *x, const char *repository, const char *key)
+{
+	json_object_set_new(x->signatures, repository, json_string(key));
+}
+
 /* ---- keeping ---- */
 
 static int check_layers(const struct draft *x, struct err *e)
@@ -368,6 +375,9 @@ static int keep_names(struct draft *x, json_t *moved, struct err *e)
 		if (rc == 0 && *before && !str_eq(before, x->id))
 			json_object_set_new(moved, json_string_value(name), json_string(before));
 	}
+	const char *repository;
+	json_object_foreach(x->signatures, repository, name) if (rc == 0) rc =
+		verified_remember(x->d, repository, x->id, json_string_value(name), e);
 	json_array_foreach(x->digests, i, name) if (rc == 0) rc =
 		records_put_digest(x->d, json_string_value(name), x->id, e);
 	return rc;

@@ -60,6 +60,8 @@ void draft_set_parent(struct draft *x, const char *id);
 /* Full names to give it: a tag, or name@digest. */
 void draft_add_tag(struct draft *x, const char *full);
 void draft_add_digest(struct draft *x, const char *full);
+/* It has been verified: signed in this repository ("domain/path") by the key of this id. */
+void draft_add_signature(struct draft *x, const char *repository, const char *key);
 
 /*
  * Keep it. `done` is told the image's id and {"tag": "id that had it before"} when it is durable, or why it was not

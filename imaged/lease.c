@@ -6,6 +6,7 @@
 #include "imaged/imageconf.h"
 #include "imaged/records.h"
 #include "imaged/stage.h"
+#include "imaged/verified.h"
 
 /* Everything that rootfs_leased says. */
 struct described {
@@ -91,6 +92,8 @@ void on_rootfs_lease(struct ipc_request *req, struct rootfs_lease *m, struct ima
 	struct err e = {0};
 	int rc = describe(d, m->image, m->platform, &x, &e);
 
+	if (rc == 0)
+		rc = verified_run(d, x.image.id, &x.named, &e);
 	if (rc == 0)
 		rc = store_exec(d->store, &e,
 				"INSERT INTO lease VALUES (?, ?, ?) ON CONFLICT (container) DO UPDATE SET image = "

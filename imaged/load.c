@@ -8,6 +8,7 @@
 #include "imaged/handlers.h"
 #include "imaged/imageconf.h"
 #include "imaged/lines.h"
+#include "imaged/verified.h"
 #include "lib/fd.h"
 #include "lib/json.h"
 
@@ -282,7 +283,7 @@ static void next_layer(struct load *x)
 		load_fail(x, &e);
 }
 
-static int add_tags(struct load *x, json_t *tags, struct err *e)
+static int add_tags(struct load *x, json_t *tags, const char *id, struct err *e)
 {
 	char full[REFERENCE_TEXT];
 	struct reference r;
@@ -300,6 +301,8 @@ static int add_tags(struct load *x, json_t *tags, struct err *e)
 			if (rc == 0)
 				rc = guard_admit_image(x->req, reference_full(&r, full), false, e);
 			if (rc == 0)
+				rc = verified_name(x->d, full, id, e);
+			if (rc == 0)
 				draft_add_tag(x->draft, full);
 		}
 	return rc;
@@ -309,6 +312,7 @@ static int begin_image(struct load *x, struct err *e)
 {
 	json_t *image = json_array_get(x->images, x->image), *names = json_object_get(image, "Layers");
 	const struct config *c = x->d->daemon.config;
+	char id[DIGEST_TEXT_SIZE];
 	size_t len;
 
 	draft_free(x->draft);
@@ -327,7 +331,8 @@ static int begin_image(struct load *x, struct err *e)
 		return err_http(e, 400, "invalid manifest, layers length mismatch: expected %zu, got %zu",
 				json_array_size(imageconf_diff_ids(x->config)), json_array_size(names));
 	draft_set_config(x->draft, x->text, len, x->config);
-	return add_tags(x, json_object_get(image, "RepoTags"), e);
+	stage_digest(x->text, len, id);
+	return add_tags(x, json_object_get(image, "RepoTags"), id, e);
 }
 
 static void next_image(struct load *x)

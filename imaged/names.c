@@ -6,6 +6,7 @@
 #include "imaged/events.h"
 #include "imaged/handlers.h"
 #include "imaged/records.h"
+#include "imaged/verified.h"
 
 void on_image_tag(struct ipc_request *req, struct image_tag *m, struct imaged *d)
 {
@@ -23,6 +24,8 @@ void on_image_tag(struct ipc_request *req, struct image_tag *m, struct imaged *d
 		snprintf(r.tag, sizeof r.tag, "%s", m->tag);
 	if (rc == 0)
 		rc = guard_admit_image(req, reference_full(&r, full), false, &e);
+	if (rc == 0)
+		rc = verified_name(d, full, image.id, &e);
 	if (rc == 0)
 		rc = store_begin(d->store, &e);
 	if (rc == 0) {

@@ -27,6 +27,10 @@ static const char *const schema[] = {
 	"CREATE TABLE lease (container TEXT PRIMARY KEY, image TEXT NOT NULL REFERENCES image, since INTEGER NOT NULL) "
 	"STRICT;"
 	"CREATE INDEX lease_image ON lease (image);",
+	/* A key, by the hash of its DER form, has signed the image in this repository. */
+	"CREATE TABLE signature (repository TEXT NOT NULL, image TEXT NOT NULL REFERENCES image ON DELETE CASCADE,"
+	"  key TEXT NOT NULL, PRIMARY KEY (repository, image, key)) STRICT, WITHOUT ROWID;"
+	"CREATE INDEX signature_image ON signature (image);",
 	NULL,
 };
 

@@ -16,6 +16,7 @@ void remote_free(struct remote *x)
 	if (x->begin)
 		event_free(x->begin);
 	worker_cancel(x->call);
+	verification_free(x->verification);
 	remote_free_layers(x);
 	draft_free(x->draft);
 	manifest_clean(&x->manifest);
@@ -118,6 +119,9 @@ static bool have_digest(struct remote *x, const char *digest)
 		     name, image.id);
 	if (!known || !fits(x, &image) || !is_whole(x, image.id))
 		return false;
+	/* The policy may have come after it. */
+	if (verified_name(x->d, reference_full(&x->request.reference, name), image.id, NULL) < 0)
+		return false;
 	snprintf(x->result.id, sizeof x->result.id, "%s", image.id);
 	snprintf(x->result.digest, sizeof x->result.digest, "%s", digest);
 	return true;
@@ -155,13 +159,30 @@ static int check_bytes(const char *wanted, const struct fetched *m, const char *
 	return 0;
 }
 
-/*
- * The manifest is known, and nothing of it has been fetched yet: the place for what must be true of an image before it
- * is let in.
- */
+static void on_verified(void *arg, const char *key, const struct err *e)
+{
+	struct remote *x = arg;
+
+	x->verification = NULL;
+	if (e) {
+		remote_fail(x, e);
+		return;
+	}
+	snprintf(x->key, sizeof x->key, "%s", key);
+	board_say(x->board, NULL, "Signature: verified, key %.12s", key);
+	ask_config(x);
+}
+
+/* The manifest is known, and nothing of it has been fetched yet: what must be true of an image before it is let in. */
 static void accepted(struct remote *x)
 {
-	ask_config(x);
+	char full[REFERENCE_TEXT];
+
+	if (verified_wanted(x->d, reference_full(&x->request.reference, full)))
+		x->verification = verification_new(x->d, x->fetch, &x->request.reference, x->result.digest,
+						   on_verified, x);
+	else
+		ask_config(x);
 }
 
 static int take_manifest(struct remote *x, const struct fetched *m, struct err *e)
@@ -340,6 +361,8 @@ void remote_keep(struct remote *x)
 		draft_add_tag(x->draft, reference_full(&by_tag, name));
 	}
 	draft_add_digest(x->draft, reference_by_digest(&x->request.reference, x->result.digest, name));
+	if (*x->key)
+		draft_add_signature(x->draft, reference_repository(&x->request.reference, name), x->key);
 	reference_full(&by_tag, name);
 	x->result.newer = records_find(x->d, name, &before, NULL, NULL) < 0 || !str_eq(before.id, x->result.id);
 	if (draft_keep(x->draft, on_kept, x, &e) < 0)

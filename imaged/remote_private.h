@@ -5,6 +5,8 @@
 
 #include "imaged/draft.h"
 #include "imaged/remote.h"
+#include "imaged/signature.h"
+#include "imaged/verified.h"
 
 struct remote_layer {
 	struct remote *x;
@@ -26,6 +28,8 @@ struct remote {
 
 	struct remote_result result;
 	struct worker_call *call;
+	struct verification *verification;
+	char key[SIGNATURE_KEY_ID]; /* that has signed it, "" when none has to */
 	struct event *begin;
 	unsigned depth;		       /* of indexes within indexes */
 	char wanted[DIGEST_TEXT_SIZE]; /* of the manifest that was asked for by its digest, "" */

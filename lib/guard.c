@@ -378,6 +378,11 @@ int guard_admit_image(struct ipc_request *req, const char *name, bool by_digest,
 	return admitted(req, policy_admit_image(note->grant, permission, name, by_digest, e), e);
 }
 
+size_t guard_image_keys(const struct guard *g, const char *name, const char *const **keys, size_t *rule)
+{
+	return policy_image_keys(g->policy, name, keys, rule);
+}
+
 json_t *guard_redact_env(const json_t *env)
 {
 	json_t *out = json_array();

@@ -81,6 +81,9 @@ int guard_admit_bind(struct ipc_request *req, const char *real_path, bool writab
 /* An image's full name ("docker.io/library/busybox:latest"); `by_digest`: the reference names its content. */
 int guard_admit_image(struct ipc_request *req, const char *name, bool by_digest, struct err *e);
 
+/* policy_image_keys() of the policy that is in force. */
+size_t guard_image_keys(const struct guard *g, const char *name, const char *const **keys, size_t *rule);
+
 /*
  * "NAME=value" texts with the values struck out, for callers without "container.inspect.env" (images:
  * "image.inspect.env"). A new list.

@@ -92,4 +92,10 @@ int policy_admit_bind(const struct policy_grant *g, const char *permission, cons
 int policy_admit_image(const struct policy_grant *g, const char *permission, const char *name, bool by_digest,
 		       struct err *e);
 
+/*
+ * The public keys (PEM) of which one must have signed what goes by this full name, by the engine's own rules for
+ * images. *keys belongs to the policy. 0: no signature is asked for. *rule (may be NULL): the rule's number.
+ */
+size_t policy_image_keys(const struct policy *p, const char *name, const char *const **keys, size_t *rule);
+
 #endif

@@ -271,6 +271,19 @@ static int image_rules(const struct policy *p, const char *name, bool by_digest,
 	return 0;
 }
 
+size_t policy_image_keys(const struct policy *p, const char *name, const char *const **keys, size_t *rule)
+{
+	for (size_t i = 0; i < p->nimages; i++) {
+		if (!policy_match(p->images[i].match, name))
+			continue;
+		*keys = (const char *const *)p->images[i].signed_by.v;
+		if (rule)
+			*rule = i;
+		return p->images[i].signed_by.n;
+	}
+	return 0;
+}
+
 static int decide_document(struct admit *a, const void *what)
 {
 	a->field[0] = 0;

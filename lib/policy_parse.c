@@ -269,10 +269,17 @@ static int set_bindings(struct parse *p, void *target, json_t *value, struct err
 
 /* ---- images ---- */
 
+static int set_keys(struct parse *p, void *target, json_t *value, struct err *e)
+{
+	(void)p;
+	return policy_keys_set(target, value, e);
+}
+
 static const struct key image_keys[] = {
 	{"match", set_text, offsetof(struct policy_image_rule, match)},
 	{"deny", set_bool, offsetof(struct policy_image_rule, deny)},
 	{"require-digest", set_bool, offsetof(struct policy_image_rule, require_digest)},
+	{"signed-by", set_keys, offsetof(struct policy_image_rule, signed_by)},
 };
 
 static int set_images(struct parse *p, void *target, json_t *value, struct err *e)
@@ -448,8 +455,10 @@ void policy_unref(struct policy *p)
 	}
 	for (size_t i = 0; i < p->nbindings; i++)
 		binding_clean(&p->bindings[i]);
-	for (size_t i = 0; i < p->nimages; i++)
+	for (size_t i = 0; i < p->nimages; i++) {
 		free(p->images[i].match);
+		policy_texts_clean(&p->images[i].signed_by);
+	}
 	free(p->roles);
 	free(p->bindings);
 	free(p->images);

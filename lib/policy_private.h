@@ -70,6 +70,7 @@ struct policy_binding {
 struct policy_image_rule {
 	char *match; /* pattern */
 	bool deny, require_digest;
+	struct policy_texts signed_by; /* public keys in PEM; empty: no signature is asked for */
 };
 
 struct policy {
@@ -127,6 +128,11 @@ bool policy_role_allows(const struct policy_role *role, const char *permission);
 
 /* policy.json that stands before every file: the built-in roles. */
 extern const char policy_builtin_roles[];
+
+/* ---- policy_keys.c ---- */
+
+/* Public keys in PEM, or paths of such files, which are read, and replaced in `value` by what is in them. */
+int policy_keys_set(struct policy_texts *keys, json_t *value, struct err *e);
 
 /* ---- policy_ids.c ---- */
 
