@@ -173,7 +173,9 @@ const struct route *route_find(const char *method, const struct target *t, char 
 	if (best)
 		return best;
 	list_methods(t, allow, size);
-	if (*allow)
+	if (t->minor < API_VERSION_FIRST)
+		target_too_old(t->minor, e);
+	else if (*allow)
 		err_http(e, 405, "method not allowed: %s", method);
 	else
 		err_http(e, 404, "page not found");

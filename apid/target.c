@@ -72,6 +72,14 @@ static int parse_query(char *text, struct target *t, struct err *e)
 	return 0;
 }
 
+int target_too_old(unsigned minor, struct err *e)
+{
+	return err_http(e, 400,
+			"client version 1.%u is too old. Minimum supported API version is 1.%d, please upgrade your "
+			"client to a newer version",
+			minor, API_VERSION_FIRST);
+}
+
 /* "v1.43": the minor number of API 1.x, with the words of Docker's errors for what lies outside. */
 static int parse_version(const char *text, struct target *t, struct err *e)
 {
@@ -86,11 +94,8 @@ static int parse_version(const char *text, struct target *t, struct err *e)
 	if (major > 1 || (major == 1 && minor > API_VERSION_LAST))
 		return err_http(e, 400, "client version %s is too new. Maximum supported API version is 1.%d", text + 1,
 				API_VERSION_LAST);
-	if (major < 1 || minor < API_VERSION_FIRST)
-		return err_http(e, 400,
-				"client version %s is too old. Minimum supported API version is 1.%d, please upgrade "
-				"your client to a newer version",
-				text + 1, API_VERSION_FIRST);
+	if (major < 1 || minor < API_VERSION_OLDEST)
+		return target_too_old((unsigned)minor, e);
 	t->minor = (unsigned)minor;
 	t->versioned = true;
 	return 0;

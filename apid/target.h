@@ -14,6 +14,12 @@
 /* The version whose paths are the Pouch API; all others are Docker's. */
 #define API_VERSION_POUCH 24
 
+/*
+ * Below API_VERSION_FIRST only routes that say so: skopeo and podman move images to and from a daemon as of 1.22, in
+ * words that have not changed since.
+ */
+#define API_VERSION_OLDEST 22
+
 struct query_arg {
 	const char *name, *value; /* decoded, NUL-terminated, without NUL inside */
 };
@@ -30,6 +36,8 @@ struct target {
 
 /* Parse "/v1.43/containers/json?all=1". e->status is what to answer (400, 404 for a version that is none). */
 int target_parse(const char *text, struct target *t, struct err *e);
+/* 400 with Docker's words. */
+int target_too_old(unsigned minor, struct err *e);
 void target_clean(struct target *t);
 
 #endif

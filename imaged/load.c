@@ -3,34 +3,15 @@
 #include <fcntl.h>
 #include <stdio.h>
 
-#include "imaged/draft.h"
 #include "imaged/events.h"
 #include "imaged/handlers.h"
 #include "imaged/imageconf.h"
-#include "imaged/lines.h"
+#include "imaged/load_private.h"
 #include "imaged/verified.h"
 #include "lib/fd.h"
 #include "lib/json.h"
 
 #define MEMBERS_MAX 100000
-
-/* One load: the archive's members lie in a staged directory; images are made one after the other. */
-struct load {
-	struct imaged *d;
-	struct ipc_request *req;
-	struct lines *lines;
-	bool quiet;
-	struct worker_call *splitting;
-	char dir_name[STAGE_NAME];
-	int dir;
-	json_t *files;	/* name → member */
-	json_t *images; /* as manifest.json has them */
-	size_t image, layer;
-	struct draft *draft;
-	json_t *config;
-	char *text;
-	size_t loaded;
-};
 
 static void load_free(struct load *x)
 {
@@ -41,6 +22,7 @@ static void load_free(struct load *x)
 	json_decref(x->files);
 	json_decref(x->images);
 	json_decref(x->config);
+	manifest_clean(&x->manifest);
 	free(x->text);
 	free(x);
 }
@@ -59,134 +41,6 @@ static void load_fail(struct load *x, const struct err *e)
 static void load_gone(void *arg)
 {
 	load_fail(arg, &(struct err){.code = -ECANCELED, .text = "the client has left"});
-}
-
-/* ---- members ---- */
-
-static const json_t *member(const struct load *x, const char *name)
-{
-	json_t *m = json_object_get(x->files, name);
-	const char *link = json_string_value(json_object_get(m, "Link"));
-
-	/* Older docker save: "../ID/layer.tar" from within another directory; one step. */
-	if (link)
-		m = json_object_get(x->files, str_starts(link, "../") ? link + 3 : link);
-	return json_object_get(m, "File") ? m : NULL;
-}
-
-static int open_member(const struct load *x, const char *name, struct err *e)
-{
-	const json_t *m = member(x, name);
-
-	if (!m)
-		return err_http(e, 400, "the archive has no %s", name);
-	int fd = openat(x->dir, json_string_value(json_object_get(m, "File")), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	return fd < 0 ? err_sys(e, -errno, "%s of the archive", name) : fd;
-}
-
-static int read_member(const struct load *x, const char *name, size_t max, char **out, size_t *len, struct err *e)
-{
-	AUTO_CLOSE int fd = open_member(x, name, e);
-	int rc = fd < 0 ? fd : fd_read_file(fd, max, out, len, e);
-
-	return rc == -EFBIG ? err_http(e, 400, "%s of the archive is larger than the configuration allows", name) : rc;
-}
-
-static int read_json(const struct load *x, const char *name, json_t **out, struct err *e)
-{
-	AUTO_FREE char *text = NULL;
-	const struct json_bounds bounds = JSON_BOUNDS_DOCUMENT;
-	size_t len;
-	int rc = read_member(x, name, x->d->daemon.config->images_max_manifest, &text, &len, e);
-
-	if (rc == 0)
-		rc = json_parse(text, len, &bounds, out, e);
-	return rc == -EINVAL ? err_prefix(e, "%s", name) : rc;
-}
-
-/* ---- an OCI layout's index as what docker save would have written ---- */
-
-static const char *blob_name(const json_t *descriptor, char buf[96])
-{
-	const char *digest = json_string_value(json_object_get(descriptor, "digest"));
-
-	if (!digest || !digest_valid(digest))
-		return NULL;
-	snprintf(buf, 96, "blobs/sha256/%s", digest_hex(digest));
-	return buf;
-}
-
-static int image_of_manifest(const struct load *x, const json_t *descriptor, json_t **out, struct err *e)
-{
-	char name[96];
-	json_t *manifest = NULL, *layers = json_array(), *layer;
-	size_t i;
-	int rc = blob_name(descriptor, name) ? read_json(x, name, &manifest, e)
-					     : err_http(e, 400, "index.json: not a digest");
-
-	if (rc == 0 && json_object_get(manifest, "manifests"))
-		rc = err_http(e, 400, "an index within the archive's index is not supported");
-	json_array_foreach(json_object_get(manifest, "layers"), i, layer)
-	{
-		if (rc == 0 && !blob_name(layer, name))
-			rc = err_http(e, 400, "a manifest of the archive names something that is no digest");
-		if (rc == 0)
-			json_array_append_new(layers, json_string(name));
-	}
-	if (rc == 0 && !blob_name(json_object_get(manifest, "config"), name))
-		rc = err_http(e, 400, "a manifest of the archive has no config");
-	if (rc == 0) {
-		json_t *notes = json_object_get(descriptor, "annotations"), *tags = json_array();
-		json_t *ref = json_object_get(notes, "io.containerd.image.name");
-		if (!ref)
-			ref = json_object_get(notes, "org.opencontainers.image.ref.name");
-		/* A bare tag names no repository. */
-		if (json_is_string(ref) && strpbrk(json_string_value(ref), ":/"))
-			json_array_append(tags, ref);
-		*out = json_pack("{s:s, s:O, s:o}", "Config", name, "Layers", layers, "RepoTags", tags);
-	}
-	json_decref(layers);
-	json_decref(manifest);
-	return rc;
-}
-
-static int read_index(struct load *x, struct err *e)
-{
-	json_t *index = NULL, *descriptor, *image = NULL;
-	size_t i;
-	int rc = read_json(x, "index.json", &index, e);
-
-	x->images = json_array();
-	json_array_foreach(json_object_get(index, "manifests"), i, descriptor)
-	{
-		if (rc == 0)
-			rc = image_of_manifest(x, descriptor, &image, e);
-		if (rc == 0)
-			json_array_append_new(x->images, image);
-	}
-	json_decref(index);
-	return rc;
-}
-
-static int check_images(const struct load *x, struct err *e)
-{
-	json_t *image, *text;
-	size_t i, k;
-
-	if (!json_is_array(x->images) || json_array_size(x->images) == 0)
-		return err_http(e, 400, "the archive holds no image");
-	json_array_foreach(x->images, i, image)
-	{
-		json_t *layers = json_object_get(image, "Layers"), *tags = json_object_get(image, "RepoTags");
-		bool ok = json_is_string(json_object_get(image, "Config")) && (!layers || json_is_array(layers)) &&
-			  (!tags || json_is_array(tags) || json_is_null(tags));
-		json_array_foreach(layers, k, text) ok = ok && json_is_string(text);
-		if (json_is_array(tags))
-			json_array_foreach(tags, k, text) ok = ok && json_is_string(text);
-		if (!ok)
-			return err_http(e, 400, "manifest.json: wrong type of a field");
-	}
-	return 0;
 }
 
 /* ---- images, one after the other ---- */
@@ -218,6 +72,7 @@ static void on_kept(void *arg, const char *id, json_t *moved, const struct err *
 		lines_put(x->lines, json_pack("{s:o}", "stream", json_sprintf("Loaded image ID: %s\n", id)));
 	ipc_request_object(x->req, "image", id);
 	event_image(x->d, "load", id, id);
+	x->loaded++;
 	x->image++;
 	next_image(x);
 }
@@ -239,13 +94,15 @@ static const struct draft_layer_events layer_events = {.done = on_layer};
 /* The member becomes a staged blob of its own. */
 static int unpack_member(struct load *x, struct draft_layer *l, const char *name, const char *diff_id, struct err *e)
 {
-	AUTO_CLOSE int fd = open_member(x, name, e);
+	AUTO_CLOSE int fd = load_open(x, name, e);
 	char staged[STAGE_NAME], from[STAGE_NAME * 2];
 
 	if (fd < 0)
 		return fd;
-	const json_t *m = member(x, name);
+	const json_t *m = load_member(x, name);
 	snprintf(from, sizeof from, "%s/%s", x->dir_name, json_string_value(json_object_get(m, "File")));
+	const char *digest = x->manifest.nlayers ? x->manifest.layers[x->layer].digest
+						 : json_string_value(json_object_get(m, "Digest"));
 	AUTO_CLOSE int place = stage_blob(x->d, staged, e);
 	if (place < 0)
 		return place;
@@ -256,7 +113,7 @@ static int unpack_member(struct load *x, struct draft_layer *l, const char *name
 							       .file = fd,
 							       .staged = staged,
 							       .diff_id = diff_id,
-							       .blob = json_string_value(json_object_get(m, "Digest"))},
+							       .blob = digest},
 				  &layer_events, e);
 }
 
@@ -270,7 +127,11 @@ static void next_layer(struct load *x)
 	for (; x->layer < json_array_size(ids); x->layer++) {
 		struct draft_layer *l = draft_add_layer(x->draft, x);
 		const char *diff_id = json_string_value(json_array_get(ids, x->layer));
-		if (draft_layer_find(l, diff_id, NULL))
+		/* With a manifest the layer has to be in the form that it names. */
+		const struct descriptor *as = x->layer < x->manifest.nlayers ? &x->manifest.layers[x->layer] : NULL;
+		if (as)
+			draft_layer_set_media(l, as->media);
+		if (draft_layer_find(l, diff_id, as ? as->digest : NULL))
 			continue;
 		rc = unpack_member(x, l, json_string_value(json_array_get(names, x->layer)), diff_id, &e);
 		if (rc < 0)
@@ -308,6 +169,20 @@ static int add_tags(struct load *x, json_t *tags, const char *id, struct err *e)
 	return rc;
 }
 
+/* The manifest that came with it stays its manifest: what is saved or pushed again has the same digest. */
+static int keep_manifest(struct load *x, const char *name, struct err *e)
+{
+	AUTO_FREE char *text = NULL;
+	size_t len;
+
+	if (!name)
+		return 0;
+	int rc = load_read(x, name, x->d->daemon.config->images_max_manifest, &text, &len, e);
+	if (rc == 0)
+		rc = manifest_parse(text, len, NULL, x->d->daemon.config, &x->manifest, e);
+	return rc < 0 ? rc : draft_set_manifest(x->draft, text, len, e);
+}
+
 static int begin_image(struct load *x, struct err *e)
 {
 	json_t *image = json_array_get(x->images, x->image), *names = json_object_get(image, "Layers");
@@ -318,10 +193,11 @@ static int begin_image(struct load *x, struct err *e)
 	draft_free(x->draft);
 	json_decref(x->config);
 	free(STEAL(x->text));
+	manifest_clean(&x->manifest);
 	x->config = NULL;
 	x->layer = 0;
 	x->draft = draft_new(x->d);
-	int rc = read_member(x, json_string_value(json_object_get(image, "Config")), c->images_max_config, &x->text,
+	int rc = load_read(x, json_string_value(json_object_get(image, "Config")), c->images_max_config, &x->text,
 			     &len, e);
 	if (rc == 0)
 		rc = imageconf_parse(x->text, len, c->images_max_layers, &x->config, e);
@@ -331,19 +207,41 @@ static int begin_image(struct load *x, struct err *e)
 		return err_http(e, 400, "invalid manifest, layers length mismatch: expected %zu, got %zu",
 				json_array_size(imageconf_diff_ids(x->config)), json_array_size(names));
 	draft_set_config(x->draft, x->text, len, x->config);
+	rc = keep_manifest(x, json_string_value(json_object_get(image, "Manifest")), e);
+	if (rc < 0)
+		return rc;
 	stage_digest(x->text, len, id);
+	if (x->manifest.doc && !str_eq(x->manifest.config.digest, id))
+		return err_http(e, 400, "wrong content: the config is %s, not %s as the manifest says", id,
+				x->manifest.config.digest);
 	return add_tags(x, json_object_get(image, "RepoTags"), id, e);
+}
+
+/* Is the image for the platform that was asked for? */
+static bool wanted(const struct load *x)
+{
+	struct platform have;
+
+	platform_of_json(x->config, &have);
+	return !x->platform_given || platform_fit(&have, &x->platform);
 }
 
 static void next_image(struct load *x)
 {
 	struct err e = {0};
 
-	if (x->image == json_array_size(x->images)) {
+	if (x->image == json_array_size(x->images) && x->loaded == 0) {
+		char text[100];
+		err_http(&e, 404, "the archive has no image for the platform %s", platform_text(&x->platform, text));
+		load_fail(x, &e);
+	} else if (x->image == json_array_size(x->images)) {
 		lines_end(x->lines);
 		load_free(x);
 	} else if (begin_image(x, &e) < 0) {
 		load_fail(x, &e);
+	} else if (!wanted(x)) {
+		x->image++;
+		next_image(x);
 	} else {
 		next_layer(x);
 	}
@@ -369,10 +267,7 @@ static void on_split(void *arg, void *reply, const struct err *e)
 		if (name)
 			json_object_set(x->files, name, part);
 	}
-	int rc = member(x, "manifest.json") ? read_json(x, "manifest.json", &x->images, &why) : read_index(x, &why);
-	if (rc == 0)
-		rc = check_images(x, &why);
-	if (rc < 0)
+	if (load_find_images(x, &why) < 0)
 		load_fail(x, &why);
 	else
 		next_image(x);
@@ -387,9 +282,11 @@ static int load_begin(struct load *x, struct image_load *m, struct err *e)
 
 	if (m->input < 0)
 		return err_http(e, 400, "the request has no body");
-	if (m->platform && *m->platform)
-		return err_http(e, 501, "not implemented: load with a platform");
-	int rc = stage_check_space(x->d, e);
+	x->platform_given = m->platform && *m->platform;
+	platform_host(&x->platform);
+	int rc = x->platform_given ? platform_parse(m->platform, &x->platform, e) : 0;
+	if (rc == 0)
+		rc = stage_check_space(x->d, e);
 	if (rc < 0)
 		return rc;
 	x->dir = stage_dir(x->d, x->dir_name, e);

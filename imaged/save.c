@@ -5,6 +5,7 @@
 
 #include "imaged/handlers.h"
 #include "imaged/imageconf.h"
+#include "imaged/manifest.h"
 #include "imaged/records.h"
 #include "imaged/stage.h"
 #include "imaged/worker.h"
@@ -12,6 +13,8 @@
 struct save {
 	struct imaged *d;
 	struct ipc_request *req;
+	struct platform platform; /* that the images must be for, when it is given */
+	bool platform_given;
 	struct worker_call *joining;
 	json_t *members;   /* of the archive */
 	json_t *seen;	   /* blobs that are in it */
@@ -92,6 +95,21 @@ static int add_image(struct save *x, const struct image *image, struct err *e)
 
 static int add_manifest(struct save *x, const struct image *image, const char *full, struct err *e);
 
+static int check_platform(const struct save *x, const struct image *image, const char *name, struct err *e)
+{
+	struct platform have = {0};
+	char text[100];
+
+	snprintf(have.os, sizeof have.os, "%s", image->os);
+	snprintf(have.architecture, sizeof have.architecture, "%s", image->architecture);
+	snprintf(have.variant, sizeof have.variant, "%s", image->variant);
+	if (!x->platform_given || platform_fit(&have, &x->platform))
+		return 0;
+	return err_http(e, 404,
+			"image with reference %s was found but does not provide the specified platform (%s)", name,
+			platform_text(&x->platform, text));
+}
+
 /* One name or id of the request. */
 static int add_reference(struct save *x, const char *text, struct err *e)
 {
@@ -100,6 +118,8 @@ static int add_reference(struct save *x, const char *text, struct err *e)
 	char full[REFERENCE_TEXT] = "", shown[REFERENCE_TEXT];
 	int rc = records_find(x->d, text, &image, &named, e);
 
+	if (rc == 0)
+		rc = check_platform(x, &image, text, e);
 	if (rc == 0 && !json_object_get(x->images, image.id))
 		rc = add_image(x, &image, e);
 	if (rc < 0)
@@ -112,11 +132,29 @@ static int add_reference(struct save *x, const char *text, struct err *e)
 	return add_manifest(x, &image, full, e);
 }
 
-static int add_manifest(struct save *x, const struct image *image, const char *full, struct err *e)
+/* The manifest that it came with, as it is. */
+static int add_own_manifest(struct save *x, const struct image *image, json_t **descriptor, struct err *e)
+{
+	AUTO_FREE char *text = NULL;
+	AUTO_MANIFEST struct manifest m = {0};
+	size_t len;
+	int rc = stage_read_blob(x->d, image->manifest, x->d->daemon.config->images_max_manifest, &text, &len, e);
+
+	if (rc == 0)
+		rc = manifest_parse(text, len, NULL, x->d->daemon.config, &m, e);
+	if (rc < 0)
+		return rc;
+	add_blob(x, image->manifest);
+	*descriptor = json_pack("{s:s, s:s, s:I}", "mediaType", m.media, "digest", image->manifest, "size",
+				(json_int_t)len);
+	return 0;
+}
+
+static int add_made_manifest(struct save *x, const struct image *image, json_t **descriptor, struct err *e)
 {
 	AUTO_FREE struct image_layer *layers = NULL;
 	AUTO_FREE char *text = NULL;
-	char digest[DIGEST_TEXT_SIZE], shown[REFERENCE_TEXT];
+	char digest[DIGEST_TEXT_SIZE];
 	int64_t size = 0;
 	ssize_t n = records_layers(x->d, image->id, &layers, e);
 
@@ -132,9 +170,21 @@ static int add_manifest(struct save *x, const struct image *image, const char *f
 		json_array_append_new(x->members, json_pack("{s:s, s:s}", "Name", name, "Text", text));
 	}
 	json_decref(manifest);
-	json_t *descriptor =
-		json_pack("{s:s, s:s, s:I, s:{}}", "mediaType", "application/vnd.oci.image.manifest.v1+json", "digest",
-			  digest, "size", (json_int_t)strlen(text), "annotations");
+	*descriptor = json_pack("{s:s, s:s, s:I}", "mediaType", "application/vnd.oci.image.manifest.v1+json", "digest",
+				digest, "size", (json_int_t)strlen(text));
+	return 0;
+}
+
+static int add_manifest(struct save *x, const struct image *image, const char *full, struct err *e)
+{
+	char shown[REFERENCE_TEXT];
+	json_t *descriptor = NULL;
+	int rc = image->manifest ? add_own_manifest(x, image, &descriptor, e)
+				 : add_made_manifest(x, image, &descriptor, e);
+
+	if (rc < 0)
+		return rc;
+	json_object_set_new(descriptor, "annotations", json_object());
 	if (*full) {
 		json_t *notes = json_object_get(descriptor, "annotations");
 		const char *tag = strrchr(full, ':');
@@ -208,8 +258,9 @@ static void save(struct ipc_request *req, const char *names, const char *platfor
 			   .manifests = json_array(),
 			   .legacy = json_array(),
 			   .images = json_object()};
-	if (platform && *platform)
-		rc = err_http(&e, 501, "not implemented: save with a platform");
+	x->platform_given = platform && *platform;
+	if (x->platform_given)
+		rc = platform_parse(platform, &x->platform, &e);
 	for (char *name = strtok_r(copy, "\n", &state); name && rc == 0; name = strtok_r(NULL, "\n", &state))
 		rc = add_reference(x, name, &e);
 	if (rc == 0 && json_array_size(x->legacy) == 0)
