@@ -24,8 +24,9 @@ EXTRA_OBJS_shim := $(B)/obj/runtimed/launch/wire.o
 EVENT := -levent_core -ljansson
 LIBS_pouchd       := $(EVENT) -lseccomp
 LIBS_apid         := $(EVENT) -lssl -lcrypto -lseccomp
-LIBS_runtimed     := $(EVENT) -lseccomp -lsqlite3 -lcrypto
-LIBS_shim         :=
+LIBS_runtimed     := $(EVENT) -lseccomp -lsqlite3 -lcrypto -lz
+# Static: no other library is mapped beside each container, and after its chroot none could be.
+LIBS_shim         := -l:libz.a
 LIBS_rootfs       := $(EVENT) -lseccomp
 LIBS_log          := $(EVENT) -lseccomp -lssl -lcrypto -lz
 LIBS_imaged       := $(EVENT) -lseccomp -lsqlite3 -lcrypto

@@ -1,6 +1,6 @@
 # Pages made from the tables. They lie in git, so that they can be read without a build; docs-check says when one is stale.
 
-DOC_PAGES := protocol api schema config sysusers policy
+DOC_PAGES := protocol api schema config sysusers policy logging
 DOC_FILE_config   := docs/man/pouch.json.5
 DOC_FILE_sysusers := dist/sysusers.d/pouch.conf
 DOC_FILE_policy   := docs/man/policy.json.5

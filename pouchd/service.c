@@ -371,8 +371,7 @@ void services_stop(struct supervisor *s)
 	for (size_t i = 0; i < ARRAY_LEN(order); i++)
 		if (stop_some(s, order[i]))
 			return;
-	workers_stop(s);
-	if (s->nworkers == 0)
+	if (workers_stop(s) == 0)
 		supervisor_done(s);
 }
 

@@ -163,7 +163,8 @@ const char *service_state_name(enum service_phase state);
 int workers_init(struct supervisor *s, struct err *e);
 /* False: the pid is no worker's. */
 bool worker_exited(struct supervisor *s, pid_t pid, int status);
-void workers_stop(struct supervisor *s);
+/* Ends those that end with the engine; returns how many there still are. */
+size_t workers_stop(struct supervisor *s);
 
 /* ---- notify.c ---- */
 

@@ -201,11 +201,18 @@ bool worker_exited(struct supervisor *s, pid_t pid, int status)
 	return false;
 }
 
-void workers_stop(struct supervisor *s)
+size_t workers_stop(struct supervisor *s)
 {
+	size_t left = 0;
+
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
 		if (s->kinds[i].acceptable)
 			event_del(s->kinds[i].acceptable);
+	/* A log worker ends with its container, as a shim does. */
 	for (size_t i = 0; i < s->nworkers; i++)
-		kill(s->workers[i].pid, SIGTERM);
+		if (s->workers[i].kind->id != PROC_log) {
+			kill(s->workers[i].pid, SIGTERM);
+			left++;
+		}
+	return left;
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <unistd.h>
 
+#include "lib/logopt.h"
 #include "runtimed/idrange.h"
 #include "runtimed/runtimed.h"
 #include "runtimed/spec.h"
@@ -214,6 +215,14 @@ static json_t *object_at(json_t *o, const char *key)
 	return v;
 }
 
+static int log_check(const struct container *c, struct err *e)
+{
+	const struct config_texts *sockets = &c->rt->d.config->log_driver_sockets;
+	const json_t *log = json_object_get(c->host, "LogConfig");
+
+	return logopt_check(json_text(log, "Type"), json_object_get(log, "Config"), sockets->v, sockets->n, e);
+}
+
 int hostconfig_complete(struct container *c, json_t *warnings, struct err *e)
 {
 	const struct config *config = c->rt->d.config;
@@ -230,7 +239,9 @@ int hostconfig_complete(struct container *c, json_t *warnings, struct err *e)
 	object_at(object_at(host, "LogConfig"), "Config");
 	if (json_int(host, "ShmSize") == 0)
 		json_object_set_new(host, "ShmSize", json_integer((json_int_t)config->containers_shm_size));
-	int rc = modes_check(host, e);
+	int rc = log_check(c, e);
+	if (rc == 0)
+		rc = modes_check(host, e);
 	if (rc == 0)
 		rc = names_complete(c, e);
 	if (rc == 0)

@@ -134,7 +134,7 @@ static void show_command(json_t *o, const struct container *c)
 
 static char *state_path(const struct container *c, const char *file)
 {
-	return xasprintf("%s/runtimed/c/%s/%s", c->rt->d.root, c->id, file);
+	return xasprintf("%s/runtimed/containers/%s/%s", c->rt->d.root, c->id, file);
 }
 
 static void show_path(json_t *o, const char *key, const struct container *c, const char *file)

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include "lib/log.h"
+#include "runtimed/logsetup.h"
 #include "runtimed/logtail.h"
 #include "runtimed/runtimed.h"
 #include "lib/times.h"
@@ -167,7 +168,7 @@ static ssize_t read_block(struct reader *r)
 		r->in_size = r->in_len + BLOCK;
 		r->in = xrealloc(r->in, r->in_size, 1);
 	}
-	ssize_t n = read(r->tail.files[r->at], r->in + r->in_len, BLOCK);
+	ssize_t n = logtail_read(&r->tail, r->at, r->in + r->in_len, BLOCK);
 	if (n > 0)
 		r->in_len += (size_t)n;
 	return n;
@@ -179,7 +180,7 @@ static void watch(struct reader *r)
 
 	if (r->watch >= 0)
 		inotify_rm_watch(r->inotify, r->watch);
-	snprintf(path, sizeof path, "/proc/self/fd/%d", r->tail.files[r->at]);
+	snprintf(path, sizeof path, "/proc/self/fd/%d", r->tail.files[r->at].fd);
 	r->watch = inotify_add_watch(r->inotify, path, IN_MODIFY | IN_MOVE_SELF | IN_ATTRIB);
 }
 
@@ -203,7 +204,7 @@ static bool next_file(struct reader *r)
 			event_add(r->turn, &rotation);
 		return false;
 	}
-	if (r->tail.count && fstat(r->tail.files[r->at], &old) == 0 &&
+	if (r->tail.count && fstat(r->tail.files[r->at].fd, &old) == 0 &&
 	    old.st_ino == new.st_ino &&old.st_dev == new.st_dev)
 		return false;
 	/* What was read is done with: followed for months, it does not gather descriptors. */
@@ -326,13 +327,6 @@ static int read_request(struct reader *r, const struct container_logs *m, struct
 	return rc;
 }
 
-static bool has_log(const struct container *c)
-{
-	const char *driver = json_text(json_object_get(c->host, "LogConfig"), "Type");
-
-	return !str_eq(driver, "none");
-}
-
 void on_container_logs(struct ipc_request *req, struct container_logs *m, struct runtimed *rt)
 {
 	struct container *c = request_container(rt, req, m->id);
@@ -340,7 +334,7 @@ void on_container_logs(struct ipc_request *req, struct container_logs *m, struct
 
 	if (!c)
 		return;
-	if (!has_log(c)) {
+	if (!logsetup_readable(c)) {
 		ipc_fail(req, 501, "configured logging driver does not support reading");
 		return;
 	}

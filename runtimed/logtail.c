@@ -1,6 +1,7 @@
 #include "runtimed/logtail.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,13 +13,31 @@
 void logtail_add(struct logtail *t, int take_fd)
 {
 	t->files = xrealloc(t->files, t->count + 1, sizeof *t->files);
-	t->files[t->count++] = take_fd;
+	t->files[t->count++] = (struct logtail_file){.fd = take_fd};
+}
+
+static int add_compressed(struct logtail *t, int take_fd, struct err *e)
+{
+	gzFile file = gzdopen(take_fd, "r");
+
+	if (!file) {
+		close(take_fd);
+		return err_set(e, -ENOMEM, "open a compressed log file");
+	}
+	gzbuffer(file, BLOCK);
+	logtail_add(t, take_fd);
+	t->files[t->count - 1].compressed = file;
+	return 0;
 }
 
 void logtail_clean(struct logtail *t)
 {
-	for (size_t i = 0; i < t->count; i++)
-		fd_close(&t->files[i]);
+	for (size_t i = 0; i < t->count; i++) {
+		if (t->files[i].compressed)
+			gzclose(t->files[i].compressed);
+		else
+			fd_close(&t->files[i].fd);
+	}
 	free(t->files);
 	*t = (struct logtail){0};
 }
@@ -54,12 +73,59 @@ static int seek_back(int fd, int64_t *lines, struct err *e)
 	return 0;
 }
 
+/* The same for a compressed one, which is read once for it. */
+static int skip_lines(struct logtail_file *f, int64_t *lines, struct err *e)
+{
+	UNINITIALIZED char buf[BLOCK];
+	int64_t found = 0;
+	int n;
+
+	while ((n = gzread(f->compressed, buf, sizeof buf)) > 0)
+		for (const char *p = buf; (p = memchr(p, '\n', (size_t)(buf + n - p))); p++)
+			found++;
+	if (n < 0 || gzrewind(f->compressed) < 0)
+		return err_set(e, -EIO, "a compressed log file is damaged");
+	f->skip = found > *lines ? found - *lines : 0;
+	*lines -= found - f->skip;
+	return 0;
+}
+
+/* Of `n` bytes at `p`, those behind the lines that are not wanted, moved to the front; returns how many. */
+static size_t drop_skipped(struct logtail_file *f, char *p, size_t n)
+{
+	size_t at = 0;
+
+	while (f->skip && at < n) {
+		const char *newline = memchr(p + at, '\n', n - at);
+		at = newline ? (size_t)(newline - p) + 1 : n;
+		f->skip -= newline != NULL;
+	}
+	memmove(p, p + at, n - at);
+	return n - at;
+}
+
+ssize_t logtail_read(struct logtail *t, size_t at, char *to, size_t size)
+{
+	struct logtail_file *f = &t->files[at];
+
+	if (!f->compressed)
+		return read(f->fd, to, size);
+	for (;;) {
+		int n = gzread(f->compressed, to, (unsigned)size);
+		if (n <= 0)
+			return n;
+		size_t left = drop_skipped(f, to, (size_t)n);
+		if (left)
+			return (ssize_t)left;
+	}
+}
+
 static void reverse(struct logtail *t)
 {
 	for (size_t i = 0; i < t->count / 2; i++) {
-		int fd = t->files[i];
+		struct logtail_file f = t->files[i];
 		t->files[i] = t->files[t->count - 1 - i];
-		t->files[t->count - 1 - i] = fd;
+		t->files[t->count - 1 - i] = f;
 	}
 }
 
@@ -74,12 +140,12 @@ int logtail_open(struct launch *l, const char *id, int64_t lines, struct logtail
 		if (fd == -ENOENT)
 			break;
 		int rc = fd < 0 ? fd : 0;
-		if (fd >= 0)
+		if (fd >= 0 && compressed)
+			rc = add_compressed(out, fd, e);
+		else if (fd >= 0)
 			logtail_add(out, fd);
-		if (rc == 0 && compressed)
-			rc = err_http(e, 501, "reading compressed log files is not supported");
 		if (rc == 0 && !all)
-			rc = seek_back(fd, &lines, e);
+			rc = compressed ? skip_lines(&out->files[out->count - 1], &lines, e) : seek_back(fd, &lines, e);
 		if (rc < 0) {
 			logtail_clean(out);
 			return rc;

@@ -2,11 +2,19 @@
 #ifndef POUCH_RUNTIMED_LOGTAIL_H
 #define POUCH_RUNTIMED_LOGTAIL_H
 
+#include <zlib.h>
+
 #include "lib/err.h"
 #include "runtimed/launch/launch.h"
 
+struct logtail_file {
+	int fd;
+	gzFile compressed; /* NULL: it is plain; else it owns `fd` */
+	int64_t skip;	   /* lines before the first that is wanted */
+};
+
 struct logtail {
-	int *files;
+	struct logtail_file *files;
 	size_t count;
 };
 
@@ -16,6 +24,8 @@ struct logtail {
  */
 int logtail_open(struct launch *l, const char *id, int64_t lines, struct logtail *out, struct err *e);
 void logtail_add(struct logtail *t, int take_fd);
+/* Bytes of file number `at`, 0 at its end. */
+ssize_t logtail_read(struct logtail *t, size_t at, char *to, size_t size);
 void logtail_clean(struct logtail *t);
 
 #endif

@@ -127,7 +127,7 @@ static const struct ipc_handler handlers[] = {
 
 /* What launch_config points to; as long as the daemon lives. */
 struct runtimed_paths {
-	char *run, *shim, *rootfs_socket;
+	char *run, *shim, *rootfs_socket, *log_socket;
 	int state, layers;
 	struct launch_runtime *runtimes;
 };
@@ -176,6 +176,7 @@ static int open_paths(struct runtimed *rt, struct err *e)
 	p->run = xasprintf("%s/runtimed", rt->d.run);
 	p->shim = beside_this_program("shim");
 	p->rootfs_socket = xstrdup(daemon_socket_path(&rt->d, PROC_rootfs));
+	p->log_socket = xstrdup(daemon_socket_path(&rt->d, PROC_log));
 	rt->first_start = access(p->run, F_OK) != 0;
 	p->layers = -1;
 	p->state = open_directory(state, 0700, e);
@@ -220,6 +221,7 @@ static struct launch_config launch_settings(struct runtimed *rt)
 		.layers_dir = p->layers,
 		.shim = p->shim,
 		.rootfs_socket = p->rootfs_socket,
+		.log_socket = p->log_socket,
 		.ids_base = c->ids_base,
 		.shim_uid = process_uid(PROC_shim, c->ids_base),
 		.cgroup_parent = c->cgroup_parent,

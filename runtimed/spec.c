@@ -4,6 +4,7 @@
 #include <limits.h>
 
 #include "runtimed/idrange.h"
+#include "runtimed/logsetup.h"
 #include "runtimed/mounts.h"
 #include "runtimed/names.h"
 #include "runtimed/runtimed.h"
@@ -16,6 +17,7 @@ void spec_basic(struct container *c, struct spec *out)
 	json_t *layer;
 
 	*out = (struct spec){.layers = xcalloc(n + 1, sizeof *out->layers), .fds = {-1, -1, -1, -1, -1, -1}};
+	logsetup_make(c, &out->log);
 	json_array_foreach(c->layers, i, layer) out->layers[i] = json_string_value(layer);
 	out->launch = (struct launch_spec){
 		.id = c->id,
@@ -30,6 +32,7 @@ void spec_basic(struct container *c, struct spec *out)
 		.join_uts = -1,
 		.userns = -1,
 		.join_shm = -1,
+		.log = &out->log,
 	};
 }
 
@@ -111,5 +114,6 @@ void spec_clean(struct spec *s)
 	for (size_t i = 0; i < ARRAY_LEN(s->fds); i++)
 		fd_close(&s->fds[i]);
 	free(s->layers);
+	logsetup_clean(&s->log);
 	*s = (struct spec){.fds = {-1, -1, -1, -1, -1, -1}};
 }

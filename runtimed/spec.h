@@ -8,6 +8,7 @@
 struct spec {
 	struct launch_spec launch;
 	const char **layers;
+	struct launch_log log;
 	struct launch_mount *mounts;
 	int fds[6]; /* joined namespaces, shared memory */
 };

@@ -65,6 +65,15 @@ static void registry_files(const struct config *config, struct paths *out)
 		paths_add(out, config->registries.v[i].ca, PATH_READ);
 }
 
+static void collectors(const struct config *config, struct paths *out)
+{
+	for (size_t i = 0; i < config->log_driver_sockets.n; i++)
+		paths_add(out, config->log_driver_sockets.v[i], PATH_CONNECT);
+	for (size_t i = 0; i < config->log_driver_files.n; i++)
+		paths_add(out, config->log_driver_files.v[i], PATH_READ);
+	paths_add(out, config->log_driver_journal, PATH_CONNECT);
+}
+
 static void plugin_sockets(const struct config *config, struct paths *out)
 {
 	paths_add(out, config->volumes_plugin_dir, PATH_READ | PATH_CONNECT);
@@ -151,8 +160,8 @@ static const struct sandbox_profile profiles[PROC_LIMIT] = {
 			/* SYS_ADMIN is for setns(2), with seccomp keeping all its other uses away. */
 			.first.capabilities = CAP(NET_ADMIN) | CAP(NET_BIND_SERVICE) | CAP(NET_RAW) | CAP(SYS_ADMIN),
 			/* The thread removes devices (netd/devices.h). */
-			.first.calls = CALLS(CALLS_read_files, CALLS_write_files, CALLS_netlink, CALLS_threads,
-					     CALLS_serve, CALLS_call_peers),
+			.first.calls = CALLS(CALLS_read_files, CALLS_write_files,
+					     CALLS_netlink, CALLS_threads, CALLS_serve, CALLS_call_peers),
 			.limits = LIMITS(NO_CORE, THREADS, FILES(65536)),
 		},
 	[PROC_auditd] =
@@ -226,7 +235,8 @@ static const struct sandbox_profile profiles[PROC_LIMIT] = {
 	[PROC_log] =
 		{
 			.namespaces = ON_HOST,
-			.paths = PATHS(NET_FILES, {"/dev/log", PATH_CONNECT}, {"/run/systemd/journal", PATH_CONNECT}),
+			.paths = PATHS(NET_FILES, {"/etc/localtime", PATH_READ}),
+			.configured = collectors,
 			.landlock_files = true,
 			.landlock_scope = true,
 			.first.calls = CALLS(CALLS_read_files, CALLS_inet, CALLS_unix_streams, CALLS_threads),

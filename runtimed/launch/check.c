@@ -189,43 +189,6 @@ int launch_check_limits(const json_t *host, json_t *warnings, struct err *e)
 
 /* ---- the rest ---- */
 
-static int check_log(const json_t *host, struct err *e)
-{
-	static const char *const remote[] = {"syslog", "journald", "gelf", "fluentd", "splunk"};
-	const json_t *log = json_object_get(host, "LogConfig");
-	const char *type = doc_text(log, "Type"), *key;
-	json_t *v;
-
-	if (str_eq(type, "awslogs") || str_eq(type, "etwlogs") || str_eq(type, "gcplogs"))
-		return err_http(e, 400, "LogConfig: the log driver %s is not part of this engine", type);
-	for (size_t i = 0; i < ARRAY_LEN(remote); i++)
-		if (str_eq(type, remote[i]))
-			return err_http(e, 501, "not implemented: log driver %s", type);
-	if (*type && !str_eq(type, "json-file") && !str_eq(type, "local") && !str_eq(type, "none"))
-		return err_http(e, 400, "logger: no log driver named '%s' is registered", type);
-	if (str_eq(type, "none"))
-		return 0;
-	json_object_foreach(json_object_get(log, "Config"), key, v)
-	{
-		static const char *const known[] = {"max-size", "max-file",	  "labels", "labels-regex",
-						    "env",	"env-regex",	  "tag",    "compress",
-						    "mode",	"max-buffer-size"};
-		bool ok = false;
-		for (size_t i = 0; i < ARRAY_LEN(known); i++)
-			ok = ok || str_eq(known[i], key);
-		if (!ok)
-			return err_http(e, 400, "unknown log opt '%s' for %s log driver", key,
-					*type ? type : "json-file");
-		if (str_eq(key, "compress") && str_eq(json_string_value(v), "true"))
-			return err_http(e, 400, "LogConfig: compress=true is not supported: rotated logs stay plain");
-		if (str_eq(key, "mode") && !str_eq(json_string_value(v), "blocking"))
-			return err_http(e, 400,
-					"LogConfig: mode=%s is not supported by %s: it never waits for a network",
-					json_string_value(v), *type ? type : "json-file");
-	}
-	return 0;
-}
-
 static int check_ids(const struct launch *l, const struct launch_spec *spec, struct err *e)
 {
 	if (spec->ids.size && !l->idmap)
@@ -380,8 +343,6 @@ int launch_check(struct launch *l, const struct launch_spec *spec, json_t *warni
 		r = check_sysctls(spec, e);
 	if (r == 0)
 		r = check_annotations(spec->host, e);
-	if (r == 0)
-		r = check_log(spec->host, e);
 	if (r == 0)
 		r = launch_check_limits(spec->host, warnings, e);
 	for (size_t i = 0; r == 0 && i < spec->nmounts; i++)

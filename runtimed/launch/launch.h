@@ -47,6 +47,7 @@ struct launch_config {
 	int layers_dir;		   /* descriptor of imaged's layer store; borrowed */
 	const char *shim;	   /* path of the program shim */
 	const char *rootfs_socket; /* <run>/ipc/rootfs.sock: connecting spawns a worker */
+	const char *log_socket;	   /* <run>/ipc/log.sock: the same */
 	uid_t ids_base;		   /* of the config: whose uids the engine's processes have */
 	uid_t shim_uid;		   /* uid and gid of a shim once the container runs */
 	const char *cgroup_parent; /* "/pouch": where containers without CgroupParent go */
@@ -97,6 +98,12 @@ struct launch_mount {
 	const char *name; /* for messages: the source as the user wrote it */
 };
 
+/* What LogConfig comes to, beside what launch reads from it. */
+struct launch_log {
+	json_t *attributes; /* object of texts that stand beside each line; NULL or empty: none */
+	json_t *setup;	    /* what a log worker is told (ipc/log.def); NULL: the driver has none */
+};
+
 /*
  * All borrowed during the call that takes it. The documents are canonical (ipc/schema.h); `config` is what
  * Docker stores as Config: the image's and the client's merged.
@@ -117,6 +124,7 @@ struct launch_spec {
 	int join_net, join_ipc, join_pid, join_uts;
 	int userns;
 	int join_shm; /* with join_ipc: X's /dev/shm, from launch_shared_memory(); borrowed */
+	const struct launch_log *log; /* NULL: as without LogConfig's labels, env and tag; borrowed */
 	const char *log_path_name; /* file name of the json-file or local log in <state>/ID/log; NULL: "ID-json.log" */
 };
 
@@ -201,7 +209,7 @@ void launch_cancel(struct launch_run *run);
 /*
  * After a restart of runtimed, for every container that the database calls running: find its shim. exited() follows
  * when it has ended meanwhile (or its shim was killed: 137); otherwise started() follows with pid and time as they
- * were. `spec` needs id, host, ids only.
+ * were. `spec` needs id, host, ids, log only.
  */
 int launch_reattach(struct launch *l, const struct launch_spec *spec, const struct launch_events *events, void *arg,
 		    struct launch_run **out, struct err *e);

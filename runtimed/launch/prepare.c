@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "lib/fd.h"
+#include "lib/logopt.h"
 #include "lib/util.h"
 #include "runtimed/launch/room.h"
 
@@ -147,59 +148,66 @@ static int add_layers(struct launch_run *run, const struct launch_spec *spec, st
 
 /* ---- the log ---- */
 
-static uint64_t parse_size(const char *text)
+/* The file that `docker logs` reads: the log itself, or beside a network driver. */
+static int add_log_file(struct launch_run *run, const struct launch_spec *spec, enum log_driver driver,
+			const json_t *options, struct shim_settings *settings, struct err *e)
 {
-	char *end;
-	double v = strtod(text, &end);
-	int shift = 0;
-
-	switch (*end) {
-	case 'k':
-	case 'K':
-		shift = 10;
-		break;
-	case 'm':
-	case 'M':
-		shift = 20;
-		break;
-	case 'g':
-	case 'G':
-		shift = 30;
-		break;
-	case 't':
-	case 'T':
-		shift = 40;
-		break;
-	default:
-		break;
-	}
-	return v <= 0 ? 0 : (uint64_t)(v * (double)(1ull << shift));
-}
-
-static int add_log(struct launch_run *run, const struct launch_spec *spec, struct shim_settings *settings,
-		   struct err *e)
-{
-	const json_t *log = json_object_get(spec->host, "LogConfig"), *options = json_object_get(log, "Config");
 	const struct launch_config *c = &run->launch->c;
-	const char *driver = doc_text(log, "Type"), *size = doc_text(options, "max-size");
-	const char *files = doc_text(options, "max-file");
+	bool remote = log_driver_remote(driver), local = driver == LOG_DRIVER_local;
+	const char *size = remote ? "cache-max-size" : "max-size", *files = remote ? "cache-max-file" : "max-file";
+	const char *compress = remote ? "cache-compress" : "compress";
 	char name[ID_CHARS + 16];
 
-	if (*driver && !str_eq(driver, "json-file") && !str_eq(driver, "local"))
-		return 0;
 	int dir = openat(run->state_dir, "log", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (dir < 0)
 		return err_sys(e, -errno, "open the log directory");
 	settings_take_fd(settings, "log", dir);
 	snprintf(name, sizeof name, "%s-json.log", run->id);
 	settings_text(settings, "log-name", spec->log_path_name ? spec->log_path_name : name);
-	uint64_t most = *size ? parse_size(size) : c->log_max_size ? c->log_max_size : 10u << 20;
-	settings_number(settings, "log-size", str_eq(size, "-1") ? 0 : most);
-	settings_number(settings, "log-files",
-			*files		  ? strtoul(files, NULL, 10)
-			: c->log_max_file ? c->log_max_file
-					  : 3);
+	int64_t most = local ? 20 << 20 : c->log_max_size ? (int64_t)c->log_max_size : 10 << 20;
+	if (logopt_text(options, size))
+		most = logopt_number(options, size);
+	settings_number(settings, "log-size", most < 0 ? 0 : (uint64_t)most);
+	int64_t count = local ? 5 : c->log_max_file ? c->log_max_file : 3;
+	if (logopt_text(options, files))
+		count = logopt_number(options, files);
+	settings_number(settings, "log-files", (uint64_t)count);
+	settings_number(settings, "log-compress",
+			logopt_text(options, compress) ? logopt_bool(options, compress) : local);
 	return 0;
+}
+
+/* "attrs":{…}, as it stands in each line. */
+static void add_log_attributes(const struct launch_log *log, struct shim_settings *settings)
+{
+	if (!json_object_size(log->attributes))
+		return;
+	AUTO_FREE char *text = json_dumps(log->attributes, JSON_COMPACT);
+	AUTO_FREE char *member = xasprintf("\"attrs\":%s,", text);
+	settings_text(settings, "log-attributes", member);
+}
+
+static int add_log(struct launch_run *run, const struct launch_spec *spec, struct shim_settings *settings,
+		   struct err *e)
+{
+	const json_t *log = json_object_get(spec->host, "LogConfig"), *options = json_object_get(log, "Config");
+	const char *name = doc_text(log, "Type");
+	enum log_driver driver = *name ? log_driver_find(name) : LOG_DRIVER_json_file;
+	int lines = -1, r = 0;
+
+	if (driver == LOG_DRIVER_none || driver == LOG_DRIVERS)
+		return 0;
+	if (!log_driver_remote(driver) || !logopt_bool(options, "cache-disabled"))
+		r = add_log_file(run, spec, driver, options, settings, e);
+	if (r == 0 && spec->log)
+		add_log_attributes(spec->log, settings);
+	if (r < 0 || !spec->log || !spec->log->setup)
+		return r;
+	settings_number(settings, "logger-drops", str_eq(logopt_text(options, "mode"), "non-blocking"));
+	r = logger_start(run, spec->log->setup, &lines, e);
+	if (r == 0)
+		settings_take_fd(settings, "logger", lines);
+	return r;
 }
 
 /* ---- all of it ---- */

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -315,8 +316,12 @@ int launch_log_open(struct launch *l, const char *id, unsigned n, bool *compress
 		return err_set(e, -EINVAL, "invalid container id");
 	if (n)
 		snprintf(number, sizeof number, ".%u", n);
-	*compressed = false;
 	snprintf(name, sizeof name, "%s/log/%s-json.log%s", id, id, number);
 	int fd = openat(l->c.state_dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	*compressed = fd < 0 && errno == ENOENT && n;
+	if (*compressed) {
+		strcat(name, ".gz");
+		fd = openat(l->c.state_dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	}
 	return fd < 0 ? err_sys(e, -errno, "open the log of %.12s", id) : fd;
 }

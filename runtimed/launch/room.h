@@ -13,6 +13,7 @@
 LIST_HEAD(launch_runs, launch_run);
 LIST_HEAD(launch_execs, launch_exec);
 
+struct logger;
 struct seccomp_cache;
 struct trash;
 struct runtime_copies;
@@ -270,6 +271,7 @@ struct launch_run {
 	struct launch_exit exit;
 	char exit_error[128];
 	unsigned cleanups;
+	struct logger *logger; /* NULL: the driver has no worker */
 	struct launch_execs execs;
 };
 
@@ -326,6 +328,23 @@ int view_take(struct launch *l, enum view_kind kind, const struct launch_spec *s
 	      struct view_use **out, struct err *e);
 /* Also before it is ready. */
 void view_drop(struct view_use *u);
+
+/* ---- logger.c: the worker that carries lines to a collector ---- */
+
+/* Start one; `setup` as in launch_log. *lines becomes the shim's end of its socket. run_go_on() follows. */
+int logger_start(struct launch_run *run, json_t *setup, int *lines, struct err *e);
+/* As after a restart of runtimed: the shim says when it misses its worker. */
+void logger_remember(struct launch_run *run, json_t *setup);
+/* The shim has none any more. */
+void logger_lost(struct launch_run *run);
+/* Is the answer to logger_start() still to come? */
+bool logger_starting(const struct launch_run *run);
+void logger_free(struct logger *g);
+
+/* ---- run.c ---- */
+
+/* What the start waited for has come, or, with `e`, will not come. */
+void run_go_on(struct launch_run *run, const struct err *e);
 
 /* ---- control.c ---- */
 

@@ -35,6 +35,7 @@ void run_free(struct launch_run *run)
 			LIST_REMOVE(run, link);
 	shim_free(&run->shim, run->state < RUN_STARTING);
 	exec_forget_all(run);
+	logger_free(run->logger);
 	if (run->soon)
 		event_free(run->soon);
 	for (size_t i = 0; i < run->nmounts; i++)
@@ -153,6 +154,12 @@ static int explain(struct launch_run *run, int status, const char *text)
 
 static void send_go(struct launch_run *run);
 
+/* The shim is ready, the network is, and so is the collector of the log. */
+static bool may_go(const struct launch_run *run)
+{
+	return run->go && run->ready && !logger_starting(run) && run->state < RUN_STARTING;
+}
+
 static void take_prepared(struct launch_run *run, const char *text, size_t len)
 {
 	size_t n = strlen(text) + 1;
@@ -160,7 +167,7 @@ static void take_prepared(struct launch_run *run, const char *text, size_t len)
 	run->who = xstrdup(text);
 	run->stage = xstrdup(n < len ? text + n : "/");
 	run->ready = true;
-	if (run->go)
+	if (may_go(run))
 		send_go(run);
 }
 
@@ -201,6 +208,9 @@ static void on_shim(void *arg, const struct wire_head *head, char *text, size_t 
 		fd_close(&run->pidfd);
 		run->pidfd = STEAL_FD(fds[0]);
 		run->events->started(run->arg, run, run->pid, run->started_at);
+		break;
+	case WIRE_LOGGER_LOST:
+		logger_lost(run);
 		break;
 	case WIRE_EXITED:
 		FAULT(exit_told);
@@ -279,7 +289,15 @@ void launch_go(struct launch_run *run, const struct launch_network_files *files)
 	run->hosts = files && files->hosts ? xstrdup(files->hosts) : NULL;
 	run->resolv_conf = files && files->resolv_conf ? xstrdup(files->resolv_conf) : NULL;
 	run->go = true;
-	if (run->ready)
+	if (may_go(run))
+		later(run, 0);
+}
+
+void run_go_on(struct launch_run *run, const struct err *e)
+{
+	if (e && run->state < RUN_RUNNING)
+		run->failure = *e;
+	if (e || may_go(run))
 		later(run, 0);
 }
 
@@ -307,7 +325,7 @@ static void on_soon(evutil_socket_t fd, short what, void *arg)
 	} else if (!run->told_prepared) {
 		run->told_prepared = true;
 		run->events->prepared(run->arg, run, run->own_net ? run->net_fd : -1);
-	} else if (run->go && run->ready && run->state < RUN_STARTING) {
+	} else if (may_go(run)) {
 		send_go(run);
 	}
 }
@@ -405,6 +423,8 @@ int launch_reattach(struct launch *l, const struct launch_spec *spec, const stru
 	struct launch_run *run = run_new(l, spec, events, arg);
 	run->state = RUN_RUNNING;
 	run->told_prepared = true;
+	if (spec->log && spec->log->setup)
+		logger_remember(run, spec->log->setup);
 	run->dir = openat(l->runs_dir, run->id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	run->state_dir = openat(l->c.state_dir, run->id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (run->dir < 0 || shim_connect(&run->shim, run->dir, NULL) < 0) {

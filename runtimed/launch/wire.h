@@ -15,7 +15,12 @@
  *   RESIZE
  *   HELLO    after a new connection                STATE, then STARTED and perhaps EXITED as they were
  *                                                  EXITED    code, sig, time
+ *   LOGGER   fd: to a new log worker
  *                                                  DETACHED  a client has left by its detach keys
+ *                                                  LOGGER_LOST  the log worker has gone; also after HELLO
+ *
+ * A shim → its log worker: on a stream, a wire_line and its text for each line. A shim may outlive the worker and the
+ * worker its engine, so this never changes either.
  */
 #ifndef POUCH_RUNTIMED_LAUNCH_WIRE_H
 #define POUCH_RUNTIMED_LAUNCH_WIRE_H
@@ -34,12 +39,14 @@ enum wire_type {
 	WIRE_ATTACH,
 	WIRE_RESIZE,
 	WIRE_HELLO,
+	WIRE_LOGGER,
 	WIRE_STATE = 64,
 	WIRE_PREPARED,
 	WIRE_STARTED,
 	WIRE_FAILED,
 	WIRE_EXITED,
 	WIRE_DETACHED,
+	WIRE_LOGGER_LOST,
 };
 
 /* Flags of ATTACH. */
@@ -53,6 +60,17 @@ struct wire_head {
 	uint32_t rows, columns;
 	uint32_t nkeys; /* ATTACH: the first bytes of the text are the detach keys, the others came early */
 	uint32_t reserved;
+	int64_t time; /* nanoseconds since 1970 */
+};
+
+/* Before each line that goes to a log worker. */
+struct wire_line {
+	uint32_t len;	 /* of the text, which has no newline at its end */
+	uint8_t is_err;	 /* of standard error */
+	uint8_t partial; /* a piece of a line, of which more follows */
+	uint16_t reserved;
+	uint32_t dropped; /* lines before this one that the shim could not hand over */
+	uint32_t reserved2;
 	int64_t time; /* nanoseconds since 1970 */
 };
 

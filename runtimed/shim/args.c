@@ -55,6 +55,10 @@ static const struct row rows[] = {
 	ROW("log-name", TEXT, log_name),
 	ROW("log-size", SIZE, log_size),
 	ROW("log-files", NUMBER, log_files),
+	ROW("log-compress", FLAG, log_compress),
+	ROW("log-attributes", TEXT, log_attributes),
+	ROW("logger", FD, logger),
+	ROW("logger-drops", FLAG, logger_drops),
 };
 
 static void put(const struct row *row, struct shim_args *a, const char *value)
@@ -101,6 +105,8 @@ int args_parse(char *text, size_t len, struct shim_args *a, struct err *e)
 				.runtime_root = "",
 				.user = "",
 				.log_name = "log",
+				.log_attributes = "",
+				.logger = -1,
 				.program = -1,
 				.dir = -1,
 				.root = -1,

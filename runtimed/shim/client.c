@@ -15,7 +15,6 @@ struct client *client_new(int take_fd, const struct wire_head *how, const char *
 	c->flags = how->flags;
 	c->reading = how->flags & WIRE_IN;
 	c->framed = !tty;
-	c->log = -1;
 	c->nkeys = how->nkeys < sizeof c->keys ? how->nkeys : 0;
 	memcpy(c->keys, keys, c->nkeys);
 	return c;
@@ -26,7 +25,8 @@ void client_free(struct client *c)
 	/* The socket is shared with apid, which may hold it a little longer: the client sees the end now. */
 	shutdown(c->fd, SHUT_RDWR);
 	close(c->fd);
-	fd_close(&c->log);
+	if (c->log)
+		gzclose(c->log);
 	free(c->waiting);
 	free(c->early);
 	free(c->line);
@@ -69,7 +69,7 @@ static void put(struct client *c, const char *data, size_t len)
 
 void client_output(struct client *c, enum stream stream, const char *data, size_t len)
 {
-	if ((c->flags & WIRE_STREAM) && c->log < 0)
+	if ((c->flags & WIRE_STREAM) && !c->log)
 		client_send(c, stream, data, len);
 }
 

@@ -36,34 +36,19 @@ void logfile_open(struct logfile *l, const struct shim_args *a)
 			      .fd = -1,
 			      .name = a->log_name,
 			      .limit = a->log_size,
+			      .compress = a->log_compress,
+			      .attributes = a->log_attributes,
+			      .attributes_len = strlen(a->log_attributes),
 			      .files = a->log_files ? a->log_files : 1};
 	if (l->dir < 0)
 		return;
 	l->fd = openat(l->dir, l->name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
-	if (l->fd >= 0 && fstat(l->fd, &st) == 0)
+	if (l->fd < 0)
+		return;
+	/* Read again, for compression and replay, when root's power is gone. */
+	(void)!fchown(l->fd, a->uid, a->uid);
+	if (fstat(l->fd, &st) == 0)
 		l->size = (uint64_t)st.st_size;
-}
-
-static void rotate(struct logfile *l)
-{
-	char from[256], to[256];
-
-	for (unsigned i = l->files - 1; i > 0; i--) {
-		snprintf(to, sizeof to, "%s.%u", l->name, i);
-		if (i > 1)
-			snprintf(from, sizeof from, "%s.%u", l->name, i - 1);
-		else
-			snprintf(from, sizeof from, "%s", l->name);
-		renameat(l->dir, from, l->dir, to);
-	}
-	if (l->files == 1)
-		unlinkat(l->dir, l->name, 0);
-	int fd = openat(l->dir, l->name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
-	if (fd < 0)
-		return; /* the old one goes on growing until there are descriptors again */
-	close(l->fd);
-	l->fd = fd;
-	l->size = 0;
 }
 
 static bool broken; /* the file ends within a line: the disk was full */
@@ -93,7 +78,7 @@ void logfile_flush(struct logfile *l)
 		return;
 	drain(l);
 	if (l->limit && l->size >= l->limit)
-		rotate(l);
+		logfile_rotate(l);
 }
 
 static void put(const char *text, size_t len)
@@ -197,17 +182,35 @@ static const char *stamp(int64_t time)
 	return text;
 }
 
+/* May be longer than the buffer's free room. */
+static void put_attributes(struct logfile *l)
+{
+	for (size_t done = 0; done < l->attributes_len;) {
+		size_t n = l->attributes_len - done;
+		if (have + ROOM > BUFFER)
+			drain(l);
+		n = n < ROOM / 2 ? n : ROOM / 2;
+		put(l->attributes + done, n);
+		done += n;
+	}
+	if (have + ROOM > BUFFER)
+		drain(l);
+}
+
 void logfile_line(struct logfile *l, enum stream stream, const char *text, size_t len, int64_t time)
 {
 	static const char names[][21] = {"\",\"stream\":\"stdout\",", "\",\"stream\":\"stderr\","};
 
 	if (l->fd < 0)
 		return;
+	if (l->limit && l->size + have >= l->limit)
+		logfile_flush(l);
 	if (have + ROOM > BUFFER)
 		drain(l);
 	put("{\"log\":\"", 8);
 	escape(l, (const unsigned char *)text, len);
 	put(names[stream], sizeof names[stream] - 1);
+	put_attributes(l);
 	put("\"time\":\"", 8);
 	put(stamp(time), STAMP);
 	put("\"}\n", 3);

@@ -43,13 +43,19 @@ static void tell_exited(struct shim *s)
 
 /* ---- output ---- */
 
+static void logger_flush(struct shim *s)
+{
+	if (!shim_logger_flush(&s->logger))
+		tell(s, (struct wire_head){.type = WIRE_LOGGER_LOST}, NULL, 0, NULL, 0);
+}
+
 static void log_lines(struct shim *s, enum stream i, bool end)
 {
 	char *bytes = s->partial[i].bytes;
 	size_t have = s->partial[i].have, from = 0;
 	int64_t time = now_ns();
 
-	if (s->log.fd < 0) {
+	if (s->log.fd < 0 && !s->logger.wanted) {
 		s->partial[i].have = 0;
 		return;
 	}
@@ -61,11 +67,13 @@ static void log_lines(struct shim *s, enum stream i, bool end)
 		else if (!newline && !end)
 			break;
 		logfile_line(&s->log, i, bytes + from, len, time);
+		shim_logger_line(&s->logger, i, bytes + from, len, time);
 		from += len;
 	}
 	memmove(bytes, bytes + from, have - from);
 	s->partial[i].have = have - from;
 	logfile_flush(&s->log);
+	logger_flush(s);
 }
 
 static void out_close(struct shim *s, enum stream i)
@@ -192,6 +200,13 @@ static void resize(struct shim *s, uint32_t rows, uint32_t columns)
 		ioctl(s->terminal, TIOCSWINSZ, &size);
 }
 
+static void begin_replay(struct shim *s, struct client *c)
+{
+	c->log_due = false;
+	if (c->flags & WIRE_LOGS)
+		client_replay(c, s->args.log_dir, s->args.log_name, s->args.log_files);
+}
+
 static void attach(struct shim *s, const struct wire_head *head, const char *text, size_t len, int fd)
 {
 	if (fd < 0)
@@ -206,8 +221,9 @@ static void attach(struct shim *s, const struct wire_head *head, const char *tex
 		c->reading = false;
 	c->next = s->clients;
 	s->clients = c;
-	if (c->flags & WIRE_LOGS)
-		client_replay(c, s->args.log_dir, s->args.log_name, s->args.log_files);
+	c->log_due = true;
+	if (s->dropped)
+		begin_replay(s, c);
 }
 
 static void say_state(struct shim *s)
@@ -220,6 +236,8 @@ static void say_state(struct shim *s)
 		tell_started(s);
 	if (s->exit_sent)
 		tell_exited(s);
+	else if (s->logger.wanted && s->logger.fd < 0)
+		tell(s, (struct wire_head){.type = WIRE_LOGGER_LOST}, NULL, 0, NULL, 0);
 }
 
 static void control_lost(struct shim *s)
@@ -256,6 +274,10 @@ static void control_read(struct shim *s)
 		break;
 	case WIRE_HELLO:
 		say_state(s);
+		break;
+	case WIRE_LOGGER:
+		if (fds[0] >= 0)
+			shim_logger_take(&s->logger, STEAL_FD(fds[0]));
 		break;
 	default:
 		break;
@@ -344,18 +366,19 @@ static void take_terminal(struct shim *s)
 
 static void drop(struct shim *s)
 {
-	int keep[] = {s->control,  s->signals, s->init_pidfd,	s->out[0],	s->out[1],	  s->in,
-		      s->terminal, s->log.fd,  s->args.log_dir, s->args.listen, s->args.exit_file};
+	int keep[] = {s->control,  s->signals, s->init_pidfd,	s->out[0],	s->out[1],	   s->in,
+		      s->terminal, s->log.fd,  s->args.log_dir, s->args.listen, s->args.exit_file, s->logger.fd};
 	int all[ARRAY_LEN(keep) + 256];
 	size_t n = ARRAY_LEN(keep);
 
 	memcpy(all, keep, sizeof keep);
-	for (struct client *c = s->clients; c && n + 1 < ARRAY_LEN(all); c = c->next) {
+	for (struct client *c = s->clients; c && n < ARRAY_LEN(all); c = c->next)
 		all[n++] = c->fd;
-		all[n++] = c->log;
-	}
 	privileges_drop(s->args.uid, all, n);
 	s->dropped = true;
+	/* Of those that came before: files that were opened then would be closed now. */
+	for (struct client *c = s->clients; c; c = c->next)
+		begin_replay(s, c);
 }
 
 static void runtime_ended(struct shim *s, int status)
@@ -458,7 +481,7 @@ static bool replay(struct shim *s, struct client *c)
 	if (!client_replay_more(c))
 		return false;
 	/* The beginnings of lines that are not in the log yet. */
-	for (enum stream i = 0; c->log < 0 && i < STREAMS; i++)
+	for (enum stream i = 0; !c->log && i < STREAMS; i++)
 		if (s->partial[i].have)
 			client_send(c, i, s->partial[i].bytes, s->partial[i].have);
 	return true;
@@ -467,7 +490,7 @@ static bool replay(struct shim *s, struct client *c)
 /* It wanted what was logged so far, if anything, and has it. */
 static bool has_all(const struct client *c)
 {
-	return c->log < 0 && !(c->flags & WIRE_STREAM) && !client_pending(c);
+	return !c->log && !c->log_due && !(c->flags & WIRE_STREAM) && !client_pending(c);
 }
 
 static void serve_clients(struct shim *s, const struct pollfd *p)
@@ -483,7 +506,7 @@ static void serve_clients(struct shim *s, const struct pollfd *p)
 			stay = client_read(s, c);
 		if (stay && p[i].revents & (POLLERR | POLLHUP) && !in_wanted(s, c))
 			stay = false;
-		if (stay && c->log >= 0 && !client_pending(c))
+		if (stay && c->log && !client_pending(c))
 			stay = replay(s, c);
 		if (stay && !has_all(c)) {
 			at = &c->next;
@@ -495,10 +518,20 @@ static void serve_clients(struct shim *s, const struct pollfd *p)
 	}
 }
 
+static void logger_serve(struct shim *s, int events)
+{
+	if (events & (POLLERR | POLLHUP)) {
+		shim_logger_lose(&s->logger);
+		tell(s, (struct wire_head){.type = WIRE_LOGGER_LOST}, NULL, 0, NULL, 0);
+		return;
+	}
+	logger_flush(s);
+}
+
 /* Clients may join while the others are served: they come first in the list and have no poll entry yet. */
 static void step(struct shim *s, struct polls *p)
 {
-	bool wait = clients_pending(s), busy = false;
+	bool wait = clients_pending(s) || shim_logger_full(&s->logger), busy = false;
 	size_t nclients = 0;
 
 	p->n = 0;
@@ -511,13 +544,14 @@ static void step(struct shim *s, struct polls *p)
 	size_t out = watch(p, wait ? -1 : s->out[0], POLLIN);
 	size_t err = watch(p, wait ? -1 : s->out[1], POLLIN);
 	size_t in = watch(p, s->input.from < s->input.to ? s->in : -1, POLLOUT);
+	size_t logger = watch(p, s->logger.fd, s->logger.from < s->logger.to ? POLLOUT : 0);
 	size_t first = p->n;
 	for (struct client *c = s->clients; c; c = c->next, nclients++) {
 		bool want = in_wanted(s, c);
-		busy = busy || (want && c->early_from < c->early_len) || (c->log >= 0 && !client_pending(c)) ||
-		       has_all(c);
+		busy = busy || (want && c->early_from < c->early_len) || (c->log && !client_pending(c)) || has_all(c);
 		watch(p, c->fd, (want ? POLLIN : 0) | (client_pending(c) ? POLLOUT : 0));
 	}
+	busy = compression_step(&s->log) || busy;
 	int n = poll(p->v, p->n, busy ? 0 : s->exit_sent ? LINGER_MS : -1);
 	if (n < 0)
 		return;
@@ -527,6 +561,8 @@ static void step(struct shim *s, struct polls *p)
 		serve_clients(s, p->v + first);
 	if (s->input.from < s->input.to && p->v[in].revents)
 		in_write(s);
+	if (p->v[logger].revents)
+		logger_serve(s, p->v[logger].revents);
 	if (s->out[0] >= 0 && p->v[out].revents)
 		out_read(s, STREAM_OUT);
 	if (s->out[1] >= 0 && p->v[err].revents)
@@ -543,10 +579,10 @@ static void step(struct shim *s, struct polls *p)
 
 static bool finished(const struct shim *s)
 {
-	if (!s->exit_sent)
+	if (!s->exit_sent || (s->logger.fd >= 0 && s->logger.from < s->logger.to))
 		return false;
 	for (const struct client *c = s->clients; c; c = c->next)
-		if (client_pending(c) || c->log >= 0)
+		if (client_pending(c) || c->log)
 			return false;
 	return true;
 }
@@ -558,6 +594,8 @@ void loop_run(struct shim *s)
 	fcntl(s->control, F_SETFL, O_NONBLOCK);
 	while (!finished(s))
 		step(s, &p);
+	/* The next run of the container may rotate the same files. */
+	compression_stop(&s->log);
 	while (s->clients) {
 		struct client *c = s->clients;
 		s->clients = c->next;

@@ -87,6 +87,7 @@ static int start(struct shim *s, char *text, size_t len, struct err *e)
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
 		return err_sys(e, -errno, "become the reaper");
 	logfile_open(&s->log, &s->args);
+	shim_logger_init(&s->logger, &s->args);
 	r = open_signals(s, e);
 	if (r == 0)
 		r = open_stdio(s, theirs, e);
@@ -130,6 +131,7 @@ int main(int argc, char **argv)
 			 .console_listen = -1,
 			 .out = {-1, -1},
 			 .in = -1,
+			 .logger.fd = -1,
 			 .terminal = -1};
 	int fds[WIRE_FDS_MAX];
 	struct wire_head head;

@@ -12,8 +12,18 @@
 #define LINE_BYTES (128u << 10) /* of a logged piece of 16 KiB with every byte escaped */
 #define READ_BYTES (32u << 10)
 
-/* The next file that exists, from the oldest to the present one; -1 behind the last. */
-static int next_file(struct client *c)
+static gzFile open_file(const struct client *c, const char *name)
+{
+	int fd = openat(c->log_dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	gzFile file = fd < 0 ? NULL : gzdopen(fd, "r");
+
+	if (!file)
+		fd_close(&fd);
+	return file;
+}
+
+/* The next file that exists, from the oldest to the present one; NULL behind the last. */
+static gzFile next_file(struct client *c)
 {
 	char name[256];
 
@@ -23,11 +33,15 @@ static int next_file(struct client *c)
 			snprintf(name, sizeof name, "%s.%u", c->log_name, n);
 		else
 			snprintf(name, sizeof name, "%s", c->log_name);
-		int fd = openat(c->log_dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-		if (fd >= 0)
-			return fd;
+		gzFile file = open_file(c, name);
+		if (!file && n) {
+			snprintf(name, sizeof name, "%s.%u.gz", c->log_name, n);
+			file = open_file(c, name);
+		}
+		if (file)
+			return file;
 	}
-	return -1;
+	return NULL;
 }
 
 void client_replay(struct client *c, int dir, const char *name, unsigned files)
@@ -114,12 +128,12 @@ bool client_replay_more(struct client *c)
 	if (!c->line)
 		c->line = xcalloc(1, LINE_BYTES);
 	size_t room = LINE_BYTES - c->line_have;
-	ssize_t n = read(c->log, c->line + c->line_have, room < READ_BYTES ? room : READ_BYTES);
+	int n = gzread(c->log, c->line + c->line_have, (unsigned)(room < READ_BYTES ? room : READ_BYTES));
 	if (n <= 0) {
-		fd_close(&c->log);
+		gzclose(STEAL(c->log));
 		c->line_have = 0;
 		c->log = next_file(c);
-		if (c->log >= 0)
+		if (c->log)
 			return true;
 		free(STEAL(c->line));
 		return c->flags & WIRE_STREAM;

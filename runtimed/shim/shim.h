@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+#include <zlib.h>
 
 #include "lib/err.h"
 #include "runtimed/launch/wire.h"
@@ -58,6 +59,10 @@ struct shim_args {
 	const char *log_name;
 	uint64_t log_size; /* rotate at this size, 0: never */
 	unsigned log_files;
+	bool log_compress;
+	const char *log_attributes; /* "\"attrs\":{…}," or "" */
+	int logger;		    /* socket to a log worker, -1: the driver has none */
+	bool logger_drops;	    /* mode=non-blocking */
 };
 
 int args_parse(char *text, size_t len, struct shim_args *a, struct err *e);
@@ -88,6 +93,10 @@ struct logfile {
 	const char *name;
 	uint64_t limit, size;
 	unsigned files;
+	bool compress;			 /* rotated files */
+	struct compression *compression; /* in progress */
+	const char *attributes;
+	size_t attributes_len;
 };
 
 enum stream { STREAM_OUT, STREAM_ERR, STREAMS };
@@ -96,6 +105,39 @@ void logfile_open(struct logfile *l, const struct shim_args *a);
 /* One line, or a piece of a long one, of `stream`; kept in a buffer until logfile_flush(). */
 void logfile_line(struct logfile *l, enum stream stream, const char *text, size_t len, int64_t time);
 void logfile_flush(struct logfile *l);
+
+/* ---- rotated files (rotate.c) ---- */
+
+void logfile_rotate(struct logfile *l);
+void compression_start(struct logfile *l);
+/* Compress a little more. Returns whether there is more to do. */
+bool compression_step(struct logfile *l);
+/* Give up; the file stays plain. */
+void compression_stop(struct logfile *l);
+
+/* ---- the log worker (logger.c) ---- */
+
+struct shim_logger {
+	int fd;	     /* -1: there is none, or it has died */
+	bool wanted; /* lines are to go to one */
+	bool drops;
+	uint32_t dropped; /* lines, since the last that went */
+	char *bytes;	  /* from the beginning of a line; up to `from` it is sent */
+	size_t from, to, capacity;
+};
+
+void shim_logger_init(struct shim_logger *g, const struct shim_args *a);
+/* A line, or a piece of a long one, as logfile_line() gets it. */
+void shim_logger_line(struct shim_logger *g, enum stream stream, const char *text, size_t len, int64_t time);
+/* Send what waits. Returns false when the worker has gone. */
+bool shim_logger_flush(struct shim_logger *g);
+void shim_logger_lose(struct shim_logger *g);
+void shim_logger_take(struct shim_logger *g, int take_fd);
+/* Must the container wait for it? */
+static inline bool shim_logger_full(const struct shim_logger *g)
+{
+	return g->wanted && !g->drops && (g->from < g->to || g->fd < 0);
+}
 
 /* ---- clients (client.c) ---- */
 
@@ -111,7 +153,8 @@ struct client {
 	size_t early_from, early_len;
 	char *waiting; /* not yet taken by the kernel */
 	size_t from, to, capacity;
-	int log;	     /* log file being replayed, -1 when live */
+	gzFile log;	     /* log file being replayed, NULL when live; gzread() reads plain ones, too */
+	bool log_due;	     /* the replay has not begun */
 	unsigned log_number; /* of the one after it */
 	int log_dir;
 	const char *log_name;
@@ -163,6 +206,7 @@ struct shim {
 	struct client *clients;
 	struct input input;
 	struct logfile log;
+	struct shim_logger logger;
 	struct {
 		char *bytes; /* 64 KiB, made with the first output */
 		size_t have;

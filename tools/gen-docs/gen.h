@@ -10,6 +10,7 @@ void gen_schema(void);
 void gen_config(void);
 void gen_sysusers(void);
 void gen_policy(void);
+void gen_logging(void);
 
 /* "a container's name, id or id prefix, 1 to 256 bytes": what a field of a message may hold, for a table's cell. */
 void gen_rule(const struct ipc_field *f, char *out, size_t size);

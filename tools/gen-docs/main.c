@@ -8,8 +8,8 @@
 static const struct {
 	const char *name;
 	void (*print)(void);
-} pages[] = {{"protocol", gen_protocol}, {"api", gen_api},	     {"schema", gen_schema},
-	     {"config", gen_config},	 {"sysusers", gen_sysusers}, {"policy", gen_policy}};
+} pages[] = {{"protocol", gen_protocol}, {"api", gen_api},	 {"schema", gen_schema},  {"config", gen_config},
+	     {"sysusers", gen_sysusers}, {"policy", gen_policy}, {"logging", gen_logging}};
 
 void gen_cell(const char *text)
 {

@@ -49,7 +49,8 @@ static int remove_room(void **state)
 
 static void open_log(struct logfile *l, const struct room *r, uint64_t size, unsigned files)
 {
-	const struct shim_args a = {.log_dir = r->dir, .log_name = "log", .log_size = size, .log_files = files};
+	const struct shim_args a = {
+		.log_dir = r->dir, .log_name = "log", .log_size = size, .log_files = files, .log_attributes = ""};
 
 	logfile_open(l, &a);
 	assert_true(l->fd >= 0);

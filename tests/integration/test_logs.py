@@ -1,0 +1,160 @@
+"""A container's log: the file drivers' options, and what `logs` shows of it, through rotation."""
+import datetime
+import json
+import pathlib
+import re
+import threading
+import time
+
+import pytest
+
+NET = ("--network", "none")
+
+
+def run(engine, name, script, *words):
+    engine.docker("run", "-d", "--name", name, *NET, *words, "busybox", "sh", "-c", script)
+    assert engine.api("POST", f"/containers/{name}/wait").status == 200
+
+
+def logs(engine, name, *words):
+    return engine.docker("logs", *words, name).stdout.splitlines()
+
+
+def files(engine, name):
+    """{suffix: path} of the container's log files."""
+    path = pathlib.Path(engine.api("GET", f"/containers/{name}/json").json["LogPath"])
+    return {p.name.removeprefix(path.name): p for p in path.parent.iterdir()}
+
+
+def remove(engine, name):
+    engine.docker("rm", "-f", name)
+
+
+def test_rotation(engine):
+    run(engine, "rotated", "seq -w 20000", "--log-opt", "max-size=200k", "--log-opt", "max-file=3")
+    assert sorted(files(engine, "rotated")) == ["", ".1", ".2"]
+    assert all(p.stat().st_size <= (200 << 10) + 200 for p in files(engine, "rotated").values())
+    got = logs(engine, "rotated")
+    # The newest lines, without a gap.
+    assert got == [f"{i:05}" for i in range(20001 - len(got), 20001)] and len(got) > 4000
+    for n in (0, 1, 3000, 100000):
+        assert logs(engine, "rotated", "--tail", n) == (got[-n:] if n else [])
+    remove(engine, "rotated")
+
+
+def test_compressed_files_are_read(engine):
+    """Slowly enough that each file is compressed before the next is rotated."""
+    script = "for i in $(seq 40); do seq -w $((i * 500 - 499)) $((i * 500)); sleep 0.02; done"
+    run(engine, "packed", script, "--log-opt", "max-size=100k", "--log-opt", "max-file=20", "--log-opt", "compress=true")
+    kept = files(engine, "packed")
+    packed = [suffix for suffix in kept if suffix.endswith(".gz")]
+    assert len(packed) > 3 and ".gz" not in kept
+    assert all(kept[suffix].read_bytes()[:2] == b"\x1f\x8b" for suffix in packed)
+    got = logs(engine, "packed")
+    assert [int(line) for line in got] == list(range(1, 20001))
+    for n in (5, 1500, 9000, 19999, 30000):
+        assert logs(engine, "packed", "--tail", n) == got[-n:]
+    remove(engine, "packed")
+
+
+def test_attach_with_logs_reads_compressed_files(engine):
+    script = "for i in $(seq 20); do seq -w $((i * 500 - 499)) $((i * 500)); sleep 0.02; done; sleep 1000"
+    engine.docker("run", "-d", "--name", "replayed", *NET, "--log-opt", "max-size=100k", "--log-opt", "max-file=20", "--log-opt",
+                  "compress=true", "busybox", "sh", "-c", script)
+    deadline = time.monotonic() + 30
+    while logs(engine, "replayed", "--tail", 1) != ["10000"]:
+        assert time.monotonic() < deadline
+    answer = engine.api("POST", "/containers/replayed/attach?logs=1&stdout=1")
+    assert answer.status == 200
+    lines = [frame.partition(b"\n")[0] for frame in re.split(rb"\x01\0{6}.", answer.body, flags=re.DOTALL)[1:]]
+    assert [int(line) for line in lines] == list(range(1, 10001))
+    assert any(suffix.endswith(".gz") for suffix in files(engine, "replayed"))
+    remove(engine, "replayed")
+
+
+def test_local_has_its_own_defaults(engine):
+    run(engine, "localfile", "seq 10", "--log-driver", "local")
+    assert logs(engine, "localfile") == [str(i) for i in range(1, 11)]
+    remove(engine, "localfile")
+    for option in ("labels=a", "tag=x"):
+        refused = engine.docker("create", *NET, "--log-driver", "local", "--log-opt", option, "busybox", "true", check=False)
+        assert f"unknown log opt '{option.split('=')[0]}' for local log driver" in refused.stderr
+
+
+def test_none(engine):
+    run(engine, "silent", "echo x", "--log-driver", "none")
+    answer = engine.api("GET", "/containers/silent/logs?stdout=1")
+    assert (answer.status, answer.message) == (501, "configured logging driver does not support reading")
+    remove(engine, "silent")
+
+
+def test_attributes_and_details(engine):
+    run(engine, "attributed", "echo line", "-l", "tier=web", "-l", "team=a", "-l", "other=1", "-e", "COLOUR=blue", "-e", "SIZE=9",
+        "--log-opt", "labels=tier", "--log-opt", "labels-regex=^te", "--log-opt", "env=COLOUR,NONE", "--log-opt",
+        "tag={{.Name}}-{{.ImageName}}-{{.DaemonName}}")
+    line = json.loads(files(engine, "attributed")[""].read_text())
+    assert line["attrs"] == {"tier": "web", "team": "a", "COLOUR": "blue", "tag": "attributed-busybox-pouch"}
+    details, _, text = logs(engine, "attributed", "--details")[0].rpartition(" ")
+    assert text == "line" and set(details.split(",")) == {"tier=web", "team=a", "COLOUR=blue",
+                                                            "tag=attributed-busybox-pouch"}
+    assert logs(engine, "attributed") == ["line"]
+    remove(engine, "attributed")
+
+
+def test_times(engine):
+    run(engine, "timed", "for i in 1 2 3 4; do echo $i; sleep 0.2; done")
+    stamped = [line.split(" ") for line in logs(engine, "timed", "--timestamps")]
+    times = [stamp for stamp, _ in stamped]
+    assert [text for _, text in stamped] == list("1234") and times == sorted(times)
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", stamp) for stamp in times)
+    assert logs(engine, "timed", "--since", times[1]) == list("234")
+    assert logs(engine, "timed", "--until", times[2]) == list("123")
+    assert logs(engine, "timed", "--since", times[1], "--until", times[2]) == list("23")
+    assert logs(engine, "timed", "--since", "1h") == list("1234") and logs(engine, "timed", "--until", "1h") == []
+    later = (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    assert logs(engine, "timed", "--since", later) == []
+    assert logs(engine, "timed", "--tail", "1", "--since", times[1]) == ["4"]
+    remove(engine, "timed")
+
+
+def test_follow_through_rotation(engine):
+    """Who follows sees every line, though files are rotated under it."""
+    engine.docker("create", "-i", "--name", "followed", *NET, "--log-opt", "max-size=100k", "--log-opt", "max-file=4", "--log-opt",
+                  "compress=true", "busybox", "sh", "-c", "read x; seq 3000; read x; seq 3001 6000; read x; seq 6001 9000")
+    stdin = engine.client().api.attach_socket("followed", {"stdin": 1, "stream": 1})._sock
+    engine.docker("start", "followed")
+    got = []
+    reader = threading.Thread(target=lambda: got.extend(
+        line for line in engine.client().api.logs("followed", stream=True, follow=True)))
+    reader.start()
+    for part in (3000, 6000, 9000):
+        stdin.sendall(b"go\n")
+        deadline = time.monotonic() + 30
+        while not got or sum(chunk.count(b"\n") for chunk in got) < part:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    reader.join(30)
+    assert not reader.is_alive()
+    assert b"".join(got).split() == [b"%d" % i for i in range(1, 9001)]
+    stdin.close()
+    remove(engine, "followed")
+
+
+def test_streams_are_chosen(engine):
+    run(engine, "both", "echo out; echo err >&2")
+    for query, want in (("stdout=1", b"\x01\0\0\0\0\0\0\x04out\n"), ("stderr=1", b"\x02\0\0\0\0\0\0\x04err\n")):
+        assert engine.api("GET", f"/containers/both/logs?{query}").body == want
+    refused = engine.api("GET", "/containers/both/logs")
+    assert refused.status == 400 and "you must choose at least one stream" in refused.message
+    remove(engine, "both")
+
+
+@pytest.mark.parametrize("config, message", [
+    ({"max-file": "0"}, "max-file cannot be less than 1"),
+    ({"compress": "true", "max-file": "1"}, "compress cannot be true when max-file is less than 2"),
+    ({"compress": "maybe"}, "invalid value 'maybe' for log opt 'compress': true or false is expected"),
+])
+def test_refused_options(engine, config, message):
+    answer = engine.api("POST", "/containers/create", {"Image": "busybox", "Cmd": ["true"], "HostConfig": {
+        "LogConfig": {"Type": "json-file", "Config": config}}})
+    assert answer.status == 400 and message in answer.message, answer
