@@ -27,10 +27,13 @@ struct reader {
 	size_t at;	     /* the file being read */
 	bool out, errors, timestamps, details, follow, tty;
 	int64_t since, until;
-	bool ended;	     /* followed: the container's process has ended */
-	bool past;	     /* a line behind `until` came */
-	struct event *turn;  /* go on in the next turn of the loop */
-	struct event *grown; /* inotify */
+	bool ended;	      /* followed: the container's process has ended */
+	bool past;	      /* a line behind `until` came */
+	char last[TIME_TEXT]; /* time of the last line read */
+	unsigned same, seen;  /* lines read that have it; of them, read again */
+	bool again;	      /* what is read now has been read in part: up to there */
+	struct event *turn;   /* go on in the next turn of the loop */
+	struct event *grown;  /* inotify */
 	int inotify, watch;
 	char *in; /* bytes read, lines not complete yet */
 	size_t in_len, in_size;
@@ -107,11 +110,30 @@ static bool wanted(struct reader *r, const struct log_line *line)
 	return time >= r->since && !r->past;
 }
 
+/* Has the line been read before? Times are of one length and in order; many lines may have the same. */
+static bool known(struct reader *r, const struct log_line *line)
+{
+	if (line->time_len >= sizeof r->last)
+		return false;
+	int order = strncmp(line->time, r->last, line->time_len);
+
+	if (r->again) {
+		if (order < 0 || (order == 0 && r->seen++ < r->same))
+			return true;
+		r->again = false;
+		r->seen = 0;
+	}
+	r->same = order == 0 ? r->same + 1 : 1;
+	memcpy(r->last, line->time, line->time_len);
+	r->last[line->time_len] = '\0';
+	return false;
+}
+
 static void put_line(struct reader *r, char *text, size_t len)
 {
 	struct log_line line;
 
-	if (!log_line_parse(text, len, &line) || !wanted(r, &line))
+	if (!log_line_parse(text, len, &line) || (r->follow && known(r, &line)) || !wanted(r, &line))
 		return;
 	size_t start = r->text_len;
 	if (!r->tty)
@@ -184,12 +206,10 @@ static void watch(struct reader *r)
 	r->watch = inotify_add_watch(r->inotify, path, IN_MODIFY | IN_MOVE_SELF | IN_ATTRIB);
 }
 
-/* At the end of the newest file: has it been rotated away? true: there is a next one, `at` is it. */
+/* At the end of a file: go on with the next one. true: there is one, `at` is it. */
 static bool next_file(struct reader *r)
 {
 	static const struct timeval rotation = {.tv_usec = 20000};
-	struct stat old, new;
-	bool compressed;
 
 	if (r->at + 1 < r->tail.count) {
 		r->at++;
@@ -197,21 +217,15 @@ static bool next_file(struct reader *r)
 	}
 	if (!r->follow)
 		return false;
-	AUTO_CLOSE int fd = launch_log_open(r->container->rt->launch, r->container->id, 0, &compressed, NULL);
-	if (fd < 0 || fstat(fd, &new) < 0) {
-		/* Between the old one's new name and the new one's creation. */
-		if (r->tail.count && !r->ended)
-			event_add(r->turn, &rotation);
+	int rc = logtail_next(r->container->rt->launch, r->container->id, &r->tail, NULL);
+	if (rc == -EAGAIN && r->tail.count && !r->ended)
+		event_add(r->turn, &rotation);
+	if ((rc != 1 && rc != -ESTALE) || r->tail.count == 0)
 		return false;
-	}
-	if (r->tail.count && fstat(r->tail.files[r->at].fd, &old) == 0 &&
-	    old.st_ino == new.st_ino &&old.st_dev == new.st_dev)
-		return false;
-	/* What was read is done with: followed for months, it does not gather descriptors. */
-	logtail_clean(&r->tail);
-	logtail_add(&r->tail, STEAL_FD(fd));
-	r->at = 0;
+	r->again = rc == -ESTALE;
+	r->at = r->tail.count - 1;
 	watch(r);
+	r->at = 0;
 	return true;
 }
 

@@ -156,3 +156,63 @@ int logtail_open(struct launch *l, const char *id, int64_t lines, struct logtail
 	reverse(out);
 	return 0;
 }
+
+/* ---- following ---- */
+
+static bool same_file(int a, int b)
+{
+	struct stat x, y;
+
+	return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_ino == y.st_ino && x.st_dev == y.st_dev;
+}
+
+/* The number that the file of `fd` has now, -1 when it has none: it is compressed meanwhile, or gone. */
+static int number_of(struct launch *l, const char *id, int fd)
+{
+	for (unsigned n = 0; n < FILES_MAX; n++) {
+		bool compressed;
+		AUTO_CLOSE int other = launch_log_open(l, id, n, &compressed, NULL);
+		if (other < 0 && n)
+			break;
+		if (other >= 0 && !compressed && same_file(other, fd))
+			return (int)n;
+	}
+	return -1;
+}
+
+static int open_newer(struct launch *l, const char *id, int number, struct logtail *out, struct err *e)
+{
+	while (number-- > 0) {
+		bool compressed;
+		int fd = launch_log_open(l, id, (unsigned)number, &compressed, e);
+		int rc = fd < 0 ? fd : 0;
+		if (fd >= 0 && compressed)
+			rc = add_compressed(out, fd, e);
+		else if (fd >= 0)
+			logtail_add(out, fd);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+int logtail_next(struct launch *l, const char *id, struct logtail *t, struct err *e)
+{
+	int newest = t->count ? t->files[t->count - 1].fd : -1;
+	int number = newest < 0 ? 1 : number_of(l, id, newest);
+	struct logtail newer = {0};
+
+	if (number == 0)
+		return 0;
+	int rc = number < 0 ? logtail_open(l, id, -1, &newer, e) : open_newer(l, id, number, &newer, e);
+	/* Rotated between the look and the opening: the numbers are not what they were. */
+	if (rc == 0 && number > 0 && newest >= 0 && number_of(l, id, newest) != number)
+		rc = -EAGAIN;
+	if (rc < 0) {
+		logtail_clean(&newer);
+		return rc == -ENOENT ? -EAGAIN : rc;
+	}
+	logtail_clean(t);
+	*t = newer;
+	return number < 0 ? -ESTALE : 1;
+}

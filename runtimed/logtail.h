@@ -24,6 +24,12 @@ struct logtail {
  */
 int logtail_open(struct launch *l, const char *id, int64_t lines, struct logtail *out, struct err *e);
 void logtail_add(struct logtail *t, int take_fd);
+/*
+ * At the end of the newest: what has been written since in newer files, in *t's place. 1: there is some. 0: it still is
+ * the newest. -EAGAIN: a rotation is going on. -ESTALE: it is not known any more which are newer; *t is the whole log
+ * then.
+ */
+int logtail_next(struct launch *l, const char *id, struct logtail *t, struct err *e);
 /* Bytes of file number `at`, 0 at its end. */
 ssize_t logtail_read(struct logtail *t, size_t at, char *to, size_t size);
 void logtail_clean(struct logtail *t);
