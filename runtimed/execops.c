@@ -5,6 +5,7 @@
 #include "runtimed/db.h"
 #include "runtimed/events.h"
 #include "runtimed/exec.h"
+#include "runtimed/merge.h"
 #include "runtimed/runtimed.h"
 #include "runtimed/show.h"
 
@@ -61,6 +62,8 @@ static int check(struct container *c, struct ipc_request *req, const json_t *bod
 
 	if (rc == 0 && json_array_size(json_object_get(body, "Cmd")) == 0)
 		rc = err_http(e, 400, "No exec command specified");
+	if (rc == 0)
+		rc = environment_check(json_object_get(body, "Env"), e);
 	if (rc == 0 && keys)
 		rc = launch_detach_keys_check(keys, e);
 	if (rc == 0 && dir && *dir && *dir != '/')

@@ -117,19 +117,27 @@ static int check_health(const json_t *health, struct err *e)
 	return 0;
 }
 
+int environment_check(const json_t *env, struct err *e)
+{
+	json_t *v;
+	size_t i;
+
+	json_array_foreach(env, i, v)
+		if (name_len(json_string_value(v)) == 0)
+			return err_http(e, 400, "invalid environment variable: %s", json_string_value(v));
+	return 0;
+}
+
 static int check(json_t *config, struct err *e)
 {
 	const char *dir = json_text(config, "WorkingDir");
-	json_t *v;
-	size_t i;
 
 	if (empty(json_object_get(config, "Entrypoint")) && empty(json_object_get(config, "Cmd")))
 		return err_http(e, 400, "No command specified");
 	if (dir && *dir && *dir != '/')
 		return err_http(e, 400, "The working directory '%s' is invalid. It needs to be an absolute path", dir);
-	json_array_foreach(json_object_get(config, "Env"), i, v)
-		if (name_len(json_string_value(v)) == 0)
-			return err_http(e, 400, "invalid environment variable: %s", json_string_value(v));
+	if (environment_check(json_object_get(config, "Env"), e) < 0)
+		return e->code;
 	int sig = signal_parse(json_text(config, "StopSignal"), 1, e);
 	return sig < 0 ? sig : check_health(json_object_get(config, "Healthcheck"), e);
 }

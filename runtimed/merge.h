@@ -12,4 +12,7 @@
  */
 int config_merge(json_t *config, const json_t *image, struct err *e);
 
+/* Each "NAME=value" or "NAME" with a name; 400 with the one without. */
+int environment_check(const json_t *env, struct err *e);
+
 #endif

@@ -1,0 +1,222 @@
+"""Each rule of a role's "containers" over each field that it watches: refused with the field, the value and the rule.
+
+The role has the rules' defaults, under which no container reaches the host. covers D-7
+"""
+import json
+import os
+import pathlib
+
+import pytest
+
+from tests.harness.caller import api_as
+from tests.harness.engine import Engine
+
+PLAIN, CAPPED = 54201, 54202
+
+POLICY = {
+    "roles": {
+        "plain": {"permissions": ["container.*", "exec.*", "volume.*", "network.*", "image.*"], "containers": {}},
+        "capped": {"permissions": ["container.*", "exec.*"],
+                   "containers": {"max-memory": 67108864, "max-nano-cpus": 500000000, "max-pids": 100, "max-shm": 1048576,
+                                  "publish": ["127.0.0.1"], "ports": ["8000-8999"], "networks": ["none"], "volume-drivers": [],
+                                  "images": ["docker.io/library/allowed:*"], "log-drivers": ["none"], "sysctls": ["net.*"]}},
+    },
+    "bindings": [{"role": "admin", "uids": [0]}, {"role": "plain", "uids": [PLAIN]}, {"role": "capped", "uids": [CAPPED]}],
+}
+
+
+@pytest.fixture(scope="module")
+def ruled():
+    with Engine(config={"listeners": [{"mode": "0666"}]}, policy=POLICY) as engine:
+        engine.busybox()
+        engine.busybox("allowed:latest")
+        for name in ("theirs",):
+            answer = api_as(engine, 0, "POST", f"/containers/create?name={name}",
+                            {"Image": "busybox", "Cmd": ["sleep", "1000"], "HostConfig": {"NetworkMode": "none", "IpcMode": "shareable"}})
+            assert answer.status == 201, answer
+        yield engine
+
+
+def bind(**options):
+    return {"Mounts": [{"Type": "bind", "Source": "/etc", "Target": "/m", **({"BindOptions": options} if options else {})}]}
+
+
+DEVICE = {"PathOnHost": "/dev/null", "PathInContainer": "/dev/x", "CgroupPermissions": "rwm"}
+
+# HostConfig; what the refusal names: field, value, rule
+RULES = [
+    ({"Privileged": True}, "HostConfig.Privileged", "true", "privileged"),
+    ({"CapAdd": ["SYS_ADMIN"]}, "HostConfig.CapAdd", "SYS_ADMIN", "capabilities"),
+    ({"CapAdd": ["cap_net_admin"]}, "HostConfig.CapAdd", "cap_net_admin", "capabilities"),
+    ({"CapAdd": ["ALL"]}, "HostConfig.CapAdd", "ALL", "capabilities"),
+    ({"NetworkMode": "host"}, "HostConfig.NetworkMode", "host", "host-namespaces (net)"),
+    ({"PidMode": "host"}, "HostConfig.PidMode", "host", "host-namespaces (pid)"),
+    ({"IpcMode": "host"}, "HostConfig.IpcMode", "host", "host-namespaces (ipc)"),
+    ({"UTSMode": "host"}, "HostConfig.UTSMode", "host", "host-namespaces (uts)"),
+    ({"UsernsMode": "host"}, "HostConfig.UsernsMode", "host", "host-namespaces (user)"),
+    ({"CgroupnsMode": "host"}, "HostConfig.CgroupnsMode", "host", "host-namespaces (cgroup)"),
+    ({"PidMode": "container:theirs"}, "HostConfig.PidMode", "theirs", "join"),
+    ({"IpcMode": "container:theirs"}, "HostConfig.IpcMode", "theirs", "join"),
+    ({"NetworkMode": "container:theirs"}, "HostConfig.NetworkMode", "theirs", "join"),
+    ({"VolumesFrom": ["theirs:ro"]}, "HostConfig.VolumesFrom", "theirs", "join"),
+    ({"Links": ["theirs:x"], "NetworkMode": "bridge"}, "HostConfig.Links", "theirs", "join"),
+    ({"Binds": ["/etc:/m:ro"]}, "HostConfig.Binds", "/etc", "binds"),
+    (bind(), "HostConfig.", "/etc", "binds"),
+    ({"Binds": ["/etc:/m:rslave"]}, "HostConfig.Binds", "/etc:/m:rslave", "binds"),
+    (bind(Propagation="rslave"), "HostConfig.Mounts", "rslave", "propagation"),
+    ({"VolumeDriver": "remote", "Binds": ["v:/m"]}, "HostConfig.VolumeDriver", "remote", "volume-drivers"),
+    ({"Mounts": [{"Type": "volume", "Source": "v", "Target": "/m", "VolumeOptions": {"DriverConfig": {"Name": "remote"}}}]},
+     "HostConfig.Mounts", "remote", "volume-drivers"),
+    ({"Mounts": [{"Type": "volume", "Source": "v", "Target": "/m", "VolumeOptions": {"DriverConfig": {
+        "Options": {"type": "none", "device": "/etc", "o": "bind"}}}}]}, "HostConfig.Mounts", "", "volume-options"),
+    ({"Devices": [DEVICE]}, "HostConfig.Devices", "/dev/null", "devices"),
+    ({"DeviceCgroupRules": ["c 1:3 rwm"]}, "HostConfig.DeviceCgroupRules", "c 1:3 rwm", "device-cgroup-rules"),
+    ({"DeviceRequests": [{"Count": -1}]}, "HostConfig.DeviceRequests", "", "device-requests"),
+    ({"Sysctls": {"kernel.core_pattern": "x"}}, "HostConfig.Sysctls", "kernel.core_pattern", "sysctls"),
+    ({"SecurityOpt": ["seccomp=unconfined"]}, "HostConfig.SecurityOpt", "seccomp=unconfined", "security-options"),
+    ({"SecurityOpt": ["seccomp:unconfined"]}, "HostConfig.SecurityOpt", "seccomp", "security-options"),
+    ({"SecurityOpt": ["apparmor=unconfined"]}, "HostConfig.SecurityOpt", "apparmor=unconfined", "security-options"),
+    ({"SecurityOpt": ["label=disable"]}, "HostConfig.SecurityOpt", "label=disable", "security-options"),
+    ({"SecurityOpt": ["no-new-privileges=false"]}, "HostConfig.SecurityOpt", "no-new-privileges=false", "security-options"),
+    ({"SecurityOpt": ["systempaths=unconfined"]}, "HostConfig.SecurityOpt", "systempaths=unconfined", "security-options"),
+    ({"MaskedPaths": []}, "HostConfig.MaskedPaths", "[]", "masked-paths"),
+    ({"ReadonlyPaths": []}, "HostConfig.ReadonlyPaths", "[]", "masked-paths"),
+    ({"Runtime": "other"}, "HostConfig.Runtime", "other", "runtimes"),
+    ({"CgroupParent": "/system"}, "HostConfig.CgroupParent", "/system", "cgroup-parents"),
+    ({"LogConfig": {"Type": "syslog"}}, "HostConfig.LogConfig", "syslog", "log-drivers"),
+    ({"OomKillDisable": True, "Memory": 67108864}, "HostConfig.OomKillDisable", "true", "oom"),
+    ({"OomScoreAdj": -500}, "HostConfig.OomScoreAdj", "-500", "oom"),
+    ({"CpuRealtimeRuntime": 1000}, "HostConfig.CpuRealtimeRuntime", "1000", "realtime"),
+    ({"CpuRealtimePeriod": 1000}, "HostConfig.CpuRealtimePeriod", "1000", "realtime"),
+    ({"Ulimits": [{"Name": "rtprio", "Soft": 1, "Hard": 1}]}, "HostConfig.Ulimits", "rtprio", "realtime"),
+    ({"Annotations": {"org.example": "x"}}, "HostConfig.Annotations", "org.example", "annotations"),
+]
+
+
+def explain(engine, uid, document):
+    return engine.ctl("--config", engine.config_path, "policy", "explain", "--policy", engine.policy_path, "--as", f"uid:{uid}",
+                      input=json.dumps(document), check=False)
+
+
+def create(engine, uid, host, image="busybox:latest"):
+    return {"Image": image, "Cmd": ["true"], "HostConfig": {"NetworkMode": "none", **host}}, uid, engine
+
+
+def refused(engine, uid, host, field, value, rule, role, image="busybox:latest"):
+    document = {"Image": image, "Cmd": ["true"], "HostConfig": {"NetworkMode": "none", **host}}
+    answer = api_as(engine, uid, "POST", "/containers/create", document, version="1.47")
+    assert answer.status == 403, answer
+    for word in (field, value, rule, role):
+        assert word in answer.message, (word, answer.message)
+    return document, answer
+
+
+@pytest.mark.parametrize("host,field,value,rule", RULES, ids=[f"{i}-{next(iter(row[0]))}" for i, row in enumerate(RULES)])
+def test_default_rules(ruled, host, field, value, rule):
+    document, answer = refused(ruled, PLAIN, host, field, value, rule, "of role plain")
+    if "container:" not in str(host) and "theirs" not in str(host):  # who owns a container, only the engine knows
+        done = explain(ruled, PLAIN, document)
+        assert done.returncode == 3 and rule in done.stdout, (done.stdout, done.stderr)
+        if rule != "binds":
+            assert answer.message.split(": ", 1)[1] in done.stdout
+
+
+CEILINGS = [
+    ({}, "HostConfig.Memory", "0 (no limit)", "max-memory"),
+    ({"Memory": 67108865}, "HostConfig.Memory", "67108865", "max-memory"),
+    ({"Memory": 67108864, "MemorySwap": -1}, "HostConfig.MemorySwap", "-1", "max-memory"),
+    ({"Memory": 67108864, "MemorySwap": 1 << 40}, "HostConfig.MemorySwap", str(1 << 40), "max-memory"),
+    ({"Memory": 67108864}, "HostConfig.NanoCpus", "no limit", "max-nano-cpus"),
+    ({"Memory": 67108864, "NanoCpus": 500000001}, "HostConfig.NanoCpus", "500000001", "max-nano-cpus"),
+    ({"Memory": 67108864, "CpuQuota": 60000, "CpuPeriod": 100000}, "HostConfig.NanoCpus", "600000000", "max-nano-cpus"),
+    ({"Memory": 67108864, "CpuQuota": 60000}, "HostConfig.NanoCpus", "600000000", "max-nano-cpus"),
+    ({"Memory": 67108864, "NanoCpus": 500000000}, "HostConfig.PidsLimit", "4096", "max-pids"),
+    ({"Memory": 67108864, "NanoCpus": 500000000, "PidsLimit": -1}, "HostConfig.PidsLimit", "-1", "max-pids"),
+    ({"ShmSize": 1048577}, "HostConfig.ShmSize", "1048577", "max-shm"),
+    ({"PortBindings": {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}]}}, "HostConfig.PortBindings", "0.0.0.0", "publish"),
+    ({"PortBindings": {"80/tcp": [{"HostPort": "8080"}]}}, "HostConfig.PortBindings", "", "publish"),
+    ({"PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1", "HostPort": "22"}]}}, "HostConfig.PortBindings", "22", "ports"),
+    ({"PortBindings": {"80/tcp": [{"HostIp": "127.0.0.1"}]}}, "HostConfig.PortBindings", "0", "ports"),
+    ({"PublishAllPorts": True}, "HostConfig.PublishAllPorts", "0.0.0.0", "publish"),
+    ({"NetworkMode": "bridge"}, "HostConfig.NetworkMode", "bridge", "networks"),
+    ({"NetworkMode": "elsewhere"}, "HostConfig.NetworkMode", "elsewhere", "networks"),
+    ({"LogConfig": {"Type": "local"}}, "HostConfig.LogConfig", "local", "log-drivers"),
+    ({"Sysctls": {"kernel.msgmax": "1"}}, "HostConfig.Sysctls", "kernel.msgmax", "sysctls"),
+]
+
+
+@pytest.mark.parametrize("host,field,value,rule", CEILINGS, ids=[f"{i}-{row[3]}" for i, row in enumerate(CEILINGS)])
+def test_ceilings_and_lists(ruled, host, field, value, rule):
+    document, answer = refused(ruled, CAPPED, host, field, value, rule, "of role capped", "allowed:latest")
+    done = explain(ruled, CAPPED, document)
+    assert done.returncode == 3 and answer.message.split(": ", 1)[1] in done.stdout, (done.stdout, answer.message)
+
+
+GOOD = {"Memory": 67108864, "NanoCpus": 500000000, "PidsLimit": 100}
+
+
+def test_within_the_ceilings(ruled):
+    document = {"Image": "allowed", "Cmd": ["true"], "HostConfig": {"NetworkMode": "none", **GOOD}}
+    answer = api_as(ruled, CAPPED, "POST", "/containers/create", document)
+    assert answer.status == 201, answer
+    # An update is held to the same; what it leaves out stays as it is.
+    target = f"/containers/{answer.json['Id']}/update"
+    assert api_as(ruled, CAPPED, "POST", target, {"Memory": 33554432}).status == 200
+    for body, rule in (({"Memory": 1 << 30}, "max-memory"), ({"NanoCpus": 600000000}, "max-nano-cpus"), ({"PidsLimit": -1}, "max-pids"),
+                       ({"PidsLimit": 0}, "max-pids"), ({"CpuQuota": -1}, "max-nano-cpus"), ({"MemorySwap": -1}, "max-memory"),
+                       ({"OomKillDisable": True}, "oom"), ({"Devices": [DEVICE]}, "devices")):
+        denied = api_as(ruled, CAPPED, "POST", target, body)
+        assert denied.status == 403 and rule in denied.message, (body, denied)
+    assert api_as(ruled, CAPPED, "DELETE", f"/containers/{answer.json['Id']}").status == 204
+
+
+def test_images(ruled):
+    answer = api_as(ruled, CAPPED, "POST", "/containers/create", {"Image": "busybox", "Cmd": ["true"], "HostConfig": GOOD})
+    assert answer.status == 403 and "Image: docker.io/library/busybox:latest" in answer.message and "images" in answer.message
+    identity = api_as(ruled, 0, "GET", "/images/busybox/json").json["Id"]
+    answer = api_as(ruled, CAPPED, "POST", "/containers/create", {"Image": identity, "Cmd": ["true"], "HostConfig": GOOD})
+    assert answer.status == 403 and "images" in answer.message
+
+
+def test_privileged_exec(ruled):
+    made = api_as(ruled, PLAIN, "POST", "/containers/create", {"Image": "busybox", "Cmd": ["sleep", "1000"], "HostConfig": {"NetworkMode": "none"}})
+    assert made.status == 201, made
+    name = made.json["Id"]
+    assert api_as(ruled, PLAIN, "POST", f"/containers/{name}/start").status == 204
+    answer = api_as(ruled, PLAIN, "POST", f"/containers/{name}/exec", {"Cmd": ["true"], "Privileged": True})
+    assert answer.status == 403 and "Privileged" in answer.message and "privileged" in answer.message
+    assert api_as(ruled, PLAIN, "POST", f"/containers/{name}/exec", {"Cmd": ["true"]}).status == 201
+    assert api_as(ruled, PLAIN, "DELETE", f"/containers/{name}?force=1").status == 204
+
+
+def test_a_field_that_is_not_known_is_refused(ruled):
+    answer = api_as(ruled, PLAIN, "POST", "/containers/create", {"Image": "busybox", "HostConfig": {"NewField": True}})
+    assert answer.status == 400 and "NewField" in answer.message
+
+
+# covers D-8: what is mounted is what was decided on, whatever the path leads to later.
+def test_a_bind_that_is_swapped_after_its_decision(tmp_path):
+    allowed = tmp_path / "allowed"
+    (allowed / "data").mkdir(parents=True)
+    (allowed / "data" / "f").write_text("mine\n")
+    for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        parent.chmod(0o755)
+    policy = {**POLICY, "roles": {"plain": {**POLICY["roles"]["plain"], "containers": {"binds": [str(allowed)]}},
+                                  "capped": POLICY["roles"]["capped"]}}
+    with Engine(config={"listeners": [{"mode": "0666"}]}, policy=policy) as engine:
+        engine.busybox()
+        made = api_as(engine, PLAIN, "POST", "/containers/create", {
+            "Image": "busybox", "Cmd": ["cat", "/m/passwd", "/m/f"], "HostConfig": {"NetworkMode": "none", "Binds": [f"{allowed}/data:/m"]}})
+        assert made.status == 201, made
+        os.rename(allowed / "data", allowed / "before")
+        os.symlink("/etc", allowed / "data")
+        answer = api_as(engine, PLAIN, "POST", f"/containers/{made.json['Id']}/start")
+        assert answer.status == 403 and "/etc" in answer.message, answer
+        pathlib.Path(allowed / "data").unlink()
+        os.rename(allowed / "before", allowed / "data")
+        assert api_as(engine, PLAIN, "POST", f"/containers/{made.json['Id']}/start").status == 204
+        # read-only where the rule says so
+        for source in (f"{allowed}/../../../../../../etc", f"{allowed}/./data/../../../../../../../etc"):
+            answer = api_as(engine, PLAIN, "POST", "/containers/create", {
+                "Image": "busybox", "Cmd": ["true"], "HostConfig": {"NetworkMode": "none", "Binds": [f"{source}:/m"]}})
+            assert answer.status == 403 and "/etc" in answer.message, answer
