@@ -11,8 +11,20 @@
 #include "lib/err.h"
 
 #define COLUMNS_MAX 48
+/* Of a command line; what is longer is cut. */
+#define COMMAND_MAX 4096
+#define CELL_MAX    (COMMAND_MAX + 1)
 
-struct column;
+struct process;
+
+struct column {
+	const char *names; /* "pcpu|%cpu" */
+	const char *title;
+	void (*show)(const struct process *p, char out[CELL_MAX]);
+};
+
+/* By one of its names, `len` bytes; NULL when there is none. */
+const struct column *column_find(const char *name, size_t len);
 
 struct columns {
 	const struct column *v[COLUMNS_MAX];
