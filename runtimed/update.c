@@ -8,6 +8,7 @@
 #include "runtimed/restart.h"
 #include "runtimed/run.h"
 #include "runtimed/runtimed.h"
+#include "runtimed/spec.h"
 
 /* What an update may change; the rest of Resources is part of how a container is made, and waits for its next start. */
 static const struct {
@@ -119,6 +120,20 @@ static int merge(const struct container *c, json_t *host, const json_t *body, st
 	return 0;
 }
 
+/* As at its creation; of a running one only limits change. */
+static int check(struct container *c, json_t *host, json_t *warnings, struct err *e)
+{
+	struct spec spec;
+
+	if (container_running(c))
+		return launch_check_limits(host, warnings, e);
+	spec_basic(c, &spec);
+	spec.launch.host = host;
+	int rc = launch_check(c->rt->launch, &spec.launch, warnings, e);
+	spec_clean(&spec);
+	return rc;
+}
+
 static int apply(struct container *c, json_t *host, struct err *e)
 {
 	json_t *old = c->host;
@@ -151,7 +166,7 @@ static int update(struct container *c, const json_t *body, json_t *warnings, str
 	if (rc == 0)
 		rc = restart_policy_check(host, e);
 	if (rc == 0)
-		rc = launch_check_limits(host, warnings, e);
+		rc = check(c, host, warnings, e);
 	if (rc == 0)
 		rc = apply(c, host, e);
 	if (rc < 0) {

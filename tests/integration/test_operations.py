@@ -119,6 +119,9 @@ def test_update_what_only_a_stopped_container_takes(engine, sleeper):
     assert answer.status == 409 and "Ulimits" in answer.message
     engine.docker("stop", "-t", "0", sleeper)
     assert update(engine, sleeper, Ulimits=ulimit).status == 200
+    for body in ({"CgroupParent": "/../../x"}, {"Devices": [{"PathOnHost": "/dev/nosuch"}]}, {"DeviceRequests": [{"Count": -1}]}):
+        answer = update(engine, sleeper, **body)
+        assert answer.status == 400 and (next(iter(body)) in answer.message or "/dev/nosuch" in answer.message), answer
     engine.docker("start", sleeper)
     assert engine.docker("exec", sleeper, "sh", "-c", "ulimit -n").stdout.strip() == "100"
     assert update(engine, sleeper, Memery=1).status == 400
