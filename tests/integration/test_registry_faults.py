@@ -486,6 +486,7 @@ def test_nobody_but_the_worker_has_the_credentials(registry):
             assert time.monotonic() < deadline, engine.log()
             time.sleep(0.02)
         holders = {name for name, pid in engine.pids().items() if SECRET.encode() in memory_of(pid)}
+        registry.misbehave = None
         registry.over.set()
         registry.over.clear()
         thread.join()
