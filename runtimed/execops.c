@@ -248,7 +248,7 @@ void on_exec_resize(struct ipc_request *req, struct exec_resize *m, struct runti
 		return;
 	x->rows = (unsigned)m->h;
 	x->columns = (unsigned)m->w;
-	if (x->status == EXEC_STARTING || (x->status == EXEC_CREATED))
+	if (!x->run && (x->status == EXEC_STARTING || x->status == EXEC_CREATED))
 		ipc_reply_json(req, 200, NULL); /* it starts with that size */
 	else if (!x->run)
 		ipc_fail(req, 409, "exec command %s is not running", x->id);

@@ -1,0 +1,308 @@
+"""Streams: attach and exec, by HTTP and WebSocket, with clients that leave, stall, or abort."""
+import json
+import os
+import pathlib
+import re
+import socket
+import time
+
+import pytest
+import websocket
+
+LONG = bool(os.environ.get("LONG"))
+TIMEOUT = 30
+
+
+def connect(engine):
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(TIMEOUT)
+    s.connect(str(engine.socket))
+    return s
+
+
+class Stream:
+    """A hijacked connection."""
+
+    def __init__(self, engine, path, body=None, upgrade=True, connection=None):
+        text = json.dumps(body).encode() if body is not None else b""
+        self.socket = connection or connect(engine)
+        self.buffer = b""
+        words = "Connection: Upgrade\r\nUpgrade: tcp\r\n" if upgrade else ""
+        self.socket.sendall(f"POST /v1.41{path} HTTP/1.1\r\nHost: x\r\n{words}Content-Type: application/json\r\n"
+                            f"Content-Length: {len(text)}\r\n\r\n".encode() + text)
+        self.head = self.until(b"\r\n\r\n")
+        self.status = int(self.head.split()[1])
+
+    def until(self, end):
+        """Bytes up to and with `end`."""
+        while end not in self.buffer:
+            data = self.socket.recv(65536)
+            assert data, f"closed behind {self.buffer!r}"
+            self.buffer += data
+        found, _, self.buffer = self.buffer.partition(end)
+        return found + end
+
+    def rest(self):
+        while data := self.socket.recv(1 << 20):
+            self.buffer += data
+        found, self.buffer = self.buffer, b""
+        return found
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.socket.close()
+
+
+def create(engine, *command, start=True, **config):
+    body = {"Image": "busybox", "Cmd": list(command), "HostConfig": {"NetworkMode": "none"}, **config}
+    container = engine.api("POST", "/containers/create", body).json["Id"]
+    if start:
+        assert engine.api("POST", f"/containers/{container}/start").status == 204
+    return container
+
+
+def running(engine, container):
+    return engine.api("GET", f"/containers/{container}/json").json["State"]["Running"]
+
+
+def remove(engine, container):
+    assert engine.api("DELETE", f"/containers/{container}?force=1").status == 204
+
+
+def attach(engine, container, query="stdin=1&stdout=1&stderr=1&stream=1", **more):
+    return Stream(engine, f"/containers/{container}/attach?{query}", **more)
+
+
+# ---- attach ----
+
+def test_without_upgrade_it_hijacks_too(engine):
+    container = create(engine, "cat", start=False, OpenStdin=True, StdinOnce=True)
+    with attach(engine, container, upgrade=False) as s:
+        assert s.status == 200
+        engine.api("POST", f"/containers/{container}/start")
+        s.send(b"line\n")
+        assert s.until(b"line\n") == b"\x01\0\0\0\0\0\0\x05line\n"
+        # Half closed: the container's input ends, its output still comes.
+        s.send(b"last\n")
+        s.socket.shutdown(socket.SHUT_WR)
+        assert s.rest() == b"\x01\0\0\0\0\0\0\x05last\n"
+    assert engine.api("POST", f"/containers/{container}/wait").json["StatusCode"] == 0
+    remove(engine, container)
+
+
+def test_input_stays_open_for_the_next_client(engine):
+    container = create(engine, "cat", OpenStdin=True)
+    for text in (b"first\n", b"second\n"):
+        with attach(engine, container) as s:
+            s.send(text)
+            assert s.until(text).endswith(text)
+    assert running(engine, container)
+    remove(engine, container)
+
+
+def test_every_client_sees_the_output(engine):
+    container = create(engine, "cat", OpenStdin=True)
+    clients = [attach(engine, container) for _ in range(20)]
+    for i, client in enumerate(clients):
+        client.send(b"from %d\n" % i)
+        for other in clients:
+            assert other.until(b"\n").endswith(b"from %d\n" % i)
+    for client in clients:
+        client.socket.close()
+    assert running(engine, container)
+    remove(engine, container)
+
+
+@pytest.mark.parametrize("query, keys", [("", b"\x10\x11"), ("&detachKeys=ctrl-a,x", b"\x01x"), ("&detachKeys=q", b"q")])
+def test_detach_keys(engine, query, keys):
+    container = create(engine, "cat", OpenStdin=True, Tty=True)
+    with attach(engine, container, "stdin=1&stdout=1&stream=1" + query) as s:
+        s.send(b"typed\n")
+        assert s.until(b"typed\r\n")
+        s.send(keys)
+        s.rest()
+    assert running(engine, container)
+    remove(engine, container)
+
+
+def test_detach_keys_that_are_none(engine):
+    container = create(engine, "cat", OpenStdin=True, Tty=True)
+    with attach(engine, container, "stdin=1&stdout=1&stream=1&detachKeys=ctrl-") as s:
+        assert s.status == 400 and b"Invalid detach keys" in s.until(b"}")
+    remove(engine, container)
+
+
+def test_resize(engine):
+    container = create(engine, "sh", "-c", "while read x; do stty size; done", OpenStdin=True, Tty=True)
+    with attach(engine, container, "stdin=1&stdout=1&stream=1") as s:
+        for rows, columns in ((24, 80), (50, 133)):
+            assert engine.api("POST", f"/containers/{container}/resize?h={rows}&w={columns}").status == 200
+            s.send(b"\n")
+            s.until(b"%d %d\r\n" % (rows, columns))
+    remove(engine, container)
+
+
+def memory(pid, what="VmRSS"):
+    return int(re.search(rf"{what}:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1])
+
+
+def shims(engine, container):
+    """Pids of the container's shim and its execs'."""
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and os.readlink(entry / "exe") == str(engine.build / "shim") and \
+                    container.encode() in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+        except OSError:
+            continue
+    return found
+
+
+def test_a_stalled_client_costs_little(engine):  # covers D-23
+    """It slows the container, as with Docker; nothing is gathered for it, and the others go on when it leaves."""
+    container = create(engine, "sh", "-c", "read x; head -c 100000000 /dev/zero; echo; echo end", OpenStdin=True,
+                       HostConfig={"NetworkMode": "none", "LogConfig": {"Type": "none"}})
+    shim, = shims(engine, container)
+    before = memory(shim)
+    with attach(engine, container) as stalled, attach(engine, container) as other:
+        other.send(b"\n")
+        taken = other.socket.recv(1 << 16)
+        other.socket.settimeout(1)
+        with pytest.raises(TimeoutError):
+            while data := other.socket.recv(1 << 20):
+                taken += data
+        assert len(taken) < 10 << 20  # the container is held up
+        assert memory(shim) < before + 1024
+        stalled.socket.close()
+        other.socket.settimeout(TIMEOUT)
+        got = len(taken)
+        last = b""
+        while b"end\n" not in last:
+            data = other.socket.recv(1 << 20)
+            got += len(data)
+            last = last[-100:] + data
+    assert got > 100000000 and memory(shim) < before + 1024
+    remove(engine, container)
+
+
+# ---- WebSocket ----
+
+def test_websocket(engine):
+    container = create(engine, "cat", OpenStdin=True)
+    client = websocket.create_connection(
+        f"ws://localhost/v1.41/containers/{container}/attach/ws?stream=1&stdin=1&stdout=1", socket=connect(engine))
+    client.send(b"by websocket\n", websocket.ABNF.OPCODE_BINARY)
+    got = b""
+    while b"by websocket\n" not in got:
+        data = client.recv()
+        got += data if isinstance(data, bytes) else data.encode()
+    client.ping()
+    client.close()
+    assert running(engine, container)
+    remove(engine, container)
+
+
+# ---- exec ----
+
+def exec_create(engine, container, *command, **config):
+    body = {"Cmd": list(command), "AttachStdout": True, "AttachStderr": True, **config}
+    return engine.api("POST", f"/containers/{container}/exec", body).json["Id"]
+
+
+def test_exec_streams(engine):
+    container = create(engine, "sleep", "1000")
+    name = exec_create(engine, container, "sh", "-c", "cat; echo err >&2; exit 7", AttachStdin=True)
+    with Stream(engine, f"/exec/{name}/start", {"Detach": False}) as s:
+        s.send(b"in\n")
+        s.socket.shutdown(socket.SHUT_WR)
+        assert s.rest() == b"\x01\0\0\0\0\0\0\x03in\n\x02\0\0\0\0\0\0\x04err\n"
+    state = engine.api("GET", f"/exec/{name}/json").json
+    assert (state["ExitCode"], state["Running"]) == (7, False)
+    remove(engine, container)
+
+
+def test_exec_terminal(engine):
+    container = create(engine, "sleep", "1000")
+    name = exec_create(engine, container, "sh", "-c", "while read x; do stty size; done", AttachStdin=True, Tty=True,
+                       DetachKeys="ctrl-e")
+    with Stream(engine, f"/exec/{name}/start", {"Tty": True}) as s:
+        assert engine.api("POST", f"/exec/{name}/resize?h=33&w=44").status in (200, 201)
+        s.send(b"\n")
+        s.until(b"33 44\r\n")
+        s.send(b"\x05")
+        s.rest()
+    assert engine.api("GET", f"/exec/{name}/json").json["Running"]
+    remove(engine, container)
+
+
+def test_exec_that_prints_much_keeps_memory_flat(engine):  # covers S-60
+    size = (10 << 30) if LONG else (256 << 20)
+    container = create(engine, "sleep", "1000")
+    name = exec_create(engine, container, "head", "-c", str(size), "/dev/zero")
+    daemons = [engine.pids()[n] for n in ("apid", "runtimed")]
+    before = {pid: memory(pid) for pid in daemons}
+    with Stream(engine, f"/exec/{name}/start", {}) as s:
+        got, block, most = len(s.buffer), bytearray(1 << 20), 0
+        payload = 0
+        while n := s.socket.recv_into(block):
+            got += n
+            if got - payload > size // 64:
+                payload = got
+                most = max([most] + [memory(pid) for pid in shims(engine, container)])
+    assert got >= size
+    assert most and most < 8 << 10
+    assert all(memory(pid) < before[pid] + (2 << 10) for pid in daemons)
+    remove(engine, container)
+
+
+def descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def test_aborted_clients_leave_nothing(engine):  # covers S-61
+    rounds = 100000 if LONG else 500
+    container = create(engine, "cat", OpenStdin=True)
+    shim, = shims(engine, container)
+    watched = {"shim": shim, **{name: engine.pids()[name] for name in ("apid", "runtimed", "auditd")}}
+
+    def abort(number):
+        if number % 2:
+            s = connect(engine)
+            s.sendall(f"POST /v1.41/containers/{container}/attach?stream=1&stdout=1&stdin=1 HTTP/1.1\r\nHost: x\r\n"
+                      "Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n".encode())
+            if number % 4 == 1:
+                s.recv(10)
+            s.close()
+        else:
+            body = b'{"Cmd":["cat"],"AttachStdin":true,"AttachStdout":true}'
+            s = connect(engine)
+            s.sendall(f"POST /v1.41/containers/{container}/exec HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+                      f"Content-Length: {len(body)}\r\n\r\n".encode() + body[:len(body) // (1 + number % 3)])
+            s.close()
+
+    def settled(limit):
+        """Nothing tells that the last of them is done: ask until it is."""
+        deadline = time.monotonic() + TIMEOUT
+        while any(descriptors(pid) > limit[name] for name, pid in watched.items()):
+            assert time.monotonic() < deadline, {name: (descriptors(pid), limit[name]) for name, pid in watched.items()}
+            time.sleep(0.02)
+
+    base = {name: descriptors(pid) for name, pid in watched.items()}
+    for number in range(50):
+        abort(number)
+    settled({name: n + 2 for name, n in base.items()})
+    size = {name: memory(pid) for name, pid in watched.items()}
+    for number in range(rounds):
+        abort(number)
+    settled({name: n + 2 for name, n in base.items()})
+    assert all(memory(pid) < size[name] + 2048 for name, pid in watched.items()), size
+    with attach(engine, container) as s:
+        s.send(b"still\n")
+        assert s.until(b"still\n").endswith(b"still\n")
+    remove(engine, container)
