@@ -52,6 +52,7 @@ static bool listed(const struct network *n, const struct filters *f, bool by_dan
 	return filters_prefix(f, "id", n->id) && filters_pattern(f, "name", n->name) &&
 	       filters_exact(f, "driver", network_driver_name(n->driver)) && filters_exact(f, "scope", "local") &&
 	       filters_exact(f, "type", n->builtin ? "builtin" : "custom") && filters_labels(f, "label", n->labels) &&
+	       filters_labels(f, "label!", n->labels) &&
 	       (!by_dangling || dangling == (!n->builtin && !has_container(n)));
 }
 
@@ -102,7 +103,15 @@ void on_network_inspect(struct ipc_request *req, struct network_inspect *m, stru
 
 /* ---- create ---- */
 
-static int create(struct netd *d, struct ipc_request *req, const json_t *body, struct network **out, struct err *e)
+static int make_real(struct netd *d, struct network *n, struct err *e)
+{
+	int rc = kernel_network_claim(d, n, e);
+
+	return rc == 0 ? kernel_firewall(d, e) : rc;
+}
+
+/* 1: somebody else has taken the chosen subnet at the same moment. */
+static int try_create(struct netd *d, struct ipc_request *req, const json_t *body, struct network **out, struct err *e)
 {
 	struct network *n = NULL;
 	int rc = network_plan(d->networks, body, d->daemon.config, d->links, &n, e);
@@ -116,18 +125,24 @@ static int create(struct netd *d, struct ipc_request *req, const json_t *body, s
 		network_free(n);
 		return rc;
 	}
-	rc = kernel_network_up(d, n, e);
-	if (rc == 0)
-		rc = kernel_firewall(d, e);
-	if (rc < 0) {
-		struct err ignored = {0};
-
-		kernel_network_down(d, n, &ignored);
-		network_drop(d->networks, n, &ignored);
-		return rc;
+	rc = make_real(d, n, e);
+	if (rc == 0) {
+		*out = n;
+		return 0;
 	}
-	*out = n;
-	return 0;
+	struct err ignored = {0};
+	kernel_network_down(d, n, &ignored);
+	network_drop(d->networks, n, &ignored);
+	return rc;
+}
+
+static int create(struct netd *d, struct ipc_request *req, const json_t *body, struct network **out, struct err *e)
+{
+	int rc = 1;
+
+	for (unsigned i = 0; rc == 1 && i < CLAIM_TRIES; i++)
+		rc = try_create(d, req, body, out, e);
+	return rc == 1 ? err_http(e, 503, "others take every subnet that is chosen: try again") : rc;
 }
 
 void on_network_create(struct ipc_request *req, struct network_create *m, struct netd *d)
@@ -143,7 +158,7 @@ void on_network_create(struct ipc_request *req, struct network_create *m, struct
 	}
 	ipc_request_object(req, "network", n->id);
 	network_event(d, n, "create", NULL);
-	ipc_reply_json(req, 201, json_pack("{s:s, s:s}", "Id", n->id, "Warning", ""));
+	ipc_reply_json(req, 201, json_pack("{s:s, s:s}", "Id", n->id, "Warning", n->warning ? n->warning : ""));
 }
 
 /* ---- remove, prune ---- */

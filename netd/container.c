@@ -5,6 +5,7 @@
 #include "lib/config.h"
 #include "lib/log.h"
 #include "lib/util.h"
+#include "netd/devices.h"
 #include "netd/files.h"
 #include "netd/holder.h"
 #include "netd/kernel.h"
@@ -154,6 +155,11 @@ static void detach(struct netd *d, struct attachment *a)
 	for (ep = TAILQ_FIRST(&a->endpoints); ep; ep = next) {
 		next = TAILQ_NEXT(ep, of_attachment);
 		network_event(d, ep->network, "disconnect", a->container);
+		if (ep->space) {
+			endpoint_leave(d->networks, ep);
+			devices_remove(d, ep, STEAL(ep->space), NULL, NULL);
+			continue;
+		}
 		/* While the device is there, its address is in use; watch.c frees the endpoint when it has gone. */
 		if (!*ep->host_device || !link_index(d->links, ep->host_device))
 			endpoint_free(ep);
@@ -172,7 +178,7 @@ static int make_real(struct netd *d, struct attachment *a, int netns, struct err
 {
 	struct link_space *space = NULL;
 	struct endpoint *ep;
-	int rc = link_space_open(d->links, netns, &space, e);
+	int rc = link_space_open(d->links, netns, true, &space, e);
 
 	if (rc < 0)
 		return rc;

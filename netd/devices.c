@@ -43,7 +43,8 @@ static void removed(void *arg)
 		log_error("%s", r->e.text);
 	else
 		networks_forget_endpoint(r->d->networks, r->endpoint);
-	r->done(r->arg, &r->e);
+	if (r->done)
+		r->done(r->arg, &r->e);
 	waiting_retry(r->d);
 	removal_free(r);
 }

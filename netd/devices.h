@@ -11,8 +11,8 @@ typedef void (*devices_done)(void *arg, const struct err *e);
 
 /*
  * The device of an endpoint that has left its container (endpoint_leave()), in the container's namespace; its address
- * is given back when the kernel has removed it. Then `done`, with e->code 0 or what went wrong; not when netd ends
- * before.
+ * is given back when the kernel has removed it. Then `done`, which may be NULL, with e->code 0 or what went
+ * wrong; not when netd ends before.
  */
 void devices_remove(struct netd *d, struct endpoint *ep, struct link_space *take_space, devices_done done, void *arg);
 

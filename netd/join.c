@@ -43,7 +43,7 @@ static int join(struct netd *d, struct attachment *a, struct network *n, const j
 
 	if (rc < 0)
 		return rc;
-	rc = link_space_open(d->links, netns, &space, e);
+	rc = link_space_open(d->links, netns, false, &space, e);
 	if (rc == 0)
 		rc = kernel_endpoint_up(d, ep, space, netns, e);
 	if (rc == 0)
@@ -151,7 +151,7 @@ static void leave(struct leaving *l, struct attachment *a, struct endpoint *ep, 
 {
 	struct netd *d = l->d;
 	struct link_space *space = NULL;
-	int rc = netns >= 0 ? link_space_open(d->links, netns, &space, &l->e) : 0;
+	int rc = netns >= 0 ? link_space_open(d->links, netns, false, &space, &l->e) : 0;
 
 	network_event(d, ep->network, "disconnect", a->container);
 	endpoint_leave(d->networks, ep);

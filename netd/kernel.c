@@ -7,19 +7,39 @@
 #include "lib/config.h"
 #include "lib/log.h"
 #include "lib/util.h"
+#include "netd/default.h"
+#include "netd/subnets.h"
 
 /* ---- networks ---- */
 
-int kernel_network_up(struct netd *d, const struct network *n, struct err *e)
+static struct link_bridge bridge_of(const struct network *n)
 {
 	struct link_bridge b = {.name = n->bridge, .mtu = n->mtu, .ipv6 = n->ipv6, .route_localnet = !n->internal};
 
-	if (n->driver != DRIVER_BRIDGE)
-		return 0;
 	for (unsigned i = 0; i < n->npools; i++)
 		b.addresses[b.naddresses++] =
 			(struct subnet){n->pools[i].gateway, pool_subnet(n->pools[i].pool)->prefix};
-	return link_bridge(d->links, &b, e);
+	return b;
+}
+
+int kernel_network_up(struct netd *d, const struct network *n, struct err *e)
+{
+	const struct link_bridge b = bridge_of(n);
+
+	return n->driver == DRIVER_BRIDGE ? link_bridge(d->links, &b, e) : 0;
+}
+
+int kernel_network_claim(struct netd *d, const struct network *n, struct err *e)
+{
+	int rc = kernel_network_up(d, n, e);
+
+	if (rc < 0 || !n->chosen || n->driver != DRIVER_BRIDGE)
+		return rc;
+	rc = subnets_contested(d->links, n, e);
+	const struct link_bridge b = bridge_of(n);
+	if (rc == 1)
+		link_bridge_remove(d->links, &b, NULL);
+	return rc;
 }
 
 static struct firewall_bridge bridge_element(const struct network *n, struct subnet subnets[NETWORK_POOLS_MAX])
@@ -37,7 +57,8 @@ int kernel_network_down(struct netd *d, const struct network *n, struct err *e)
 
 	if (n->driver != DRIVER_BRIDGE)
 		return 0;
-	int rc = link_delete(d->links, n->bridge, e);
+	const struct link_bridge bridge = bridge_of(n);
+	int rc = link_bridge_remove(d->links, &bridge, e);
 	if (rc < 0)
 		return rc;
 	const struct firewall_bridge b = bridge_element(n, subnets);
@@ -78,7 +99,8 @@ static int make_sub(struct netd *d, struct endpoint *ep, int netns, struct err *
 
 	if (n->driver == DRIVER_MACVLAN)
 		memcpy(s.mac, ep->mac, sizeof s.mac);
-	return link_sub(d->links, &s, e);
+	int rc = link_sub(d->links, &s, e);
+	return rc < 0 ? rc : link_space_open(d->links, netns, false, &ep->space, e);
 }
 
 int kernel_endpoint_up(struct netd *d, struct endpoint *ep, struct link_space *space, int netns, struct err *e)
@@ -223,31 +245,54 @@ int kernel_firewall(struct netd *d, struct err *e)
 	return firewall_commit(d->firewall, e);
 }
 
-static bool is_known_device(const struct network *n, const char *device)
+static bool is_known_device(const struct networks *all, const char *device)
 {
+	const struct network *n;
 	const struct endpoint *ep;
 
-	TAILQ_FOREACH(ep, &n->endpoints, of_network)
-	if (str_eq(ep->host_device, device))
-		return true;
+	TAILQ_FOREACH(n, &all->list, next)
+	{
+		if (n->driver == DRIVER_BRIDGE && str_eq(n->bridge, device))
+			return true;
+		TAILQ_FOREACH(ep, &n->endpoints, of_network)
+		if (str_eq(ep->host_device, device))
+			return true;
+	}
 	return false;
 }
 
-struct leftovers {
-	struct netd *d;
-	const struct network *network;
-};
-
 static void remove_leftover(void *arg, const char *device)
 {
-	struct leftovers *l = arg;
+	struct netd *d = arg;
 	struct err e = {0};
 
-	if (!str_starts(device, "pv") || is_known_device(l->network, device))
+	if (is_known_device(d->networks, device))
 		return;
-	log_warn("device %s on network %s belongs to no container: removed", device, l->network->name);
-	if (link_delete(l->d->links, device, &e) < 0)
+	log_warn("device %s belongs to no network and no container: removed", device);
+	if (link_delete(d->links, device, &e) < 0)
 		log_error("%s", e.text);
+}
+
+/*
+ * The default network where it was, or, when somebody has taken its subnet meanwhile and nothing of ours is there,
+ * elsewhere.
+ */
+static int default_up(struct netd *d, struct network *n, struct err *e)
+{
+	int rc = 1;
+
+	for (unsigned tries = 0; rc == 1 && tries < CLAIM_TRIES; tries++) {
+		rc = n->chosen && TAILQ_EMPTY(&n->endpoints) ? subnets_contested(d->links, n, e) : 0;
+		if (rc == 0)
+			rc = kernel_network_claim(d, n, e);
+		if (rc == 1) {
+			const int moved =
+				network_default_move(d->networks, d->daemon.config, d->links, &n, e);
+
+			rc = moved < 0 ? moved : 1;
+		}
+	}
+	return rc == 1 ? err_set(e, -EADDRINUSE, "no subnet is free") : rc;
 }
 
 int kernel_restore(struct netd *d, struct err *e)
@@ -255,16 +300,13 @@ int kernel_restore(struct netd *d, struct err *e)
 	struct network *n;
 	struct err problem = {0};
 
+	if (default_up(d, network_by_name(d->networks, "bridge"), &problem) < 0)
+		log_error("network bridge: %s", problem.text);
 	TAILQ_FOREACH(n, &d->networks->list, next)
-	{
-		struct leftovers l = {d, n};
-
-		if (n->driver != DRIVER_BRIDGE)
-			continue;
-		/* One network that cannot be made, say for its name, does not take the others with it. */
-		if (kernel_network_up(d, n, &problem) < 0 ||
-		    link_ports(d->links, n->bridge, remove_leftover, &l, &problem) < 0)
-			log_error("network %s: %s", n->name, problem.text);
-	}
+	/* One network that cannot be made, say for its name, does not take the others with it. */
+	if (kernel_network_up(d, n, &problem) < 0)
+		log_error("network %s: %s", n->name, problem.text);
+	if (link_each_ours(d->links, remove_leftover, d, &problem) < 0)
+		log_error("%s", problem.text);
 	return kernel_firewall(d, e);
 }

@@ -61,11 +61,12 @@ int nl_open(struct nl_sock **out, struct err *e)
 	return 0;
 }
 
-int links_new(struct links **out, struct err *e)
+int links_new(const char *owner, struct links **out, struct err *e)
 {
 	struct links *l = XNEW(struct links);
 	int rc;
 
+	snprintf(l->alias, sizeof l->alias, "pouch %s", owner);
 	l->home = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
 	rc = l->home < 0 ? err_sys(e, -errno, "open the host's network namespace") : nl_open(&l->sock, e);
 	if (rc < 0) {
@@ -157,9 +158,12 @@ static int create_bridge(struct links *l, const struct link_bridge *b, struct er
 }
 
 /* Settings of one device that sysctl has under net.ipv4.conf.NAME, without its files. */
-static int set_up_bridge(struct links *l, struct rtnl_link *link, const struct link_bridge *b, struct err *e)
+static int set_up_bridge(struct links *l, struct rtnl_link *link, const struct link_bridge *b, bool made, struct err *e)
 {
 	struct rtnl_link *change = rtnl_link_alloc();
+
+	if (made)
+		rtnl_link_set_ifalias(change, l->alias);
 
 	rtnl_link_inet_set_conf(change, IPV4_DEVCONF_FORWARDING, 1);
 	rtnl_link_inet_set_conf(change, IPV4_DEVCONF_ROUTE_LOCALNET, b->route_localnet);
@@ -207,6 +211,7 @@ int link_bridge(struct links *l, const struct link_bridge *b, struct err *e)
 {
 	struct err none = {0};
 	struct rtnl_link *link = existing_bridge(l, b->name, &none);
+	const bool made = !link;
 	int rc = 0;
 
 	if (none.code) {
@@ -225,11 +230,38 @@ int link_bridge(struct links *l, const struct link_bridge *b, struct err *e)
 	for (unsigned i = 0; rc == 0 && i < b->naddresses; i++)
 		rc = nl_add_address(l->sock, rtnl_link_get_ifindex(link), &b->addresses[i], e);
 	if (rc == 0)
-		rc = set_up_bridge(l, link, b, e);
+		rc = set_up_bridge(l, link, b, made, e);
 	if (rc == 0 && b->ipv6 && b->route_localnet)
 		rc = route_loopback6(l, rtnl_link_get_ifindex(link), e);
 	rtnl_link_put(link);
 	return rc;
+}
+
+static void remove_address(struct links *l, int index, const struct subnet *s)
+{
+	struct rtnl_addr *addr = rtnl_addr_alloc();
+	struct nl_addr *local = nl_addr_build(s->address.family, s->address.bytes, address_size(&s->address));
+
+	nl_addr_set_prefixlen(local, (int)s->prefix);
+	rtnl_addr_set_ifindex(addr, index);
+	rtnl_addr_set_local(addr, local);
+	rtnl_addr_delete(l->sock, addr, 0);
+	nl_addr_put(local);
+	rtnl_addr_put(addr);
+}
+
+int link_bridge_remove(struct links *l, const struct link_bridge *b, struct err *e)
+{
+	struct rtnl_link *link = NULL;
+
+	if (rtnl_link_get_kernel(l->sock, 0, b->name, &link) < 0)
+		return 0;
+	const char *alias = rtnl_link_get_ifalias(link);
+	const bool ours = alias && str_eq(alias, l->alias);
+	for (unsigned i = 0; !ours && i < b->naddresses; i++)
+		remove_address(l, rtnl_link_get_ifindex(link), &b->addresses[i]);
+	rtnl_link_put(link);
+	return ours ? link_delete(l, b->name, e) : 0;
 }
 
 int link_delete(struct links *l, const char *name, struct err *e)
@@ -262,6 +294,7 @@ static int set_up_port(struct links *l, const struct link_pair *p, struct err *e
 	/* A change goes by the index alone. */
 	rtnl_link_set_ifindex(link, link_index(l, p->host));
 	rtnl_link_inet6_set_addr_gen_mode(change, IN6_ADDR_GEN_MODE_NONE);
+	rtnl_link_set_ifalias(change, l->alias);
 	int rc = rtnl_link_change(l->sock, link, change, 0);
 	rtnl_link_put(change);
 	if (rc == 0)

@@ -14,8 +14,11 @@
 
 struct links; /* the netlink sockets of the host's namespace */
 
-/* Before the sandbox, which hides /proc/self/ns. */
-int links_new(struct links **out, struct err *e);
+/*
+ * Before the sandbox, which hides /proc/self/ns. `owner`: written into the alias of every device that is made on the
+ * host, and what is ours later is known by it.
+ */
+int links_new(const char *owner, struct links **out, struct err *e);
 void links_free(struct links *l);
 
 /* Index of a device on the host; 0 when there is none. */
@@ -32,6 +35,8 @@ struct link_bridge {
 
 /* Create the bridge, or bring the one that is there to this state. -EEXIST when the name is another kind of device. */
 int link_bridge(struct links *l, const struct link_bridge *b, struct err *e);
+/* Remove it; one that is not ours only loses the addresses. */
+int link_bridge_remove(struct links *l, const struct link_bridge *b, struct err *e);
 /*
  * Can ports be published on ::1? Not where br_netfilter filters IPv6 on bridges: it translates replies back before the
  * kernel has taken them from the device, and a packet to ::1 is not taken from any but loopback.
@@ -72,8 +77,8 @@ struct link_space; /* netlink socket of a container's namespace */
 
 /* Call `fn` in the namespace: sockets that it makes belong there. Borrows `netns` for the moment. */
 int link_inside(struct links *l, int netns, int (*fn)(void *arg, struct err *e), void *arg, struct err *e);
-/* Borrow `netns` for the moment. */
-int link_space_open(struct links *l, int netns, struct link_space **out, struct err *e);
+/* Borrow `netns` for the moment. `fresh`: nobody has used it yet, and it gets the settings that containers find. */
+int link_space_open(struct links *l, int netns, bool fresh, struct link_space **out, struct err *e);
 void link_space_free(struct link_space *s);
 
 int link_space_loopback(struct link_space *s, struct err *e);
@@ -89,11 +94,19 @@ void link_space_free_name(struct link_space *s, const char *prefix, char name[LI
 
 /* ---- looking ---- */
 
-/* Does a route of the host, other than the default, or an address of its devices overlap with the subnet? */
-int link_subnet_used(struct links *l, const struct subnet *s, bool *used, struct err *e);
-/* Calls `fn` with each device whose master is `bridge`. */
-int link_ports(struct links *l, const char *bridge, void (*fn)(void *arg, const char *name), void *arg, struct err *e);
-/* Calls `fn` with each device of the host whose name begins with `prefix`. */
-int link_each(struct links *l, const char *prefix, void (*fn)(void *arg, const char *name), void *arg, struct err *e);
+/* A route of the host. */
+struct link_route {
+	struct subnet to;
+	bool direct; /* what it leads to is on the device's own network */
+	char device[LINK_NAME_MAX + 1];
+};
+
+/*
+ * Is there a route of the host, other than the default and those of the device `except` (0: none), that overlaps with
+ * the subnet? 1 with one of them in *out, a direct one if there is one; 0; or a failure.
+ */
+int link_subnet_used(struct links *l, const struct subnet *s, int except, struct link_route *out, struct err *e);
+/* Calls `fn` with each device of the host that is ours. */
+int link_each_ours(struct links *l, void (*fn)(void *arg, const char *name), void *arg, struct err *e);
 
 #endif

@@ -5,6 +5,7 @@
 #include <netlink/route/addr.h>
 #include <netlink/route/link.h>
 #include <netlink/route/route.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -24,28 +25,51 @@ static bool to_subnet(struct nl_addr *a, struct subnet *out)
 	return true;
 }
 
-int link_subnet_used(struct links *l, const struct subnet *s, bool *used, struct err *e)
+static void device_name(struct links *l, int index, char name[LINK_NAME_MAX + 1])
 {
-	struct nl_cache *routes = NULL;
-	int rc = rtnl_route_alloc_cache(l->sock, s->address.family, 0, &routes);
+	struct rtnl_link *link = NULL;
 
-	*used = false;
-	if (rc < 0)
-		return nl_fail(e, rc, "read the host's routes");
-	for (struct nl_object *o = nl_cache_get_first(routes); o && !*used; o = nl_cache_get_next(o)) {
-		struct rtnl_route *route = (struct rtnl_route *)o;
-		struct subnet there;
-
-		/* The default route is everywhere; broadcast and local entries follow from the others. */
-		*used = rtnl_route_get_table(route) == RT_TABLE_MAIN && to_subnet(rtnl_route_get_dst(route), &there) &&
-			there.prefix > 0 && subnet_overlaps(&there, s);
-	}
-	nl_cache_put(routes);
-	return 0;
+	if (rtnl_link_get_kernel(l->sock, index, NULL, &link) < 0)
+		return;
+	snprintf(name, LINK_NAME_MAX + 1, "%s", rtnl_link_get_name(link));
+	rtnl_link_put(link);
 }
 
-static int each_link(struct links *l, int master, const char *prefix, void (*fn)(void *arg, const char *name),
-		     void *arg, struct err *e)
+/* The default route is everywhere; broadcast and local entries follow from the others. */
+static bool overlaps(struct rtnl_route *route, const struct subnet *s, int except, int *index, struct link_route *out)
+{
+	struct rtnl_nexthop *hop = rtnl_route_get_nnexthops(route) ? rtnl_route_nexthop_n(route, 0) : NULL;
+
+	*index = hop ? rtnl_route_nh_get_ifindex(hop) : 0;
+	*out = (struct link_route){.direct = hop && !rtnl_route_nh_get_gateway(hop)};
+	return rtnl_route_get_table(route) == RT_TABLE_MAIN && to_subnet(rtnl_route_get_dst(route), &out->to) &&
+	       out->to.prefix > 0 && (!except || *index != except) && subnet_overlaps(&out->to, s);
+}
+
+int link_subnet_used(struct links *l, const struct subnet *s, int except, struct link_route *out, struct err *e)
+{
+	struct nl_cache *routes = NULL;
+	int rc = rtnl_route_alloc_cache(l->sock, s->address.family, 0, &routes), found = 0, index = 0;
+
+	if (rc < 0)
+		return nl_fail(e, rc, "read the host's routes");
+	for (struct nl_object *o = nl_cache_get_first(routes); o && !(found && out->direct); o = nl_cache_get_next(o)) {
+		struct link_route there;
+		int device;
+
+		if (!overlaps((struct rtnl_route *)o, s, except, &device, &there))
+			continue;
+		*out = there;
+		index = device;
+		found = 1;
+	}
+	nl_cache_put(routes);
+	if (found)
+		device_name(l, index, out->device);
+	return found;
+}
+
+int link_each_ours(struct links *l, void (*fn)(void *arg, const char *name), void *arg, struct err *e)
 {
 	struct nl_cache *cache = NULL;
 	int rc = rtnl_link_alloc_cache(l->sock, AF_UNSPEC, &cache);
@@ -53,25 +77,13 @@ static int each_link(struct links *l, int master, const char *prefix, void (*fn)
 	if (rc < 0)
 		return nl_fail(e, rc, "read the host's devices");
 	for (struct nl_object *o = nl_cache_get_first(cache); o; o = nl_cache_get_next(o)) {
-		struct rtnl_link *link = (struct rtnl_link *)o;
+		const char *alias = rtnl_link_get_ifalias((struct rtnl_link *)o);
 
-		if ((!master || rtnl_link_get_master(link) == master) && str_starts(rtnl_link_get_name(link), prefix))
-			fn(arg, rtnl_link_get_name(link));
+		if (alias && str_eq(alias, l->alias))
+			fn(arg, rtnl_link_get_name((struct rtnl_link *)o));
 	}
 	nl_cache_put(cache);
 	return 0;
-}
-
-int link_ports(struct links *l, const char *bridge, void (*fn)(void *arg, const char *name), void *arg, struct err *e)
-{
-	const int master = link_index(l, bridge);
-
-	return master ? each_link(l, master, "", fn, arg, e) : 0;
-}
-
-int link_each(struct links *l, const char *prefix, void (*fn)(void *arg, const char *name), void *arg, struct err *e)
-{
-	return each_link(l, 0, prefix, fn, arg, e);
 }
 
 bool link_loopback6_works(void)

@@ -9,6 +9,7 @@
 struct links {
 	struct nl_sock *sock;
 	int home; /* the host's network namespace */
+	char alias[64];
 };
 
 struct link_space {

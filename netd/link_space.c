@@ -14,6 +14,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "lib/log.h"
@@ -34,36 +35,55 @@ int link_inside(struct links *l, int netns, int (*fn)(void *arg, struct err *e),
 	return rc;
 }
 
-/* Devices made from now on in this namespace believe nobody who says that he is a router. */
-static int distrust_routers(struct err *e)
-{
-	AUTO_CLOSE int fd = open("/proc/sys/net/ipv6/conf/default/accept_ra", O_WRONLY | O_CLOEXEC);
+/* What a container finds set; HostConfig.Sysctls come later, and have the last word. */
+static const struct {
+	const char *file, *value;
+} settings[] = {
+	/* Devices made from now on believe nobody who says that he is a router. */
+	{"/proc/sys/net/ipv6/conf/default/accept_ra", "0"},
+	/* ping and low ports without capabilities, as Docker has it: this network is the container's own. */
+	{"/proc/sys/net/ipv4/ping_group_range", "0 2147483647"},
+	{"/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"},
+};
 
-	if (fd < 0 && errno == ENOENT) /* a kernel without IPv6 */
-		return 0;
-	if (fd < 0 || write(fd, "0", 1) != 1)
-		return err_sys(e, -errno, "set accept_ra of the container");
+static int set_up(struct err *e)
+{
+	for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
+		AUTO_CLOSE int fd = open(settings[i].file, O_WRONLY | O_CLOEXEC);
+		const size_t len = strlen(settings[i].value);
+
+		if (fd < 0 && errno == ENOENT) /* a kernel without IPv6 */
+			continue;
+		if (fd < 0 || write(fd, settings[i].value, len) != (ssize_t)len)
+			return err_sys(e, -errno, "set %s of the container", settings[i].file);
+	}
 	return 0;
 }
 
+struct opening {
+	struct nl_sock *sock;
+	bool fresh;
+};
+
 static int open_inside(void *arg, struct err *e)
 {
-	const int rc = nl_open(arg, e);
+	struct opening *o = arg;
+	const int rc = nl_open(&o->sock, e);
 
-	return rc == 0 ? distrust_routers(e) : rc;
+	return rc == 0 && o->fresh ? set_up(e) : rc;
 }
 
-int link_space_open(struct links *l, int netns, struct link_space **out, struct err *e)
+int link_space_open(struct links *l, int netns, bool fresh, struct link_space **out, struct err *e)
 {
-	struct nl_sock *sock = NULL;
-	const int rc = link_inside(l, netns, open_inside, &sock, e);
+	struct opening o = {.fresh = fresh};
+	const int rc = link_inside(l, netns, open_inside, &o, e);
 
 	if (rc < 0) {
-		nl_socket_free(sock);
+		nl_socket_free(o.sock);
 		return rc;
 	}
 	*out = XNEW(struct link_space);
-	(*out)->sock = sock;
+	(*out)->sock = o.sock;
 	return 0;
 }
 

@@ -68,7 +68,7 @@ static int open_all(struct netd *d, struct err *e)
 
 	TAILQ_INIT(&d->waiting);
 	if ((rc = store_open(db, schema, &d->store, e)) < 0 ||
-	    (rc = networks_new(d->store, d->daemon.config, &d->networks, e)) < 0 ||
+	    (rc = networks_new(d->store, d->daemon.config, d->daemon.root, &d->networks, e)) < 0 ||
 	    (rc = firewall_new(d->daemon.config->network_nft_table, &d->firewall, e)) < 0 ||
 	    (rc = jobs_new(d->daemon.base, &d->jobs, e)) < 0 || (rc = watch_new(d, &d->watch, e)) < 0)
 		return rc;
@@ -128,7 +128,8 @@ int main(int argc, char **argv)
 	daemon_init(&d.daemon, PROC_netd, argc, argv);
 	d.daemon.arg = &d;
 	d.daemon.reload = on_reload;
-	if (guard_new(&d.daemon, NULL, &d.guard, &e) < 0 || links_new(&d.links, &e) < 0) {
+	if (guard_new(&d.daemon, NULL, &d.guard, &e) < 0 ||
+	    links_new(d.daemon.config->network_nft_table, &d.links, &e) < 0) {
 		log_error("%s", e.text);
 		return 1;
 	}

@@ -9,6 +9,7 @@
 #include "lib/config.h"
 #include "lib/log.h"
 #include "lib/util.h"
+#include "netd/default.h"
 #include "netd/ports.h"
 #include "netd/record.h"
 
@@ -23,6 +24,7 @@ void network_free(struct network *n)
 	json_decref(n->labels);
 	free(n->owner);
 	free(n->name);
+	free(n->warning);
 	free(n);
 }
 
@@ -68,6 +70,15 @@ int network_add(struct networks *all, struct network *n, struct err *e)
 	json_decref(doc);
 	if (rc == 0)
 		TAILQ_INSERT_TAIL(&all->list, n, next);
+	return rc;
+}
+
+int network_update(struct networks *all, const struct network *n, struct err *e)
+{
+	json_t *doc = network_record(n);
+	int rc = store_exec(all->store, e, "UPDATE network SET doc=? WHERE id=?", "jt", doc, n->id);
+
+	json_decref(doc);
 	return rc;
 }
 
@@ -212,6 +223,7 @@ void endpoint_free(struct endpoint *ep)
 	TAILQ_REMOVE(&ep->network->endpoints, ep, of_network);
 	TAILQ_REMOVE(&ep->attachment->endpoints, ep, of_attachment);
 	json_decref(ep->settings);
+	link_space_free(ep->space);
 	free(ep);
 }
 
@@ -409,7 +421,8 @@ static int add_builtin(struct networks *all, const char *name, enum network_driv
 	return rc;
 }
 
-int networks_new(struct store *store, const struct config *config, struct networks **out, struct err *e)
+int networks_new(struct store *store, const struct config *config, const char *root, struct networks **out,
+		 struct err *e)
 {
 	struct networks *all = XNEW(struct networks);
 	struct loading l = {all, config, e};
@@ -420,7 +433,7 @@ int networks_new(struct store *store, const struct config *config, struct networ
 	TAILQ_INIT(&all->attachments);
 	rc = store_query(store, load_network, &l, e, "SELECT doc FROM network ORDER BY rowid", "");
 	if (rc == 0)
-		rc = network_default(all, config, e);
+		rc = network_default(all, config, root, e);
 	if (rc == 0)
 		rc = add_builtin(all, "host", DRIVER_HOST, json_pack("{s:s}", "Name", "host"), config, e);
 	if (rc == 0)

@@ -48,6 +48,8 @@ struct network {
 	bool icc, masquerade;
 	struct address binding; /* host_binding_ipv4; family 0: the config's */
 	char prefix[8];		/* of devices in containers: "eth" */
+	bool chosen;		/* its subnet was not asked for: another would do */
+	char *warning;		/* for who creates it; NULL: none */
 	struct network_pool pools[NETWORK_POOLS_MAX];
 	unsigned npools;
 	TAILQ_HEAD(, endpoint) endpoints;
@@ -64,6 +66,11 @@ struct endpoint {
 	unsigned char mac[6];
 	char host_device[LINK_NAME_MAX + 1]; /* "" for macvlan, ipvlan */
 	char device[LINK_NAME_MAX + 1];	     /* in the container */
+	/*
+	 * macvlan, ipvlan: holds the container's namespace, so that its end can be seen: the device is removed in it
+	 * before the address is given back. NULL after a restart of netd.
+	 */
+	struct link_space *space;
 	TAILQ_ENTRY(endpoint) of_network, of_attachment;
 };
 
@@ -95,7 +102,8 @@ struct networks {
 };
 
 /* Read everything. Pools know what is taken. The built-in networks are made when they are missing. */
-int networks_new(struct store *store, const struct config *config, struct networks **out, struct err *e);
+int networks_new(struct store *store, const struct config *config, const char *root, struct networks **out,
+		 struct err *e);
 void networks_free(struct networks *n);
 
 /* By name, id or unique prefix of an id: -ENOENT (404), -EINVAL (400) for an ambiguous prefix. */
@@ -117,6 +125,8 @@ int network_restore(struct networks *n, const json_t *doc, const struct config *
 struct network *network_from_body(const json_t *body, const struct config *config);
 /* Record it, durable, and put it into the list. On failure it stays the caller's. */
 int network_add(struct networks *all, struct network *n, struct err *e);
+/* Its record has changed. */
+int network_update(struct networks *all, const struct network *n, struct err *e);
 /* Take it out of records and list, and free it. It has no endpoints. */
 int network_drop(struct networks *all, struct network *n, struct err *e);
 void network_free(struct network *network);

@@ -10,6 +10,7 @@
 #include "lib/util.h"
 #include "netd/network.h"
 #include "netd/record.h"
+#include "netd/subnets.h"
 
 #define OPTION(name) "com.docker.network." name
 
@@ -128,21 +129,6 @@ static int read_options(struct network *n, struct err *e)
 
 /* ---- pools ---- */
 
-static int subnet_is_ours(struct networks *all, const struct network *except, const struct subnet *s, struct err *e)
-{
-	struct network *n;
-	char text[ADDRESS_TEXT];
-
-	TAILQ_FOREACH(n, &all->list, next)
-	for (unsigned i = 0; n != except && i < n->npools; i++)
-		if (subnet_overlaps(pool_subnet(n->pools[i].pool), s))
-			return err_http(
-				e, 403,
-				"Pool overlaps with other one on this address space: %s is in use by network %s",
-				subnet_text(pool_subnet(n->pools[i].pool), text), n->name);
-	return 0;
-}
-
 /* Addresses that the network keeps for itself. */
 static int take_auxiliary(struct network_pool *p, const json_t *auxiliary, struct err *e)
 {
@@ -179,7 +165,7 @@ static int add_pool(struct networks *all, struct network *n, json_t *config, str
 		return err_http(e, 400, "IPRange %s is not in the subnet %s", text_of(config, "IPRange"),
 				text_of(config, "Subnet"));
 	subnet.address = subnet_base(&subnet);
-	rc = subnet_is_ours(all, n, &subnet, e);
+	rc = subnets_of_others(all, n, &subnet, e);
 	if (rc < 0)
 		return rc;
 	p->pool = pool_new(&subnet, &range);
@@ -195,35 +181,6 @@ static int add_pool(struct networks *all, struct network *n, json_t *config, str
 	if (rc == 0)
 		rc = take_auxiliary(p, json_object_get(config, "AuxiliaryAddresses"), e);
 	return rc < 0 ? err_prefix(e, "IPAM") : 0;
-}
-
-/* A subnet of the config's pools that neither a network of ours nor a route of the host has. */
-static int choose_subnet(struct networks *all, const struct config *config, struct links *links, struct subnet *out,
-			 struct err *e)
-{
-	for (size_t i = 0; i < config->network_pools.n; i++) {
-		struct subnet pool, s;
-
-		if (!subnet_parse(config->network_pools.v[i], &pool) || pool.prefix > config->network_pool_bits)
-			continue;
-		const uint64_t count = UINT64_C(1) << (config->network_pool_bits - pool.prefix);
-		for (uint64_t k = 0; k < count; k++) {
-			bool used = false;
-
-			s = (struct subnet){subnet_at(&pool, k << (32 - config->network_pool_bits)),
-					    config->network_pool_bits};
-			if (subnet_is_ours(all, NULL, &s, NULL) < 0)
-				continue;
-			int rc = link_subnet_used(links, &s, &used, e);
-			if (rc < 0)
-				return rc;
-			if (!used) {
-				*out = s;
-				return 0;
-			}
-		}
-	}
-	return err_http(e, 503, "could not find an available, non-overlapping IPv4 address pool among network.pools");
 }
 
 /* A random unique local prefix, RFC 4193. */
@@ -266,11 +223,14 @@ static int make_pools(struct networks *all, struct network *n, const struct conf
 	{
 		/* {"Gateway": …} alone, as clients send for "choose": there is no subnet that it could be in. */
 		rc = add_pool(all, n, item, e);
+		if (rc == 0 && links && n->driver == DRIVER_BRIDGE)
+			rc = subnets_of_host(links, n, pool_subnet(n->pools[n->npools - 1].pool), e);
 		if (rc < 0)
 			return rc;
 	}
 	if (n->ipv4 && !has_family(n, AF_INET)) {
-		rc = choose_subnet(all, config, links, &s, e);
+		rc = subnets_choose(all, config, links, &s, e);
+		n->chosen = true;
 		if (rc == 0)
 			rc = add_chosen(all, n, list, &s, e);
 	}
@@ -280,6 +240,8 @@ static int make_pools(struct networks *all, struct network *n, const struct conf
 	}
 	if (rc == 0 && !n->ipv6 && has_family(n, AF_INET6))
 		return err_http(e, 400, "IPAM: an IPv6 subnet needs EnableIPv6");
+	if (rc == 0 && !n->ipv4 && has_family(n, AF_INET))
+		return err_http(e, 400, "IPAM: an IPv4 subnet needs EnableIPv4");
 	return rc;
 }
 

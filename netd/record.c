@@ -29,49 +29,6 @@ json_t *network_record(const struct network *n)
 			 "Options", n->options, "Labels", n->labels, "CreatedAt", (json_int_t)n->created);
 }
 
-/* ---- the default network ---- */
-
-static json_t *default_body(const struct config *c)
-{
-	json_t *pools = json_array();
-
-	json_array_append_new(pools,
-			      json_pack("{s:s, s:s}", "Subnet", c->network_subnet, "Gateway", c->network_gateway));
-	if (*c->network_subnet6)
-		json_array_append_new(pools, json_pack("{s:s}", "Subnet", c->network_subnet6));
-	return json_pack("{s:s, s:s, s:b, s:{s:s, s:o}, s:{s:s, s:s}}", "Name", "bridge", "Driver", "bridge",
-			 "EnableIPv6", *c->network_subnet6 != '\0', "IPAM", "Driver", "default", "Config", pools,
-			 "Options", "com.docker.network.bridge.default_bridge", "true",
-			 "com.docker.network.bridge.name", c->network_bridge);
-}
-
-int network_default(struct networks *all, const struct config *config, struct err *e)
-{
-	struct network *old = network_by_name(all, "bridge"), *n = NULL;
-	json_t *body = default_body(config);
-	int rc = 0;
-
-	/* Its id stays; all else follows the config. Nothing of it is taken yet: attachments are read later. */
-	if (old) {
-		json_object_set_new(body, "Id", json_string(old->id));
-		json_object_set_new(body, "CreatedAt", json_integer((json_int_t)old->created));
-		TAILQ_REMOVE(&all->list, old, next);
-		network_free(old);
-		rc = network_restore(all, body, config, &n, e);
-		if (rc == 0)
-			TAILQ_INSERT_HEAD(&all->list, n, next);
-	} else {
-		rc = network_plan(all, body, config, NULL, &n, e);
-		if (rc == 0 && (rc = network_add(all, n, e)) < 0)
-			network_free(n);
-	}
-	json_decref(body);
-	if (rc < 0)
-		return err_prefix(e, "the default network (network.bridge in the config)");
-	n->builtin = true;
-	return 0;
-}
-
 /* ---- attachments ---- */
 
 static json_t *endpoint_record(const struct endpoint *ep)

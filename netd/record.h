@@ -8,8 +8,6 @@ json_t *network_record(const struct network *n);
 json_t *attachment_record(const struct attachment *a);
 /* Puts it into the list; endpoints of networks that are gone are left out. */
 int attachment_restore(struct networks *all, const json_t *doc, struct err *e);
-/* Make the network "bridge" of the config, or bring it to what the config says now. */
-int network_default(struct networks *all, const struct config *config, struct err *e);
 /* Without the record. */
 void attachment_free(struct networks *all, struct attachment *a);
 /* 64 random hexadecimal digits and a NUL. */

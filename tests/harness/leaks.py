@@ -41,21 +41,35 @@ def cgroups(engine):
     return [directory for top in tops for directory, _, _ in os.walk(top, topdown=False)]
 
 
+def on_host(engine, *command):
+    """Lines of a command where the engine's network is."""
+    prefix = engine.machine.prefix if engine.machine else []
+    return subprocess.run([*prefix, *command], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                          check=False).stdout.splitlines()
+
+
 def links(engine):
-    text = subprocess.run(["ip", "-o", "link"], stdout=subprocess.PIPE, text=True, check=False).stdout
-    return [line for line in text.splitlines() if engine.bridge in line]
+    """The engine writes its name into the alias of each device that it makes."""
+    return [line for line in on_host(engine, "ip", "-o", "link") if engine.bridge in line or engine.nft_table in line]
+
+
+def veths(engine):
+    """Devices of containers. The kernel takes them away some time after their namespace has gone."""
+    deadline = time.monotonic() + 20
+    while (left := [x for x in links(engine) if x.split(":")[1].strip().startswith("pv")]) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return left
 
 
 def tables(engine):
-    text = subprocess.run(["nft", "list", "tables"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-                          check=False).stdout
-    return [line for line in text.splitlines() if line.split()[-1] == engine.nft_table]
+    return [line for line in on_host(engine, "nft", "list", "tables") if line.split()[-1].startswith(engine.nft_table)]
 
 
 def of_engine(engine):
     """Everything that is left of a stopped engine. Names are kept for the next start: bridge and table stay."""
     return ([f"process {pid}: {words}" for pid, words in processes(engine).items()]
             + [f"mount {m}" for m in mounts(engine)]
+            + [f"device {line}" for line in veths(engine)]
             + [f"cgroup {c}" for c in cgroups(engine) if c.rstrip("/").count("pouch-test-") and deeper(engine, c)])
 
 
@@ -81,7 +95,6 @@ def clean(engine):
         except OSError:
             pass
     for line in links(engine):
-        subprocess.run(["ip", "link", "del", line.split(":")[1].strip().split("@")[0]], stderr=subprocess.DEVNULL,
-                       check=False)
+        on_host(engine, "ip", "link", "del", line.split(":")[1].strip().split("@")[0])
     for line in tables(engine):
-        subprocess.run(["nft", "delete", *line.split()], stderr=subprocess.DEVNULL, check=False)
+        on_host(engine, "nft", "delete", *line.split())

@@ -29,7 +29,10 @@ try:
     s.connect((host, port))
     if kind == "udp" or payload:
         s.send(payload.encode())
-    answer = s.recv(65536).decode()
+    answer = more = s.recv(65536).decode()
+    while kind == "tcp" and more:
+        more = s.recv(65536).decode()
+        answer += more
 except OSError as problem:
     answer = f"error: {problem}"
 sys.stdout.write(answer)

@@ -5,6 +5,29 @@ import os
 
 import pytest
 
+from tests.harness.engine import Engine
+from tests.harness.machine import Machine
+
+
+@pytest.fixture(scope="module")
+def host():
+    """A machine of its own: subnets are nobody else's."""
+    with Machine() as machine:
+        yield machine
+
+
+@pytest.fixture(scope="module")
+def engine(host):
+    with Engine(machine=host) as running:
+        running.busybox()
+        yield running
+
+
+def get(host, address):
+    """What a web server at "ADDRESS:PORT" answers to the host."""
+    where, _, port = address.rpartition(":")
+    return host.talk("tcp", where, int(port), payload="GET /index.html HTTP/1.0\r\n\r\n")
+
 
 def inspect(engine, name):
     return json.loads(engine.docker("inspect", name).stdout)[0]
@@ -168,20 +191,19 @@ def test_a_killed_runtimed_knows_addresses(engine, box):
     assert networks(engine, box) == before
 
 
-def test_ports_follow_the_gateway(engine, nets):
+def test_ports_follow_the_gateway(engine, host, nets):
     """Published on the network that leads outside; when that one goes, they lead over the next, on the same ports."""
     engine.docker("run", "-d", "--name", "web", "--network", "red", "-p", "127.0.0.1::80", "busybox", "sh", "-c",
                   "mkdir /www; echo moved > /www/index.html; exec httpd -f -p 80 -h /www")
     port = engine.docker("port", "web", "80/tcp").stdout.strip()
-    fetch = lambda: __import__("urllib.request").request.urlopen(f"http://{port}/index.html", timeout=10).read()
-    assert fetch() == b"moved\n"
+    assert "moved" in get(host, port)
     engine.docker("network", "connect", "blue", "web")
     engine.docker("network", "disconnect", "red", "web")
     assert engine.docker("port", "web", "80/tcp").stdout.strip() == port
-    assert fetch() == b"moved\n"
+    assert "moved" in get(host, port)
     engine.docker("network", "disconnect", "blue", "web")
     assert engine.docker("port", "web").stdout == ""
     engine.docker("network", "connect", "red", "web")
     port = engine.docker("port", "web", "80/tcp").stdout.strip()
-    assert fetch() == b"moved\n"
+    assert "moved" in get(host, port)
     engine.docker("rm", "-f", "web")

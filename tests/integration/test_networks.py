@@ -1,9 +1,31 @@
 """Networks with the docker CLI and the kernel's own word."""
 import json
-import subprocess
-import urllib.request
 
 import pytest
+
+from tests.harness.engine import Engine
+from tests.harness.machine import Machine
+
+
+@pytest.fixture(scope="module")
+def host():
+    """A machine of its own: subnets are nobody else's."""
+    with Machine() as machine:
+        yield machine
+
+
+@pytest.fixture(scope="module")
+def engine(host):
+    with Engine(machine=host) as running:
+        running.busybox()
+        yield running
+
+
+def get(host, address):
+    """What a web server at "ADDRESS:PORT" answers to the host."""
+    where, _, port = address.rpartition(":")
+    return host.talk("tcp", where, int(port), payload="GET /index.html HTTP/1.0\r\n\r\n")
+
 
 
 def test_default_network(engine):
@@ -24,11 +46,10 @@ def web(engine):
     engine.docker("rm", "-f", name)
 
 
-def test_published_port_by_loopback(engine, web):
+def test_published_port_by_loopback(engine, host, web):
     address = engine.docker("port", web, "8080/tcp").stdout.strip()
     assert address.startswith("127.0.0.1:")
-    with urllib.request.urlopen(f"http://{address}/index.html", timeout=10) as answer:
-        assert answer.read() == b"found\n"
+    assert "found" in get(host, address)
 
 
 def test_port_conflict_names_the_holder(engine, web):
@@ -73,12 +94,18 @@ def test_bad_networks_are_named(engine):
     assert engine.api("GET", "/networks/bad").status == 404
 
 
-def test_firewall_comes_back(engine, web):
+def test_firewall_comes_back(engine, host, web):
     """covers S-70: after a flush of all rules the engine's table returns."""
     address = engine.docker("port", web, "8080/tcp").stdout.strip()
-    subprocess.run(["nft", "delete", "table", "inet", engine.nft_table], check=True)
-    monitor = subprocess.Popen(["timeout", "20", "sh", "-c", f"until nft list table inet {engine.nft_table} >/dev/null 2>&1; "
-                                "do :; done"])
-    assert monitor.wait() == 0
-    with urllib.request.urlopen(f"http://{address}/index.html", timeout=10) as answer:
-        assert answer.read() == b"found\n"
+    host.run("nft", "delete", "table", "inet", engine.nft_table)
+    host.run("timeout", "20", "sh", "-c", f"until nft list table inet {engine.nft_table} 2>/dev/null; do :; done")
+    assert "found" in get(host, address)
+
+
+def test_low_ports_without_capabilities(engine):
+    """As with Docker, an application that is not root may listen on port 80 of its own network."""
+    words = "echo low | nc -l -p 80 & until nc 127.0.0.1 80 </dev/null 2>/dev/null; do kill -0 $! || exit 1; done"
+    assert engine.docker("run", "--rm", "-u", "1000", "busybox", "sh", "-c", words).stdout == "low\n"
+    shown = engine.docker("run", "--rm", "--sysctl", "net.ipv4.ip_unprivileged_port_start=1024", "busybox", "cat",
+                          "/proc/sys/net/ipv4/ip_unprivileged_port_start").stdout
+    assert shown == "1024\n"
