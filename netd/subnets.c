@@ -38,7 +38,8 @@ int subnets_of_host(struct links *links, struct network *n, const struct subnet 
 	subnet_text(&route.to, to);
 	if (route.direct)
 		return err_http(e, 403,
-				"Pool overlaps with other one on this address space: the host is on %s by its device %s",
+				"Pool overlaps with other one on this address space: the host is on %s by its device "
+				"%s",
 				to, route.device);
 	free(n->warning);
 	n->warning = xasprintf("the subnet %s overlaps with the host's route to %s", subnet, to);
