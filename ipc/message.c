@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "ipc/fingerprint.h"
 #include "lib/util.h"
 
 /*
@@ -62,35 +63,33 @@ static struct ipc_message heads[] = {
 };
 
 static const struct ipc_message *index_of[ARRAY_LEN(heads)];
-static uint64_t schema_hash;
 
-static uint64_t hash_bytes(uint64_t h, const void *p, size_t n)
+static uint64_t add_op(uint64_t h, const struct ipc_op *op)
 {
-	const unsigned char *b = p;
-
-	for (size_t i = 0; i < n; i++)
-		h = (h ^ b[i]) * 0x100000001b3u; /* FNV-1a: a fingerprint against skew, not against an enemy */
-	return h;
+	h = fingerprint_text(h, op->method);
+	h = fingerprint_text(h, op->pattern);
+	h = fingerprint_text(h, op->permission);
+	h = fingerprint_number(h, op->since);
+	h = fingerprint_number(h, op->until);
+	h = fingerprint_number(h, op->effect);
+	return fingerprint_number(h, op->answer);
 }
 
-static uint64_t hash_text(uint64_t h, const char *s)
+static uint64_t add_message(uint64_t h, const struct ipc_message *m)
 {
-	return hash_bytes(h, s, strlen(s) + 1);
-}
-
-static uint64_t hash_message(uint64_t h, const struct ipc_message *m)
-{
-	h = hash_text(h, m->name);
-	h = hash_bytes(h, &m->number, sizeof m->number);
-	h = hash_bytes(h, &m->senders, sizeof m->senders);
-	h = hash_bytes(h, &m->reply, sizeof m->reply);
+	h = fingerprint_text(h, m->name);
+	h = fingerprint_number(h, m->number);
+	h = fingerprint_number(h, m->senders);
+	h = fingerprint_number(h, m->reply);
 	for (size_t i = 0; i < m->nfields; i++) {
 		const struct ipc_field *f = &m->fields[i];
-		int64_t facts[] = {f->type, f->need, f->rule, f->min, (int64_t)f->max};
-		h = hash_text(h, f->name);
-		h = hash_bytes(h, facts, sizeof facts);
+		const uint64_t facts[] = {f->type,	    f->where, f->need,	       (uint64_t)f->rule,
+					  (uint64_t)f->min, f->max,   (uint64_t)f->def};
+		h = fingerprint_text(h, f->name);
+		h = fingerprint_text(h, f->wire);
+		h = fingerprint_bytes(h, facts, sizeof facts);
 	}
-	return h;
+	return m->op ? add_op(h, m->op) : h;
 }
 
 /* Before main(): the tables are complete from the first line of any daemon. */
@@ -104,11 +103,8 @@ __attribute__((constructor)) static void complete_tables(void)
 #include "ipc/messages.def"
 #include "ipc/fields-undef.h"
 
-	schema_hash = 0xcbf29ce484222325u;
-	for (size_t k = 0; k < ARRAY_LEN(heads); k++) {
+	for (size_t k = 0; k < ARRAY_LEN(heads); k++)
 		index_of[k] = &heads[k];
-		schema_hash = hash_message(schema_hash, &heads[k]);
-	}
 }
 
 const struct ipc_message *const *ipc_messages(size_t *count)
@@ -136,5 +132,12 @@ const struct ipc_message *ipc_message_by_name(const char *name)
 
 uint64_t ipc_schema_hash(void)
 {
-	return schema_hash;
+	static uint64_t hash;
+
+	if (hash)
+		return hash;
+	hash = fingerprint_documents(FINGERPRINT_START);
+	for (size_t k = 0; k < ARRAY_LEN(heads); k++)
+		hash = add_message(hash, &heads[k]);
+	return hash;
 }

@@ -1,7 +1,7 @@
 /*
- * seed DIR: the first inputs of the fuzz targets, made from the tables: DIR/message and DIR/schema get one file for
- * each message and document, bare and full, in the form that fuzz_message.c and fuzz_schema.c read; DIR/config and
- * DIR/policy what holds without a file. DIR/X.dict has the words of a target's language.
+ * seed DIR: the first inputs of the fuzz targets, made from the tables: DIR/message, DIR/packet and DIR/schema get one
+ * file for each message and document, bare and full, in the form that fuzz_message.c, … read; DIR/config and DIR/policy
+ * what holds without a file. DIR/X.dict has the words of a target's language.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "ipc/channel.h"
 #include "lib/config.h"
 #include "lib/policy.h"
 #include "tests/fuzz/sample.h"
@@ -38,6 +39,32 @@ static int seed_message(const char *dir, const struct ipc_message *m, bool full)
 	int r = ipc_encode(m, s.msg, &p, &e);
 	if (r == 0)
 		r = write_file(dir, "message", m->name, full, bytes, p.len);
+	ipc_packet_clean(&p);
+	sample_clean(m, &s);
+	return r;
+}
+
+/* As fuzz_packet.c reads it. */
+static int seed_packet(const char *dir, const struct ipc_message *m, bool full)
+{
+	static unsigned char input[IPC_MESSAGE_MAX + 64], bytes[IPC_MESSAGE_MAX];
+	const struct ipc_head head = {.message = m, .kind = m->reply ? K_REQUEST : K_END, .id = 1};
+	struct ipc_packet p = {.bytes = bytes};
+	struct err e = {0};
+	struct sample s;
+	size_t n = 3;
+
+	sample_message(m, full, &s);
+	int r = channel_encode(&head, s.msg, &p, &e);
+	for (size_t i = 0; i < m->nfields; i++)
+		if (m->fields[i].type == T_FD && (full || m->fields[i].need == REQUIRED))
+			input[n++] = (unsigned char)m->fields[i].rule;
+	input[0] = (unsigned char)p.len;
+	input[1] = (unsigned char)(p.len >> 8);
+	input[2] = (unsigned char)(n - 3);
+	memcpy(input + n, bytes, p.len);
+	if (r == 0)
+		r = write_file(dir, "packet", m->name, full, input, n + p.len);
 	ipc_packet_clean(&p);
 	sample_clean(m, &s);
 	return r;
@@ -125,6 +152,8 @@ int main(int argc, char **argv)
 
 	for (size_t i = 0; r == 0 && i < 2 * count; i++)
 		r = seed_message(argv[1], all[i / 2], i % 2);
+	for (size_t i = 0; r == 0 && i < 2 * count; i++)
+		r = seed_packet(argv[1], all[i / 2], i % 2);
 	for (unsigned i = 0; r == 0 && i < 2 * SCH_COUNT; i++)
 		r = seed_schema(argv[1], (enum schema_id)(i / 2), i % 2);
 	if (r == 0)

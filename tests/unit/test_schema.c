@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ipc/fingerprint.h"
 #include "ipc/schema.h"
 #include "lib/json.h"
 #include "lib/util.h"
@@ -386,6 +387,55 @@ static void test_tables(void **state)
 	assert_string_equal(schema_name(SCH_COUNT), "?");
 }
 
+static uint64_t print_of(const struct schema_field *f)
+{
+	return fingerprint_field(FINGERPRINT_START, f);
+}
+
+#define CHANGED(member, value)                                                                                         \
+	do {                                                                                                           \
+		struct schema_field other = row;                                                                       \
+		other.member = (value);                                                                                \
+		assert_int_not_equal(print_of(&row), print_of(&other));                                                \
+	} while (0)
+
+/* What a row says changes the fingerprint, also below an element or an object; its doc text does not. */
+static void test_fingerprint(void **state)
+{
+	static const char *const some[] = {"a", "b", NULL}, *const others[] = {"a", "c", NULL};
+	static const struct schema_field text = {.type = S_TEXT, .rule = G_TEXT, .max = 10},
+					 longer = {.type = S_TEXT, .rule = G_TEXT, .max = 11};
+	static const struct schema_field fields[] = {{.name = "x", .type = S_BOOL}, {0}},
+					 renamed[] = {{.name = "y", .type = S_BOOL}, {0}};
+	static const struct schema_object object = {.name = "o", .fields = fields},
+					  other_object = {.name = "o", .fields = renamed},
+					  whole = {.name = "o", .fields = fields, .parts = {&other_object}};
+	const struct schema_field row = {
+		.name = "n", .type = S_LIST, .words = some, .of = &text, .object = &object, .doc = "words"};
+	struct schema_field same = row;
+
+	(void)state;
+	same.doc = "other words";
+	assert_int_equal(print_of(&row), print_of(&same));
+	CHANGED(name, "m");
+	CHANGED(type, S_MAP);
+	CHANGED(class, C_SECRET);
+	CHANGED(rule, G_BYTES);
+	CHANGED(min, -1);
+	CHANGED(max, 1);
+	CHANGED(words, others);
+	CHANGED(of, &longer);
+	CHANGED(object, &other_object);
+	CHANGED(object, &whole);
+	CHANGED(since, 30);
+	CHANGED(until, 40);
+	CHANGED(required, true);
+	CHANGED(text_too, true);
+	CHANGED(unset, -1);
+	assert_int_not_equal(fingerprint_documents(FINGERPRINT_START), FINGERPRINT_START);
+	assert_int_not_equal(fingerprint_documents(1), fingerprint_documents(2));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -394,6 +444,7 @@ int main(void)
 		cmocka_unit_test(test_bounds),	       cmocka_unit_test(test_places),
 		cmocka_unit_test(test_clients),	       cmocka_unit_test(test_lengths),
 		cmocka_unit_test(test_grammars),       cmocka_unit_test(test_tables),
+		cmocka_unit_test(test_fingerprint),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
