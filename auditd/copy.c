@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 
 #include "lib/log.h"
 #include "lib/util.h"
@@ -30,9 +29,10 @@ static int connect_to(const char *path)
 	return STEAL_FD(fd);
 }
 
-struct copy *copy_new(enum config_audit_copy to)
+struct copy *copy_new(const struct config *config)
 {
-	const char *path = to == AUDIT_COPY_SYSLOG ? "/dev/log" : "/run/systemd/journal/socket";
+	enum config_audit_copy to = config->audit_copy;
+	const char *path = to == AUDIT_COPY_SYSLOG ? config->log_syslog_socket : config->log_journald_socket;
 
 	if (to == AUDIT_COPY_NONE)
 		return NULL;
@@ -56,16 +56,11 @@ void copy_free(struct copy *c)
 
 static char *datagram(const struct copy *c, const char *line)
 {
-	char date[32];
-	time_t now = time(NULL);
-	struct tm tm;
-
 	if (c->to == AUDIT_COPY_JOURNALD)
 		return xasprintf("PRIORITY=5\nSYSLOG_FACILITY=10\nSYSLOG_IDENTIFIER=%s\nMESSAGE=%s\n", IDENTIFIER,
 				 line);
-	gmtime_r(&now, &tm); /* local time needs files that the sandbox does not have */
-	strftime(date, sizeof date, "%b %e %H:%M:%S", &tm);
-	return xasprintf("<%d>%s " IDENTIFIER ": %s", PRIORITY, date, line);
+	/* Without the time: local time needs files that the sandbox does not have, and the collector has a clock. */
+	return xasprintf("<%d>" IDENTIFIER ": %s", PRIORITY, line);
 }
 
 void copy_send(struct copy *c, const char *line)

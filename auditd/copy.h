@@ -7,10 +7,10 @@
 struct copy;
 
 /*
- * Connect to the collector's socket, before the sandbox. NULL without a collector or when `to` is none. A
+ * Connect to the collector's socket, before the sandbox. NULL without a collector or when audit.copy is none. A
  * collector that binds its socket anew later is not found again until auditd is restarted.
  */
-struct copy *copy_new(enum config_audit_copy to);
+struct copy *copy_new(const struct config *config);
 void copy_free(struct copy *c);
 /* `line` is the record's line. NULL is fine. */
 void copy_send(struct copy *c, const char *line);

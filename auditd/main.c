@@ -176,7 +176,7 @@ int main(int argc, char **argv)
 	d.daemon.arg = &d;
 	d.daemon.reload = on_reload;
 	signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of write(2), not an end */
-	d.copy = copy_new(d.daemon.config->audit_copy);
+	d.copy = copy_new(d.daemon.config);
 	daemon_confine(&d.daemon);
 	if (serve(&d, &e) < 0) {
 		log_error("%s", e.text);

@@ -161,7 +161,7 @@ const struct ipc_message *ipc_message_by_name(const char *name);
 /* All rows, in the order of the tables. */
 const struct ipc_message *const *ipc_messages(size_t *count);
 
-/* The fingerprint of every row of every table, of messages and of documents: two programs with different tables do not talk (HELLO). */
+/* Of every row of every table, messages and documents: two programs with different tables do not talk (HELLO). */
 uint64_t ipc_schema_hash(void);
 
 #endif

@@ -366,7 +366,7 @@ void daemon_init(struct daemon *d, enum process_id id, int argc, char **argv)
 
 	*d = (struct daemon){
 		.id = id, .root_fd = -1, .listen_fd = -1, .notify_fd = -1, .proc_fd = -1, .control_fd = -1};
-	log_open(process_name(id), LOG_LEVEL_INFO, LOG_SINK_STDERR, NULL);
+	log_open(process_name(id), LOG_LEVEL_INFO, LOG_SINK_STDERR, NULL, NULL);
 	daemon_parse_args(&a, process_name(id), process_owns(id), argc, argv);
 	if (sandbox_begin(daemon_passed_count(), &e) < 0)
 		die(&e);
@@ -377,8 +377,7 @@ void daemon_init(struct daemon *d, enum process_id id, int argc, char **argv)
 	d->sets = a.sets;
 	d->nsets = a.nsets;
 	read_settings(d, &a);
-	if (log_open(process_name(id), d->config->log_level, d->config->log_sink, &e) < 0)
-		die(&e);
+	log_begin(process_name(id), d->config);
 	d->base = event_base_new();
 	if (!d->base)
 		die(&(struct err){.text = "cannot make an event loop"});

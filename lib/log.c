@@ -9,6 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/config.h"
 #include "lib/util.h"
 
 #define LINE_MAX_BYTES 4096
@@ -37,14 +38,12 @@ static int open_datagram(const char *path, struct err *e)
 	return STEAL_FD(fd);
 }
 
-int log_open(const char *daemon, enum log_level level, enum log_sink sink, struct err *e)
+int log_open(const char *daemon, enum log_level level, enum log_sink sink, const char *path, struct err *e)
 {
-	static const char *const paths[] = {
-		[LOG_SINK_SYSLOG] = "/dev/log", [LOG_SINK_JOURNALD] = "/run/systemd/journal/socket"};
 	int fd = -1;
 
 	if (sink != LOG_SINK_STDERR) {
-		fd = open_datagram(paths[sink], e);
+		fd = open_datagram(path, e);
 		if (fd < 0)
 			return fd;
 	}
@@ -54,6 +53,18 @@ int log_open(const char *daemon, enum log_level level, enum log_sink sink, struc
 	logger.sink = sink;
 	logger.fd = fd;
 	return 0;
+}
+
+void log_begin(const char *daemon, const struct config *config)
+{
+	const char *path =
+		config->log_sink == LOG_SINK_SYSLOG ? config->log_syslog_socket : config->log_journald_socket;
+	struct err e;
+
+	if (log_open(daemon, config->log_level, config->log_sink, path, &e) == 0)
+		return;
+	log_open(daemon, config->log_level, LOG_SINK_STDERR, NULL, NULL);
+	log_warn("the log goes to stderr: %s", e.text);
 }
 
 void log_set_level(enum log_level level)

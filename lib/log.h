@@ -12,11 +12,18 @@
 
 #include "lib/err.h"
 
+struct config;
+
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
 enum log_sink { LOG_SINK_STDERR, LOG_SINK_SYSLOG, LOG_SINK_JOURNALD };
 
-/* Opens the sink's socket, so call it before the sandbox. `daemon` must outlive the process's logging. */
-int log_open(const char *daemon, enum log_level level, enum log_sink sink, struct err *e);
+/*
+ * Opens the sink's socket (`path`; NULL for stderr), so call it before the sandbox. `daemon` must outlive the process's
+ * logging.
+ */
+int log_open(const char *daemon, enum log_level level, enum log_sink sink, const char *path, struct err *e);
+/* As the config says. A collector that is not there keeps no process from its work: then to stderr, which says so. */
+void log_begin(const char *daemon, const struct config *config);
 void log_set_level(enum log_level level);
 /* The sink's descriptor, -1 for stderr; the sandbox keeps it open. */
 int log_fd(void);

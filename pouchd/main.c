@@ -182,7 +182,7 @@ static void begin(struct supervisor *s, int argc, char **argv)
 				 .notify_fd = -1,
 				 .notify_up_fd = -1,
 				 .control_fd = -1};
-	log_open("pouchd", LOG_LEVEL_INFO, LOG_SINK_STDERR, NULL);
+	log_open("pouchd", LOG_LEVEL_INFO, LOG_SINK_STDERR, NULL, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	daemon_parse_args(&s->args, "pouchd", process_owns(PROC_pouchd), argc, argv);
 	if (sandbox_begin(daemon_passed_count(), &e) < 0)
@@ -194,8 +194,7 @@ static void begin(struct supervisor *s, int argc, char **argv)
 			.text = "pouchd must be started as root: it makes its children's users, and drops them"});
 	if (settings_read(s, &s->config, &s->config_fd, &s->policy_fd, &e) < 0)
 		die(&e);
-	if (log_open("pouchd", s->config->log_level, s->config->log_sink, &e) < 0)
-		die(&e);
+	log_begin("pouchd", s->config);
 	if (up && (s->notify_up_fd = notify_open(up, &e)) < 0)
 		log_warn("%s", e.text);
 	unsetenv("NOTIFY_SOCKET");

@@ -1,4 +1,5 @@
 """The audit chain: what leaves a record, what never stands in one, what happens when it cannot be written."""
+import contextlib
 import json
 import os
 import signal
@@ -149,6 +150,58 @@ def test_verify_finds_a_cut_end(audited):
     sequence, digest = end.split(":")
     assert verify(audited, f"{int(sequence) + 100}:{digest}", check=False).returncode == 1
     assert verify(audited, f"{int(sequence) - 1}:{digest}", check=False).returncode == 1
+
+
+def test_verify_finds_what_is_missing_or_moved(audited):
+    for i in range(5):
+        create(audited, f"chain-{i}")
+    newest = sorted((audited.root / "auditd").iterdir())[-1]
+    whole = newest.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    middle = len(lines) // 2
+    hurt = {"missing": lines[:middle] + lines[middle + 1:],
+            "moved": lines[:middle] + [lines[middle + 1], lines[middle]] + lines[middle + 2:],
+            "twice": lines[:middle] + [lines[middle]] + lines[middle:],
+            "no record": lines[:middle] + [b"{}\n"] + lines[middle + 1:],
+            "changed": lines[:middle] + [lines[middle].replace(b'"uid":0', b'"uid":1')] + lines[middle + 1:]}
+    try:
+        for what, changed in hurt.items():
+            newest.write_bytes(b"".join(changed))
+            done = verify(audited, check=False)
+            assert done.returncode == 1 and f"{newest.name}:{middle + 1}" in done.stderr or f":{middle + 2}: " in done.stderr, \
+                (what, done)
+    finally:
+        newest.write_bytes(whole)
+    verify(audited)
+
+
+# covers D-10, D-21: a disk that is really full, the audit log's own
+def test_full_disk():
+    engine = Engine()
+    store = engine.root / "auditd"
+    engine.start()
+    engine.stop()
+    owner = store.stat().st_uid
+    options = f"size=256k,mode=0700,uid={owner},gid={store.stat().st_gid}"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "pouch-test", store], check=True)
+    try:
+        with engine:
+            assert create(engine, "before").status == 201
+            filler = store / "filler"
+            with open(filler, "wb", buffering=0) as out, contextlib.suppress(OSError):
+                while True:
+                    out.write(bytes(4096))
+            refused = [create(engine, f"{'full' * 50}{i}").status for i in range(30)]
+            assert refused[-1] == 503
+            assert engine.api("GET", "/volumes").status == 200 and engine.api("GET", "/_ping").status == 200
+            assert engine.api("GET", f"/volumes/{'full' * 50}29").status == 404
+            filler.unlink()
+            assert create(engine, "after").status == 201
+            verify(engine)
+            engine.stop()
+            subprocess.run(["umount", store], check=True)
+    finally:
+        subprocess.run(["umount", "-q", store], check=False, stderr=subprocess.DEVNULL)
 
 
 def test_rotation():

@@ -118,6 +118,6 @@ int main(void)
 		cmocka_unit_test(test_secret),
 	};
 
-	log_open("unit", LOG_LEVEL_INFO, LOG_SINK_STDERR, NULL);
+	log_open("unit", LOG_LEVEL_INFO, LOG_SINK_STDERR, NULL, NULL);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
