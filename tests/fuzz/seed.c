@@ -1,7 +1,7 @@
 /*
  * seed DIR: the first inputs of the fuzz targets, made from the tables: DIR/message, DIR/packet and DIR/schema get one
- * file for each message and document, bare and full, in the form that fuzz_message.c, … read; DIR/config and DIR/policy
- * what holds without a file. DIR/X.dict has the words of a target's language.
+ * file for each message and document, bare and full, in the form that fuzz_message.c and the others read; DIR/config
+ * and DIR/policy what holds without a file. DIR/X.dict has the words of a target's language.
  */
 #include <errno.h>
 #include <fcntl.h>
