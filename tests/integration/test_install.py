@@ -46,9 +46,9 @@ def test_units_name_what_is_installed(tree):
 def test_split_units_are_one_for_each_process(tree, tmp_path):
     subprocess.run([str(tree / "usr/share/doc/pouch/systemd-split/generate"), "/usr/lib/pouch", str(tmp_path)], check=True)
     units = {p.name for p in tmp_path.iterdir()}
-    for name in ("auditd", "imaged", "volumed", "netd", "runtimed", "apid"):
+    for name in ("auditd", "imaged", "volumed", "netd", "dns", "runtimed", "apid"):
         assert {f"pouch-{name}.socket", f"pouch-{name}.service"} <= units
-    for name in ("image-fetch", "image-unpack", "rootfs", "volume-mount", "dns", "log"):
+    for name in ("image-fetch", "image-unpack", "rootfs", "volume-mount", "log"):
         assert {f"pouch-{name}.socket", f"pouch-{name}@.service"} <= units
 
 
