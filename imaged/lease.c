@@ -83,6 +83,7 @@ static void answer(struct ipc_request *req, const struct described *x)
 	reply.by_digest = !*x->named.domain || *x->named.digest;
 	reply.config.json = x->config;
 	reply.layers.json = x->layers;
+	reply.size = (uint64_t)x->image.size;
 	ipc_reply(req, &reply);
 }
 

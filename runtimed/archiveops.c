@@ -14,11 +14,14 @@ struct transfer {
 	const char *ref, *path; /* of the request's message */
 	int (*begin)(struct transfer *t, const struct launch_root *root, struct err *e);
 	bool stream; /* its answer is bytes */
+	bool writes;
 };
 
 static void transfer_free(struct transfer *t)
 {
 	files_turn_end(t->turn);
+	if (t->writes)
+		files_changed(t->container);
 	container_unref(t->container);
 	free(t);
 }
@@ -166,6 +169,8 @@ static int begin_put(struct transfer *t, const struct launch_root *root, struct 
 				   &transfer_events, t, &t->files, e);
 
 	fd_close(&m->tar);
+	t->writes = true;
+	files_changed(t->container);
 	return r;
 }
 

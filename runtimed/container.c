@@ -49,6 +49,7 @@ struct container *container_new(struct runtimed *rt)
 	c->rt = rt;
 	c->refs = 1;
 	c->range = RANGE_NONE;
+	c->own_size = -1;
 	c->owner = xstrdup("");
 	c->image_name = xstrdup("");
 	TAILQ_INIT(&c->waiters);

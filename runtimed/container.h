@@ -103,6 +103,7 @@ struct container {
 	bool restarting_by_request; /* the exit is the first half of a restart: no policy, no removal */
 	bool attached_network;	    /* netd has endpoints of it */
 	bool uses_volumes;	    /* volumed has mounted for it */
+	int64_t own_size;	    /* SizeRw as measured while it did not run; -1: to be measured */
 	bool start_waits;	    /* for looks at its files to end (files.h) */
 	bool dirty;		    /* its state is to be stored */
 	TAILQ_ENTRY(container) changed;

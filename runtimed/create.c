@@ -2,6 +2,7 @@
 #include <errno.h>
 
 #include "lib/log.h"
+#include "runtimed/copyup.h"
 #include "lib/fault.h"
 #include "runtimed/create.h"
 #include "runtimed/db.h"
@@ -115,17 +116,25 @@ static void on_network_checked(struct container *c, int rc, const struct err *e,
 		finish(arg);
 }
 
-static void on_volumes_acquired(struct container *c, int rc, const struct err *e, void *arg)
+static void on_volumes_filled(struct container *c, int rc, const struct err *e, void *arg)
 {
 	struct creating *n = arg;
 
-	FAULT(create_held);
 	if (rc < 0)
 		give_up(n, e);
 	else if (networks_wanted(c))
 		networks_check(c, n->req, on_network_checked, n);
 	else
 		finish(n);
+}
+
+static void on_volumes_acquired(struct container *c, int rc, const struct err *e, void *arg)
+{
+	FAULT(create_held);
+	if (rc < 0)
+		give_up(arg, e);
+	else
+		copyup(c, on_volumes_filled, arg);
 }
 
 /* ---- with the image ---- */
@@ -153,6 +162,7 @@ static int complete(struct creating *n, const struct rootfs_leased *image, struc
 		return rc;
 	c->image = xstrdup(image->image);
 	c->layers = json_incref(image->layers.json);
+	c->image_size = (int64_t)image->size;
 	rc = config_merge(c->config, image->config.json, e);
 	if (rc == 0)
 		rc = hostconfig_complete(c, n->warnings, e);
@@ -177,7 +187,7 @@ static void on_leased(void *arg, void *reply, const struct err *why)
 	else if (volumes_any(n->container))
 		volumes_acquire(n->container, on_volumes_acquired, n);
 	else
-		on_volumes_acquired(n->container, 0, NULL, n);
+		on_volumes_filled(n->container, 0, NULL, n);
 }
 
 static void lease(struct creating *n)

@@ -18,6 +18,7 @@ static const char *const schema[] = {
 	" config TEXT NOT NULL, status INTEGER NOT NULL, pid INTEGER NOT NULL, exit_code INTEGER) STRICT;"
 	"CREATE INDEX exec_container ON exec(container);",
 	"CREATE TABLE owed(id TEXT PRIMARY KEY, anonymous INTEGER NOT NULL) STRICT, WITHOUT ROWID;",
+	"ALTER TABLE container ADD COLUMN image_size INTEGER NOT NULL DEFAULT 0;",
 	NULL,
 };
 
@@ -140,9 +141,9 @@ static int insert(struct container *c, struct err *e)
 	int rc = store_exec(
 		c->rt->store, e,
 		"INSERT INTO container(id,name,created,image,image_name,owner,id_range,config,host,endpoints,mounts,"
-		"layers) VALUES(?,?,?,?,?,?,?,?,?,?,?,?)",
-		"ttitttijjjjj", c->id, c->name, c->created, c->image, c->image_name, c->owner, (int64_t)c->range,
-		c->config, c->host, c->endpoints, c->mounts, c->layers);
+		"layers,image_size) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?)",
+		"ttitttijjjjji", c->id, c->name, c->created, c->image, c->image_name, c->owner, (int64_t)c->range,
+		c->config, c->host, c->endpoints, c->mounts, c->layers, c->image_size);
 
 	return rc == 0 ? put_state(c, e) : rc;
 }
@@ -298,6 +299,7 @@ static int load_container(void *arg, struct store_row *r)
 	json_decref(state);
 	if (store_int(r, 12))
 		c->state.status = CT_REMOVING;
+	c->image_size = store_int(r, 14);
 	idrange_hold(load->rt->ranges, c->range);
 	containers_add(&load->rt->containers, c);
 	return 0;
@@ -331,7 +333,7 @@ int db_load(struct runtimed *rt, struct err *e)
 	int rc = store_query(
 		rt->store, load_container, &load, e,
 		"SELECT c.id,name,created,image,image_name,owner,id_range,config,host,endpoints,mounts,layers,"
-		"removing,state FROM container c LEFT JOIN state s ON s.id=c.id ORDER BY created",
+		"removing,state,image_size FROM container c LEFT JOIN state s ON s.id=c.id ORDER BY created",
 		"");
 	if (rc == 0)
 		rc = store_query(rt->store, load_exec, &load, e,

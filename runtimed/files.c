@@ -87,7 +87,7 @@ static void on_soon(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (c->starting) {
+	if (c->starting || (is_shown(c) && launch_ended(c->run))) {
 		container_wait(c, &t->waiter, CE_SETTLED | CE_EXIT | CE_REMOVED, on_settled);
 		return;
 	}
@@ -132,26 +132,39 @@ struct sizing {
 static void on_sized(void *arg, json_t *result, const struct err *e)
 {
 	struct sizing *s = arg;
+	struct container *c = s->container;
 	int64_t rw = json_int(result, "SizeRw");
 
-	s->done(s->container, rw, rw + s->container->image_size, e, s->arg);
-	container_unref(s->container);
+	/* Nobody writes into one that does not run: it is measured once. */
+	if (!e && !container_alive(c) && !c->starting)
+		c->own_size = rw;
+	s->done(c, rw, rw + c->image_size, e, s->arg);
+	container_unref(c);
 	free(s);
 }
 
 void files_size(struct container *c, files_sized done, void *arg)
 {
 	static const struct launch_files_events events = {.done = on_sized};
-	struct sizing *s = XNEW(struct sizing);
 	struct launch_files *files;
 	struct spec spec;
 	struct err e;
 
+	if (c->own_size >= 0) {
+		done(c, c->own_size, c->own_size + c->image_size, NULL, arg);
+		return;
+	}
+	struct sizing *s = XNEW(struct sizing);
 	*s = (struct sizing){container_ref(c), done, arg};
 	spec_basic(c, &spec);
-	struct launch_root root = {c->rt->launch, &spec.launch, c->run};
+	struct launch_root root = {.launch = c->rt->launch, .spec = &spec.launch};
 	int rc = launch_size(&root, &events, s, &files, &e);
 	spec_clean(&spec);
 	if (rc < 0)
 		on_sized(s, NULL, &e);
+}
+
+void files_changed(struct container *c)
+{
+	c->own_size = -1;
 }

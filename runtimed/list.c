@@ -133,7 +133,8 @@ static void append_item(struct text *t, struct container *c, int64_t rw, int64_t
 	else
 		n = snprintf(tail, sizeof tail, "%s\",\"SizeRw\":%lld,\"SizeRootFs\":%lld}", status, (long long)rw,
 			     (long long)root);
-	append(t, t->len > 1 ? "," : "", t->len > 1);
+	bool first = t->data[t->len - 1] == '[';
+	append(t, ",", first ? 0 : 1);
 	append(t, head, strlen(head));
 	append(t, tail, (size_t)n);
 }
@@ -144,6 +145,8 @@ struct sized_list {
 	struct container **items;
 	size_t count, at;
 	struct text text;
+	bool usage;	    /* an object with the list in it */
+	bool sizing, again; /* a size that is known comes from within the call */
 };
 
 static void next_size(struct sized_list *l);
@@ -159,11 +162,19 @@ static void on_size(struct container *c, int64_t rw, int64_t root, const struct 
 
 static void next_size(struct sized_list *l)
 {
-	if (l->at < l->count) {
-		files_size(l->items[l->at], on_size, l);
+	/* One after the other, not one within the other. */
+	l->again = true;
+	if (l->sizing)
 		return;
+	l->sizing = true;
+	while (l->again && l->at < l->count) {
+		l->again = false;
+		files_size(l->items[l->at], on_size, l);
 	}
-	append(&l->text, "]", 1);
+	l->sizing = false;
+	if (l->at < l->count)
+		return;
+	append(&l->text, l->usage ? "]}" : "]", l->usage ? 2 : 1);
 	ipc_reply_text(l->req, 200, l->text.data, l->text.len);
 	for (size_t i = 0; i < l->count; i++)
 		container_unref(l->items[i]);
@@ -198,5 +209,22 @@ void on_container_list(struct ipc_request *req, struct container_list *m, struct
 	if (!m->size)
 		for (; l->at < l->count; l->at++)
 			append_item(&l->text, l->items[l->at], -1, -1);
+	next_size(l);
+}
+
+void on_container_usage(struct ipc_request *req, struct container_usage *m, struct runtimed *rt)
+{
+	static const char head[] = "{\"Containers\":[";
+	struct sized_list *l = XNEW(struct sized_list);
+	struct container *c;
+
+	(void)m;
+	l->req = req;
+	l->usage = true;
+	l->items = xcalloc(rt->containers.count + 1, sizeof *l->items);
+	TAILQ_FOREACH_REVERSE(c, &rt->containers.all, containers_queue, link)
+	if (guard_sees(req, c->owner))
+		l->items[l->count++] = container_ref(c);
+	append(&l->text, head, strlen(head));
 	next_size(l);
 }

@@ -119,6 +119,8 @@ static const struct ipc_handler handlers[] = {
 	IPC_HANDLER(container_archive_get, struct runtimed),
 	IPC_HANDLER(container_archive_put, struct runtimed),
 	IPC_HANDLER(container_changes, struct runtimed),
+	IPC_HANDLER(container_commit, struct runtimed),
+	IPC_HANDLER(container_usage, struct runtimed),
 	IPC_HANDLER(container_export, struct runtimed),
 	IPC_HANDLER(container_stats, struct runtimed),
 	IPC_HANDLER(socket_holder, struct runtimed),

@@ -69,6 +69,7 @@ static int read_from(struct reading *r, const char *from, struct err *e)
 		if (str_eq(json_text(m, "Type"), "tmpfs"))
 			continue;
 		copy = json_deep_copy(m);
+		json_object_set_new(json_object_get(copy, "_"), "nocopy", json_true());
 		if (read_only)
 			json_object_set_new(copy, "RW", json_false());
 		int rc = str_eq(json_text(copy, "Type"), "bind") ? bind_admit(r->req, copy, e) : 0;

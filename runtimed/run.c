@@ -8,6 +8,7 @@
 #include "runtimed/db.h"
 #include "runtimed/events.h"
 #include "runtimed/exec.h"
+#include "runtimed/files.h"
 #include "runtimed/health.h"
 #include "runtimed/networks.h"
 #include "runtimed/remove.h"
@@ -248,6 +249,7 @@ int run_start(struct container *c, struct err *e)
 	c->state.starts++;
 	c->state.stopped_by_user = false;
 	free(STEAL(c->start_error));
+	files_changed(c);
 	c->start_waits = launch_viewed(c->rt->launch, c->id);
 	if (c->start_waits)
 		return 0;

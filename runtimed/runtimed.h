@@ -69,6 +69,7 @@ HANDLER(container_archive_get);
 HANDLER(container_archive_put);
 HANDLER(container_prune);
 HANDLER(container_commit);
+HANDLER(container_usage);
 HANDLER(exec_create);
 HANDLER(exec_start);
 HANDLER(exec_resize);

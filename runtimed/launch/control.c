@@ -62,6 +62,39 @@ bool launch_paused(const struct launch_run *run)
 	return run->state == RUN_RUNNING && cgroup_frozen(run->cgroup);
 }
 
+/* A file in the run's directory tells a runtimed that comes after this one. */
+#define HELD "held"
+
+int launch_hold(struct launch_run *run, struct err *e)
+{
+	int r = must_run(run, e);
+
+	if (r < 0 || run->holds++)
+		return r;
+	AUTO_CLOSE int fd = openat(run->dir, HELD, O_CREAT | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0600);
+	r = fd < 0 ? err_sys(e, -errno, "hold container %.12s", run->id) : cgroup_freeze(run->cgroup, true, e);
+	if (r < 0)
+		launch_release(run, false);
+	return r;
+}
+
+void launch_release(struct launch_run *run, bool stay)
+{
+	if (!run->holds || --run->holds)
+		return;
+	if (!stay && run->state == RUN_RUNNING)
+		cgroup_freeze(run->cgroup, false, NULL);
+	unlinkat(run->dir, HELD, 0);
+}
+
+void run_release_held(struct launch_run *run)
+{
+	if (faccessat(run->dir, HELD, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
+		return;
+	run->holds = 1;
+	launch_release(run, false);
+}
+
 int launch_resize(struct launch_run *run, unsigned rows, unsigned columns, struct err *e)
 {
 	struct wire_head head = {.type = WIRE_RESIZE, .rows = rows, .columns = columns};

@@ -222,6 +222,8 @@ typedef bool (*launch_known)(void *arg, const char *id);
 void launch_sweep(struct launch *l, launch_known known, void *arg);
 
 pid_t launch_pid(const struct launch_run *run);
+/* Its process has ended; exited() is on its way. */
+bool launch_ended(const struct launch_run *run);
 const char *launch_id(const struct launch_run *run);
 /* Frees nothing; for other callbacks' sake. */
 void *launch_arg(const struct launch_run *run);
@@ -235,6 +237,12 @@ int launch_kill_all(struct launch_run *run, struct err *e);
 int launch_pause(struct launch_run *run, struct err *e);
 int launch_unpause(struct launch_run *run, struct err *e);
 bool launch_paused(const struct launch_run *run);
+/*
+ * Paused by the engine for a while, perhaps more than once: a runtimed that finds it so after a restart lets it go on.
+ * Each hold is ended by launch_release(); `stay`: it is paused for its user, too, by now.
+ */
+int launch_hold(struct launch_run *run, struct err *e);
+void launch_release(struct launch_run *run, bool stay);
 /* Write the limits of `host` (the whole new HostConfig) to the cgroup. Nothing or all: on failure the old ones are
  * back. */
 int launch_update(struct launch_run *run, const json_t *old_host, const json_t *host, struct err *e);

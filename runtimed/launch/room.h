@@ -272,6 +272,7 @@ struct launch_run {
 	char exit_error[128];
 	unsigned cleanups;
 	struct logger *logger; /* NULL: the driver has no worker */
+	unsigned holds; /* launch_hold() */
 	struct launch_execs execs;
 };
 
@@ -347,6 +348,9 @@ void logger_free(struct logger *g);
 void run_go_on(struct launch_run *run, const struct err *e);
 
 /* ---- control.c ---- */
+
+/* End the hold of a runtimed that has died. */
+void run_release_held(struct launch_run *run);
 
 /* Hand `stream` (borrowed) to a shim. */
 int shim_attach(struct launch_shim *s, const struct launch_attach *how, bool tty, int stream, const void *early,

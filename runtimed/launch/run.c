@@ -207,6 +207,7 @@ static void on_shim(void *arg, const struct wire_head *head, char *text, size_t 
 		run->started_at = head->time;
 		fd_close(&run->pidfd);
 		run->pidfd = STEAL_FD(fds[0]);
+		run_release_held(run);
 		run->events->started(run->arg, run, run->pid, run->started_at);
 		break;
 	case WIRE_LOGGER_LOST:
@@ -438,6 +439,11 @@ int launch_reattach(struct launch *l, const struct launch_spec *spec, const stru
 pid_t launch_pid(const struct launch_run *run)
 {
 	return run->pid;
+}
+
+bool launch_ended(const struct launch_run *run)
+{
+	return run->state == RUN_RUNNING && syscall(SYS_pidfd_send_signal, run->pidfd, 0, NULL, 0) < 0;
 }
 
 const char *launch_id(const struct launch_run *run)

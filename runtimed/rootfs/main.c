@@ -51,9 +51,9 @@ static void answer(struct worker *w, struct ipc_request *req, int r, json_t *tak
 {
 	struct rootfs_result reply = {.result.json = take_result};
 
-	if (r < 0)
+	if (r < 0 && r != -ECANCELED)
 		ipc_reply_error(req, e);
-	else
+	else if (r == 0)
 		ipc_reply(req, &reply);
 	json_decref(take_result);
 	daemon_stop(&w->daemon);

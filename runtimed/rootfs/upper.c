@@ -78,6 +78,21 @@ bool is_mountpoint(int at, const char *base, const char *path, const struct stat
 	return empty;
 }
 
+/* Was the directory `fd` changed by them? */
+static bool holds_mountpoints(int fd, const char *path)
+{
+	size_t len = strlen(path);
+	struct stat st;
+
+	for (size_t i = 0; i < ARRAY_LEN(mountpoints); i++) {
+		const char *m = mountpoints[i], *base = m + len + 1;
+		if (strncmp(m, path, len) == 0 && m[len] == '/' && fstatat(fd, base, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		    is_mountpoint(fd, base, m, &st))
+			return true;
+	}
+	return false;
+}
+
 bool holds_mountpoints_only(int fd, const char *path)
 {
 	bool only = str_eq(path, "etc");
@@ -124,11 +139,15 @@ static int note(struct changes *c, const char *path, enum kind kind, struct err 
 	return json_array_append_new(c->list, json_pack("{s:o s:i}", "Path", path_json(path), "Kind", (int)kind));
 }
 
+static bool same_kind(const struct stat *a, const struct stat *b)
+{
+	return a->st_mode == b->st_mode && a->st_uid == b->st_uid && a->st_gid == b->st_gid && a->st_rdev == b->st_rdev;
+}
+
 static bool same(const struct stat *a, const struct stat *b)
 {
-	return a->st_mode == b->st_mode && a->st_uid == b->st_uid && a->st_gid == b->st_gid &&
-	       a->st_rdev == b->st_rdev && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-	       a->st_mtim.tv_nsec == b->st_mtim.tv_nsec && (S_ISDIR(a->st_mode) || a->st_size == b->st_size);
+	return same_kind(a, b) && a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+	       (S_ISDIR(a->st_mode) || a->st_size == b->st_size);
 }
 
 static int by_name(const void *a, const void *b)
@@ -196,8 +215,9 @@ static int compare_content(struct changes *c, int upper, int lower, const char *
 	return r;
 }
 
-static int compare_dir(struct changes *c, int upper, int lower, const char *name, const char *path, bool changed,
-		       struct err *e)
+/* `old`, `lower`: what the image has there; NULL, -1 for nothing. */
+static int compare_dir(struct changes *c, int upper, int lower, const char *name, const char *path,
+		       const struct stat *st, const struct stat *old, struct err *e)
 {
 	AUTO_CLOSE int up = openat(upper, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	AUTO_CLOSE int low = lower < 0 ? -1 : openat(lower, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -205,13 +225,15 @@ static int compare_dir(struct changes *c, int upper, int lower, const char *name
 
 	if (up < 0)
 		return errno == ENOENT ? 0 : err_sys(e, -errno, "open %s", path);
-	int r = note(c, path, lower >= 0 ? MODIFIED : ADDED, e);
+	int r = note(c, path, old ? MODIFIED : ADDED, e);
 	if (r == 0)
 		r = compare_content(c, up, low, path, e);
-	if (r == 0 && json_array_size(c->list) == at + 1 &&
-	    (holds_mountpoints_only(up, path) || (!changed && lower >= 0)))
+	if (r < 0 || json_array_size(c->list) > at + 1)
+		return r;
+	if (old ? same(st, old) || (same_kind(st, old) && holds_mountpoints(up, path))
+		: holds_mountpoints_only(up, path))
 		json_array_remove(c->list, at);
-	return r;
+	return 0;
 }
 
 static int compare_entry(struct changes *c, int upper, int lower, const char *name, const char *path, bool opaque,
@@ -226,7 +248,7 @@ static int compare_entry(struct changes *c, int upper, int lower, const char *na
 	if (!known && is_mountpoint(upper, name, path, &st))
 		return 0;
 	if (S_ISDIR(st.st_mode))
-		return compare_dir(c, upper, known ? lower : -1, name, path, known && !same(&st, &old), e);
+		return compare_dir(c, upper, known ? lower : -1, name, path, &st, known ? &old : NULL, e);
 	if (known && same(&st, &old))
 		return 0;
 	return note(c, path, known ? MODIFIED : ADDED, e);

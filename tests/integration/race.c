@@ -1,0 +1,15 @@
+/* Swaps the two paths given as arguments, for as long as it lives: what a hostile container does to whoever follows it. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int main(int argc, char **argv)
+{
+	if (argc != 3)
+		return 2;
+	puts("swapping");
+	fflush(stdout);
+	for (;;)
+		syscall(SYS_renameat2, AT_FDCWD, argv[1], AT_FDCWD, argv[2], 2 /* RENAME_EXCHANGE */);
+}

@@ -1,0 +1,232 @@
+"""What a hostile container or image does to those that look into its files."""
+import os
+import pathlib
+import subprocess
+import tarfile
+
+import pytest
+
+from tests.harness.rootfs import Tar, busybox_tar
+from tests.integration.test_files import get, members, put, tar_of
+
+NET = ("--network", "none")
+LONG = os.environ.get("LONG") == "1"
+HOST = "the host's own\n"
+
+
+@pytest.fixture(scope="module")
+def racer(engine, tmp_path_factory):
+    """An image with a program that swaps two paths for ever."""
+    program = tmp_path_factory.mktemp("race") / "race"
+    subprocess.run(["gcc", "-O1", "-static", "-o", program, pathlib.Path(__file__).with_name("race.c")], check=True)
+    engine.import_tar(joined(Tar().file("bin/race", program.read_bytes(), 0o755).bytes()), "racer:1")
+    return "racer:1"
+
+
+def joined(*more):
+    """The little system with more files behind it."""
+    out = busybox_tar().rstrip(b"\0")
+    for tar in more:
+        out += b"\0" * (-len(out) % 512) + tar.rstrip(b"\0")
+    return out + b"\0" * (-len(out) % 512 + 1024)
+
+
+class Canary:
+    """A directory of the host that everybody may write, and nobody has changed."""
+
+    def __init__(self, path):
+        self.path = path
+        path.mkdir()
+        path.chmod(0o777)
+        (path / "file").write_text(HOST)
+        (path / "file").chmod(0o666)
+        self.before = self.look()
+
+    def look(self):
+        found = {}
+        for entry in [self.path, *self.path.rglob("*")]:
+            st = entry.lstat()
+            found[str(entry)] = (st.st_ino, st.st_mode, st.st_uid, st.st_gid, st.st_mtime_ns, st.st_ctime_ns, st.st_size)
+        return found
+
+    def check(self):
+        assert self.look() == self.before
+
+
+@pytest.fixture
+def canary(engine, request):
+    return Canary(engine.dir / f"canary-{sum(map(ord, request.node.nodeid))}")
+
+
+def race(engine, image, name, canary, *more):
+    """A container that swaps /race/dir, a directory, with /race/link, a link to the canary's path on the host."""
+    target = canary.path if more and more[0] == "absolute" else pathlib.Path("../../../../../../..") / str(canary.path)[1:]
+    identity = engine.docker("create", "--name", name, *NET, *more[1:], image, "race", "/race/dir", "/race/link")
+    tar = Tar().directory("race").directory("race/dir", 0o777).file("race/dir/file", "the container's\n").symlink(
+        "race/link", str(target))
+    assert put(engine, name, "/", tar.bytes()).status == 200
+    logs = engine.start_request("POST", f"/containers/{name}/start")
+    assert logs.getresponse().status == 204
+    engine.wait_for(lambda: "swapping" in engine.docker("logs", name).stdout)
+    return identity.stdout.strip()
+
+
+@pytest.mark.parametrize("kind", ["absolute", "relative"])
+def test_archives_of_a_container_that_swaps(engine, racer, canary, kind):
+    """covers S-30"""
+    race(engine, racer, "swaps", canary, kind)
+    tar = Tar().file("file", "overwritten\n").file("new/deep", "made\n").symlink("planted", "/etc").bytes()
+    rounds = 50000 if LONG else 250
+    statuses = set()
+    for _ in range(rounds):
+        answer = put(engine, "swaps", "/race/dir", tar)
+        statuses.add(answer.status)
+        answer = get(engine, "swaps", "/race/dir/file")
+        statuses.add(answer.status)
+        assert HOST.encode() not in answer.body
+    for _ in range(max(2, rounds // 100)):
+        assert HOST.encode() not in engine.api("GET", "/containers/swaps/export").body
+        assert HOST.encode() not in get(engine, "swaps", "/race").body
+        engine.api("GET", "/containers/swaps/changes")
+    canary.check()
+    assert 200 in statuses and statuses <= {200, 400, 404, 500}, statuses
+    engine.docker("rm", "-f", "swaps")
+
+
+def test_mounts_into_a_volume_that_another_swaps(engine, racer, canary):
+    """covers S-31 S-43: the place of a mount inside a shared volume leads elsewhere from one moment to the next."""
+    race(engine, racer, "swaps", canary, "absolute", "-v", "shared:/race")
+    outcomes = set()
+    for _ in range(1000 if LONG else 25):
+        done = engine.docker("run", "--rm", *NET, "-v", "shared:/race", "-v", "inner:/race/dir/made", racer, "true",
+                             check=False)
+        outcomes.add(done.returncode)
+        put(engine, "swaps", "/race/dir", tar_of("x", b"x"))
+    canary.check()
+    assert outcomes <= {0, 125, 126, 127}, outcomes
+    engine.docker("rm", "-f", "swaps")
+    engine.docker("volume", "rm", "-f", "shared", "inner")
+
+
+def test_nothing_of_the_container_is_executed(engine):
+    """covers S-32"""
+    bad = "#!/bin/sh\ntouch /executed\n"
+    names = ["tar", "gzip", "unpigz", "xz", "bzip2", "zstd", "unshare", "sh", "busybox"]
+    tar = Tar().directory("bin").directory("usr").directory("usr/bin").directory("etc").directory("tmp", 0o1777)
+    for name in names:
+        tar.file(f"bin/{name}", bad, 0o755).file(f"usr/bin/{name}", bad, 0o755)
+    tar.file("etc/ld.so.preload", "/lib/evil.so\n").file("etc/nsswitch.conf", "passwd: evil\n")
+    tar.file("etc/passwd", "app:x:1000:1000::/:/bin/sh\n")
+    engine.import_tar(tar.bytes(), "evil:1", ['CMD ["sh"]', "USER app"])
+    engine.docker("create", "--name", "evil", *NET, "evil:1")
+    assert put(engine, "evil", "/tmp", tar_of("x", b"y")).status == 200
+    assert put(engine, "evil", "/tmp", tar_of("x", b"y"), "&copyUIDGID=1").status == 200
+    assert get(engine, "evil", "/executed").status == 404
+    assert not any(name.endswith("executed") for name in members(engine.docker("export", "evil", text=False).stdout))
+    engine.docker("rm", "evil")
+
+
+def test_the_worker_loads_nothing_there(engine):
+    """covers S-33: every file that is mapped is the host's own, before and after it has looked up a user."""
+    tar = (Tar().directory("lib").directory("lib/x86_64-linux-gnu").file("etc/nsswitch.conf", "passwd: evil files\n")
+           .file("lib/x86_64-linux-gnu/libnss_evil.so.2", "not even a library\n", 0o755)
+           .file("lib/x86_64-linux-gnu/libc.so.6", "nor this\n", 0o755))
+    engine.import_tar(joined(tar.bytes()), "nss:1", ['CMD ["sleep", "1000"]'])
+    engine.docker("run", "-d", "--name", "nss", *NET, "nss:1", "sh", "-c", "truncate -s 5G /tmp/big; exec sleep 1000")
+    engine.wait_for(lambda: engine.api("HEAD", "/containers/nss/archive?path=/tmp/big").status == 200)
+    engine.wait_for(lambda: "rootfs" not in engine.pids())
+    slow = engine.api_stream("GET", "/containers/nss/archive?path=/tmp/big")
+    assert slow.read(512)
+    worker = engine.pids()["rootfs"]
+    assert os.path.exists(f"/proc/{worker}/root/lib/x86_64-linux-gnu/libnss_evil.so.2"), "it is in there"
+    mapped = 0
+    for line in pathlib.Path(f"/proc/{worker}/maps").read_text().splitlines():
+        fields = line.split(maxsplit=5)
+        if len(fields) < 6 or not fields[5].startswith("/"):
+            continue
+        st = os.stat(fields[5])
+        device = f"{os.major(st.st_dev):02x}:{os.minor(st.st_dev):02x}"
+        assert (fields[3], int(fields[4])) == (device, st.st_ino), line
+        assert not os.path.basename(fields[5]).startswith("libnss"), line
+        mapped += 1
+    assert mapped > 4
+    status = pathlib.Path(f"/proc/{worker}/status").read_text()
+    assert "Seccomp:\t2" in status and "NoNewPrivs:\t1" in status
+    slow.close()
+    engine.docker("rm", "-f", "nss")
+
+
+@pytest.mark.parametrize("what", ["dev", "dev/null", "dev/console", "dev/shm", "proc", "etc/hosts"])
+def test_links_where_the_engine_mounts(engine, canary, what):
+    """covers S-44: the image has a link to the host's files where devices and files are put."""
+    tar = Tar().directory("bin").file("bin/busybox", pathlib.Path("/bin/busybox").read_bytes(), 0o755)
+    tar.symlink("bin/sh", "busybox")
+    for directory in ("dev", "proc", "sys", "etc"):
+        if directory != what:
+            tar.directory(directory)
+    up = "../" * 12
+    tar.symlink(what, f"{up}{canary.path}" + ("/file" if "/" in what and what != "dev/shm" else ""))
+    name = "links-" + what.replace("/", "-")
+    engine.import_tar(tar.bytes(), f"{name}:1", ['CMD ["sh"]'])
+    done = engine.docker("run", "--name", name, *NET, f"{name}:1", "sh", "-c", "echo in > /dev/null; echo ran",
+                         check=False)
+    assert done.returncode in (0, 1, 125, 126, 127), done
+    canary.check()
+    engine.docker("rm", "-f", name)
+
+
+# ---- users ----
+
+@pytest.mark.parametrize("user", ["2147483648", "4294967295", "4294967296", "18446744073709551616", "-1", "-0", "+0",
+                                  "0x0", "1e3", "70000", "nobody:4294967296", "app:-1", " ", "app\n"])
+def test_ids_that_are_none(engine, user):
+    """covers S-50"""
+    done = engine.docker("run", "--rm", *NET, "-u", user, "busybox", "id", "-u", check=False)
+    assert done.returncode != 0, done
+    assert done.stdout == ""
+
+
+def test_a_number_is_never_a_name(engine):
+    """covers S-50"""
+    tar = Tar().file("etc/passwd", "1000:x:0:0::/:/bin/sh\nroot:x:0:0:::\n").file("etc/group", "1000:x:0:\n")
+    engine.import_tar(joined(tar.bytes()), "numbers:1", ['CMD ["sh"]'])
+    for user, expected in (("1000", "1000:0"), ("1000:1000", "1000:1000"), ("5:1000", "5:1000")):
+        shown = engine.docker("run", "--rm", *NET, "-u", user, "numbers:1", "sh", "-c", "echo $(id -u):$(id -g)")
+        assert shown.stdout == expected + "\n", user
+
+
+def test_a_huge_passwd(engine):
+    """covers S-51"""
+    engine.docker("run", "-d", "--name", "huge", *NET, "busybox", "sleep", "1000")
+    huge = ("sh", "-c", "rm /etc/passwd; truncate -s 10G /etc/passwd")
+    engine.docker("exec", "huge", *huge)
+    failed = engine.docker("exec", "-u", "app", "huge", "id", check=False)
+    assert failed.returncode != 0 and "larger than 16 MiB" in failed.stdout + failed.stderr, failed
+    engine.docker("rm", "-f", "huge")
+    engine.docker("run", "-d", "--name", "owner", *NET, "-u", "app", "busybox", "sleep", "1000")
+    engine.docker("exec", "-u", "0", "owner", *huge)
+    refused = put(engine, "owner", "/tmp", tar_of("x", b""), "&copyUIDGID=1")
+    assert refused.status >= 400 and "larger than 16 MiB" in refused.message, refused
+    engine.docker("kill", "owner")
+    failed = engine.docker("start", "owner", check=False)
+    assert failed.returncode != 0 and "larger than 16 MiB" in failed.stderr, failed
+    engine.docker("rm", "-f", "owner")
+
+
+def test_a_passwd_that_is_no_file(engine):
+    for kind in (tarfile.FIFOTYPE, tarfile.DIRTYPE):
+        tar = Tar().directory("bin").file("bin/sh", pathlib.Path("/bin/busybox").read_bytes(), 0o755)
+        tar.directory("etc").add("etc/passwd", kind, 0o644)
+        engine.import_tar(tar.bytes(), "nofile:1", ['CMD ["sh"]'])
+        failed = engine.docker("run", "--rm", *NET, "-u", "app", "nofile:1", "sh", "-c", "true", check=False)
+        assert failed.returncode != 0 and "is not a file" in failed.stderr, failed
+
+
+def test_newlines_change_no_file(engine):
+    """covers S-52"""
+    line = "evil::0:0::/:/bin/sh"
+    shown = engine.docker("run", "--rm", *NET, "-e", f"HOME=/tmp\n{line}\n", "-e", f"OTHER=x\n{line}",
+                          "--hostname", "plain", "busybox", "sh", "-c", "cat /etc/passwd /etc/group /etc/hosts")
+    assert "evil" not in shown.stdout
+    refused = engine.api("POST", "/containers/create", {"Image": "busybox", "Cmd": ["true"], "Hostname": f"a\n{line}"})
+    assert refused.status == 400, refused
