@@ -27,7 +27,7 @@ LIBS_apid         := $(EVENT) -lssl -lcrypto -lseccomp
 LIBS_runtimed     := $(EVENT) -lseccomp -lsqlite3 -lcrypto -lz
 # Static: no other library is mapped beside each container, and after its chroot none could be.
 LIBS_shim         := -l:libz.a
-LIBS_rootfs       := $(EVENT) -lseccomp
+LIBS_rootfs       := $(EVENT) -lseccomp -lz -lbz2 -llzma -lzstd
 LIBS_log          := $(EVENT) -lseccomp -lssl -lcrypto -lz
 LIBS_imaged       := $(EVENT) -lseccomp -lsqlite3 -lcrypto
 LIBS_image-fetch  := $(EVENT) -lseccomp -lcurl -lcrypto

@@ -144,7 +144,11 @@ static int put(struct worker *w, const struct rootfs_put *m, struct err *e)
 	}
 	r = stream_begin(&in, m->tar, &w->task, e);
 	if (r == 0)
+		r = stream_unpack(&in, e);
+	if (r == 0)
 		r = tar_unpack(&in, m->path, &how, e);
+	if (r == 0)
+		stream_drain(&in);
 	stream_clean(&in);
 	return r;
 }

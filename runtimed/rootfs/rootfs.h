@@ -57,11 +57,17 @@ int place_stat(const struct place *p, json_t **out, struct err *e);
 
 /* ---- stream.c: the pipe of a request ---- */
 
+struct inflate;
+
 struct stream {
 	int fd; /* borrowed */
 	const struct task *task;
 	char *buf;
 	size_t from, to;
+	struct inflate *inflate; /* of an archive that comes compressed */
+	char *packed;		 /* its bytes as they came */
+	const char *rest;
+	size_t rest_len;
 };
 
 /* Everything of it fails with -ECANCELED when nobody waits any more. */
@@ -71,10 +77,26 @@ int stream_put(struct stream *s, const void *data, size_t len, struct err *e);
 /* `size` bytes of the file; zeros for what it has not. */
 int stream_put_file(struct stream *s, int fd, uint64_t size, struct err *e);
 int stream_flush(struct stream *s, struct err *e);
+/* Look at the first bytes of what comes in: when they are compressed, all others are, and are given inflated. */
+int stream_unpack(struct stream *s, struct err *e);
 /* Up to `len` bytes, fewer only at the end. */
 ssize_t stream_get(struct stream *s, void *to, size_t len, struct err *e);
+/* Whatever still comes behind the archive's end is of no interest, but its sender is not to be cut off. */
+void stream_drain(struct stream *s);
 /* The bytes that are there, at least one but at the end, at most `len`; valid until the next call. */
 ssize_t stream_take(struct stream *s, const char **data, size_t len, struct err *e);
+
+/* ---- inflate.c: compressed archives ---- */
+
+#define INFLATE_MAGIC 6 /* bytes that tell the format */
+
+/* By the first bytes; NULL: not compressed. */
+struct inflate *inflate_new(const char *first, size_t len);
+/* Moves `in` on and returns how much of `out` was filled, perhaps nothing. 400: the bytes are damaged. */
+ssize_t inflate_some(struct inflate *x, const char **in, size_t *in_len, char *out, size_t len, struct err *e);
+/* No bytes come any more: 400 when there should. */
+int inflate_end(const struct inflate *x, struct err *e);
+void inflate_free(struct inflate *x);
 
 /* ---- attr.c: extended attributes that archives and copies carry ---- */
 

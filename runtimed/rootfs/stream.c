@@ -32,6 +32,8 @@ int stream_begin(struct stream *s, int fd, const struct task *t, struct err *e)
 void stream_clean(struct stream *s)
 {
 	free(STEAL(s->buf));
+	free(STEAL(s->packed));
+	inflate_free(STEAL(s->inflate));
 }
 
 /* Until the pipe is ready. */
@@ -139,19 +141,60 @@ int stream_put_file(struct stream *s, int fd, uint64_t size, struct err *e)
 
 /* ---- in ---- */
 
-static ssize_t fill(struct stream *s, struct err *e)
+static ssize_t read_in(struct stream *s, char *to, size_t len, struct err *e)
 {
 	for (;;) {
-		ssize_t n = read(s->fd, s->buf, BUFFER);
-		if (n >= 0) {
-			s->from = 0;
-			s->to = (size_t)n;
+		ssize_t n = read(s->fd, to, len);
+		if (n >= 0)
 			return n;
-		}
 		int r = after(s, POLLIN, "read the archive", e);
 		if (r < 0)
 			return r;
 	}
+}
+
+static ssize_t inflate_in(struct stream *s, struct err *e)
+{
+	ssize_t n = 0;
+
+	while (n == 0) {
+		/* What the decoder still holds comes before what has not been read. */
+		n = inflate_some(s->inflate, &s->rest, &s->rest_len, s->buf, BUFFER, e);
+		if (n || s->rest_len)
+			continue;
+		s->rest = s->packed;
+		ssize_t got = read_in(s, s->packed, BUFFER, e);
+		if (got <= 0)
+			return got < 0 ? got : inflate_end(s->inflate, e);
+		s->rest_len = (size_t)got;
+	}
+	return n;
+}
+
+static ssize_t fill(struct stream *s, struct err *e)
+{
+	ssize_t n = s->inflate ? inflate_in(s, e) : read_in(s, s->buf, BUFFER, e);
+
+	s->from = 0;
+	s->to = n > 0 ? (size_t)n : 0;
+	return n;
+}
+
+int stream_unpack(struct stream *s, struct err *e)
+{
+	ssize_t n = 1;
+
+	for (s->to = 0; n > 0 && s->to < INFLATE_MAGIC; s->to += (size_t)(n > 0 ? n : 0))
+		n = read_in(s, s->buf + s->to, BUFFER - s->to, e);
+	s->inflate = inflate_new(s->buf, s->to);
+	if (s->inflate) {
+		s->packed = s->buf;
+		s->buf = xcalloc(1, BUFFER);
+		s->rest = s->packed;
+		s->rest_len = s->to;
+		s->from = s->to = 0;
+	}
+	return n < 0 ? (int)n : 0;
 }
 
 ssize_t stream_take(struct stream *s, const char **data, size_t len, struct err *e)
@@ -165,6 +208,14 @@ ssize_t stream_take(struct stream *s, const char **data, size_t len, struct err 
 	*data = s->buf + s->from;
 	s->from += n;
 	return (ssize_t)n;
+}
+
+void stream_drain(struct stream *s)
+{
+	struct err e;
+
+	while (read_in(s, s->packed ? s->packed : s->buf, BUFFER, &e) > 0)
+		;
 }
 
 ssize_t stream_get(struct stream *s, void *to, size_t len, struct err *e)

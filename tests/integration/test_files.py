@@ -1,8 +1,12 @@
 """A container's files through the rootfs worker: docker cp in both directions, stat, export; running and stopped."""
 import base64
+import bz2
+import gzip
 import io
 import json
+import lzma
 import os
+import subprocess
 import tarfile
 
 import pytest
@@ -31,6 +35,10 @@ def head(engine, name, path):
     answer = engine.api("HEAD", f"/containers/{name}/archive?path={path}")
     assert answer.status == 200, (path, answer.status)
     return json.loads(base64.b64decode(answer.headers["X-Docker-Container-Path-Stat"]))
+
+
+def zstd(data):
+    return subprocess.run(["zstd", "-q", "-c"], input=data, stdout=subprocess.PIPE, check=True).stdout
 
 
 def tar_of(name, data, **fields):
@@ -150,6 +158,21 @@ def test_what_is_refused_changes_nothing(engine, box):
     assert put(engine, box, "/tmp", tar_of("dir", b"now a file")).status == 200
     assert members(get(engine, box, "/tmp/dir").body)["dir"][1] == b"now a file"
     assert "x" not in [name.split("/")[-1] for name in members(get(engine, box, "/tmp").body)]
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zstd], ids=lambda f: f.__name__)
+def test_compressed_archives(engine, pack):
+    engine.docker("create", "--name", "packed", *NET, "busybox", "true")
+    data = os.urandom(300000) + b"x" * 3000000
+    whole = pack(tar_of("big", data))
+    assert put(engine, "packed", "/tmp", whole).status == 200
+    assert members(get(engine, "packed", "/tmp/big").body)["big"][1] == data
+    cut = put(engine, "packed", "/tmp", whole[:len(whole) // 2])
+    assert cut.status == 400, cut
+    damaged = put(engine, "packed", "/tmp", whole[:1000] + b"damaged" * 10 + whole[1070:])
+    assert damaged.status == 400, damaged
+    assert members(get(engine, "packed", "/tmp/big").body)["big"][1] == data
+    engine.docker("rm", "packed")
 
 
 def test_owner_by_name(engine):
