@@ -1,4 +1,4 @@
-/* Swaps the two paths given as arguments, for as long as it lives: what a hostile container does to whoever follows it. */
+/* Swaps the two paths given as arguments, for ever: what a hostile container does to whoever follows them. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/syscall.h>
