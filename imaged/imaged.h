@@ -24,6 +24,8 @@ struct imaged {
 	uint64_t staged; /* number of the last staged thing */
 	json_t *held;	 /* layer or blob → how many drafts need it */
 	struct check *check; /* running, or NULL */
+	char *list_text;     /* of all images, NULL; of generation `list_of` of the records */
+	int64_t list_of;
 	struct pull *pulls; /* that are going on, pull.c */
 };
 

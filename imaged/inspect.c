@@ -30,7 +30,7 @@ static json_t *config_shown(struct ipc_request *req, const json_t *config)
 
 static json_t *inspected(struct ipc_request *req, struct imaged *d, const struct image *i, json_t *config)
 {
-	json_t *out = view_row(d, i);
+	json_t *out = view_image(d, i);
 	json_t *parent = json_object_get(out, "ParentId");
 	char buf[40];
 

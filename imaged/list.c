@@ -45,18 +45,25 @@ static int count_row(void *arg, struct store_row *r)
 	return 1;
 }
 
-json_t *view_row(struct imaged *d, const struct image *i)
+json_t *view_image(struct imaged *d, const struct image *i)
 {
-	int64_t containers = 0;
+	struct view_beside beside = {.tags = records_tags(d, i->id), .digests = records_digests(d, i->id)};
+
+	store_query(d->store, count_row, &beside.containers, NULL, "SELECT count(*) FROM lease WHERE image = ?", "t",
+		    i->id);
+	return view_row(d, i, &beside);
+}
+
+json_t *view_row(struct imaged *d, const struct image *i, const struct view_beside *beside)
+{
 	json_t *labels = json_loads(i->labels, 0, NULL);
 
-	store_query(d->store, count_row, &containers, NULL, "SELECT count(*) FROM lease WHERE image = ?", "t", i->id);
 	json_t *row =
 		json_pack("{s:s, s:s, s:o, s:o, s:I, s:I, s:I, s:I, s:o, s:I}", "Id", i->id, "ParentId",
-			  i->parent ? i->parent : "", "RepoTags", view_names(d, records_tags(d, i->id)), "RepoDigests",
-			  view_names(d, records_digests(d, i->id)), "Created", (json_int_t)i->created, "Size",
+			  i->parent ? i->parent : "", "RepoTags", view_names(d, beside->tags), "RepoDigests",
+			  view_names(d, beside->digests), "Created", (json_int_t)i->created, "Size",
 			  (json_int_t)i->size, "VirtualSize", (json_int_t)i->size, "SharedSize", (json_int_t)-1,
-			  "Labels", labels ? labels : json_object(), "Containers", (json_int_t)containers);
+			  "Labels", labels ? labels : json_object(), "Containers", (json_int_t)beside->containers);
 	add_pouch_fields(row, i);
 	return row;
 }
@@ -68,6 +75,8 @@ struct listing {
 	const struct image_list *m;
 	int64_t before, since, until;
 	bool dangling_set, dangling;
+	bool shared;
+	json_t *tags, *digests, *containers; /* image → names, number: of all images, by one query each */
 	json_t *out;
 };
 
@@ -109,10 +118,30 @@ static bool listed(const struct listing *x, const struct image *i, const json_t 
 	       matches_reference(x, tags, json_object_get(row, "RepoDigests"));
 }
 
-static int id_row(void *arg, struct store_row *r)
+/* (image, name): name by name into the image's list. */
+static int names_row(void *arg, struct store_row *r)
 {
-	json_array_append_new(arg, json_string(store_text(r, 0)));
+	json_t *list = json_object_get(arg, store_text(r, 0));
+
+	if (!list) {
+		list = json_array();
+		json_object_set_new(arg, store_text(r, 0), list);
+	}
+	json_array_append_new(list, json_string(store_text(r, 1)));
 	return 0;
+}
+
+static int number_row(void *arg, struct store_row *r)
+{
+	json_object_set_new(arg, store_text(r, 0), json_integer(store_int(r, 1)));
+	return 0;
+}
+
+static json_t *names_of(const json_t *all, const char *id)
+{
+	json_t *list = json_object_get(all, id);
+
+	return list ? json_incref(list) : json_array();
 }
 
 /* Bytes of layers that other images have, too. */
@@ -128,26 +157,45 @@ static int64_t shared_size(struct imaged *d, const char *id)
 	return bytes;
 }
 
+static int list_one(void *arg, struct image *take_image)
+{
+	struct listing *x = arg;
+	const struct view_beside beside = {
+		.tags = names_of(x->tags, take_image->id),
+		.digests = names_of(x->digests, take_image->id),
+		.containers = json_integer_value(json_object_get(x->containers, take_image->id)),
+	};
+	json_t *row = view_row(x->d, take_image, &beside);
+
+	if (x->shared)
+		json_object_set_new(row, "SharedSize", json_integer(shared_size(x->d, take_image->id)));
+	if (x->f && !listed(x, take_image, row))
+		json_decref(row);
+	else
+		json_array_append_new(x->out, row);
+	image_clean(take_image);
+	return 0;
+}
+
 static int list_all(struct listing *x, bool shared, struct err *e)
 {
-	json_t *ids = json_array(), *id;
-	size_t i;
-	int rc = store_query(x->d->store, id_row, ids, e, "SELECT id FROM image ORDER BY created DESC, id", "");
+	struct store *store = x->d->store;
 
-	json_array_foreach(ids, i, id)
-	{
-		AUTO_IMAGE struct image image = {0};
-		if (rc < 0 || records_image(x->d, json_string_value(id), &image, NULL) < 0)
-			continue;
-		json_t *row = view_row(x->d, &image);
-		if (shared)
-			json_object_set_new(row, "SharedSize", json_integer(shared_size(x->d, image.id)));
-		if (x->f && !listed(x, &image, row))
-			json_decref(row);
-		else
-			json_array_append_new(x->out, row);
-	}
-	json_decref(ids);
+	x->shared = shared;
+	x->tags = json_object();
+	x->digests = json_object();
+	x->containers = json_object();
+	int rc = store_query(store, names_row, x->tags, e, "SELECT image, name FROM tag ORDER BY name", "");
+	if (rc == 0)
+		rc = store_query(store, names_row, x->digests, e, "SELECT image, name FROM digest ORDER BY name", "");
+	if (rc == 0)
+		rc = store_query(store, number_row, x->containers, e,
+				 "SELECT image, count(*) FROM lease GROUP BY image", "");
+	if (rc == 0)
+		rc = records_each_image(x->d, list_one, x, e);
+	json_decref(x->tags);
+	json_decref(x->digests);
+	json_decref(x->containers);
 	return rc;
 }
 
@@ -162,28 +210,50 @@ static int time_of(struct listing *x, const char *key, int64_t *out, struct err 
 	return rc;
 }
 
+static int list_filtered(struct listing *x, struct err *e)
+{
+	int rc = time_of(x, "before", &x->before, e);
+
+	if (rc == 0)
+		rc = time_of(x, "since", &x->since, e);
+	x->dangling_set = filters_has(x->f, "dangling");
+	if (rc == 0)
+		rc = filters_bool(x->f, "dangling", &x->dangling, e);
+	if (rc == 0)
+		rc = time_parse(filters_first(x->f, "until"), time_now(), &x->until, e);
+	x->until /= NS_PER_SEC;
+	return rc < 0 ? rc : list_all(x, x->m->shared_size, e);
+}
+
+/* The whole list is asked for again and again by who watches; its text is kept until a record changes. */
+static void answer_whole(struct ipc_request *req, struct imaged *d, json_t *take_list)
+{
+	if (take_list) {
+		free(d->list_text);
+		d->list_text = json_dumps(take_list, JSON_COMPACT);
+		d->list_of = store_generation(d->store);
+		json_decref(take_list);
+	}
+	ipc_reply_text(req, 200, d->list_text, strlen(d->list_text));
+}
+
 void on_image_list(struct ipc_request *req, struct image_list *m, struct imaged *d)
 {
 	struct listing x = {.d = d, .f = FILTERS_OF(m->filters.json), .m = m, .out = json_array()};
+	bool whole = json_object_size(m->filters.json) == 0 && !m->shared_size && !(m->filter && *m->filter);
 	struct err e = {0};
-	int rc = time_of(&x, "before", &x.before, &e);
 
-	if (rc == 0)
-		rc = time_of(&x, "since", &x.since, &e);
-	x.dangling_set = filters_has(x.f, "dangling");
-	if (rc == 0)
-		rc = filters_bool(x.f, "dangling", &x.dangling, &e);
-	if (rc == 0)
-		rc = time_parse(filters_first(x.f, "until"), time_now(), &x.until, &e);
-	x.until /= NS_PER_SEC;
-	if (rc == 0)
-		rc = list_all(&x, m->shared_size, &e);
-	if (rc == 0) {
+	if (whole && d->list_text && d->list_of == store_generation(d->store)) {
+		json_decref(x.out);
+		answer_whole(req, d, NULL);
+	} else if (list_filtered(&x, &e) < 0) {
+		json_decref(x.out);
+		ipc_reply_error(req, &e);
+	} else if (whole) {
+		answer_whole(req, d, x.out);
+	} else {
 		ipc_reply_json(req, 200, x.out);
-		return;
 	}
-	json_decref(x.out);
-	ipc_reply_error(req, &e);
 }
 
 void on_image_usage(struct ipc_request *req, struct image_usage *m, struct imaged *d)

@@ -106,6 +106,28 @@ int records_image(struct imaged *d, const char *id, struct image *out, struct er
 	return *out->id ? 0 : err_http(e, 404, "No such image: %s", id);
 }
 
+struct walk {
+	int (*each)(void *arg, struct image *take_image);
+	void *arg;
+};
+
+static int walk_row(void *arg, struct store_row *r)
+{
+	struct walk *w = arg;
+	struct image image;
+
+	image_row(&image, r);
+	return w->each(w->arg, &image);
+}
+
+int records_each_image(struct imaged *d, int (*each)(void *arg, struct image *take_image), void *arg, struct err *e)
+{
+	struct walk w = {each, arg};
+
+	return store_query(d->store, walk_row, &w, e, "SELECT " IMAGE_COLUMNS " FROM image ORDER BY created DESC, id",
+			   "");
+}
+
 /* Ids that a query found: the first, and how many. */
 struct found {
 	char id[DIGEST_TEXT_SIZE];

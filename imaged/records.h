@@ -32,6 +32,8 @@ void image_clean(struct image *i);
 int records_find(struct imaged *d, const char *text, struct image *out, struct reference *named, struct err *e);
 /* How many images there are; -errno. */
 int64_t records_count(struct imaged *d, struct err *e);
+/* All, the newest first; `each` cleans what it is given, and ends the walk by a result below 0. */
+int records_each_image(struct imaged *d, int (*each)(void *arg, struct image *take_image), void *arg, struct err *e);
 /* By its full id. -ENOENT. */
 int records_image(struct imaged *d, const char *id, struct image *out, struct err *e);
 

@@ -45,6 +45,8 @@ void store_rollback(struct store *s);
 int store_exec(struct store *s, struct err *e, const char *sql, const char *types, ...);
 /* Rows that the last store_exec() changed. */
 int64_t store_changes(const struct store *s);
+/* Rows changed since it was opened: as long as it is the same, so are the records. */
+int64_t store_generation(const struct store *s);
 /* Id of the last inserted row. */
 int64_t store_last_id(const struct store *s);
 
