@@ -104,7 +104,8 @@ def test_firewall_comes_back(engine, host, web):
 
 def test_low_ports_without_capabilities(engine):
     """As with Docker, an application that is not root may listen on port 80 of its own network."""
-    words = "echo low | nc -l -p 80 & until nc 127.0.0.1 80 </dev/null 2>/dev/null; do kill -0 $! || exit 1; done"
+    words = ("nc -l -p 80 </dev/null & until grep -q ':0050 .* 0A ' /proc/net/tcp /proc/net/tcp6; do kill -0 $! || exit 1; done; "
+             "echo low")
     assert engine.docker("run", "--rm", "-u", "1000", "busybox", "sh", "-c", words).stdout == "low\n"
     shown = engine.docker("run", "--rm", "--sysctl", "net.ipv4.ip_unprivileged_port_start=1024", "busybox", "cat",
                           "/proc/sys/net/ipv4/ip_unprivileged_port_start").stdout
