@@ -285,6 +285,16 @@ int config_text(const struct config_source *source, char **out, size_t *len, str
 
 /* ---- what others ask ---- */
 
+static bool texts_differ(const struct config_texts *a, const struct config_texts *b)
+{
+	if (a->n != b->n)
+		return true;
+	for (size_t i = 0; i < a->n; i++)
+		if (strcmp(a->v[i], b->v[i]) != 0)
+			return true;
+	return false;
+}
+
 static bool differs(const struct config_row *row, const void *a, const void *b)
 {
 	switch (row->type) {
@@ -303,6 +313,7 @@ static bool differs(const struct config_row *row, const void *a, const void *b)
 	case CONFIG_PATH:
 		return strcmp(*(const char *const *)a, *(const char *const *)b) != 0;
 	case CONFIG_TEXTS:
+		return texts_differ(a, b);
 	case CONFIG_LIST:
 	case CONFIG_MAP:
 		break; /* none of these is fixed at the start: test_config.c holds the table to it */
