@@ -236,6 +236,7 @@ static struct launch_config launch_settings(struct runtimed *rt)
 		.shm_size = c->containers_shm_size,
 		.log_max_size = c->log_driver_max_size,
 		.log_max_file = c->log_driver_max_file,
+		.log_quota = c->log_driver_quota,
 		.view_ended = run_view_ended,
 		.arg = rt,
 	};

@@ -63,6 +63,7 @@ struct launch_config {
 	uint64_t shm_size;	/* where ShmSize is not given; 0: 64 MiB */
 	uint64_t log_max_size;	/* of log files without max-size, max-file; 0: 10 MiB, 3 */
 	unsigned log_max_file;
+	uint64_t log_quota; /* bytes of all log files together; 0: no bound */
 	/* The last look at a container's files while it did not run has ended: launch_viewed() is false now. */
 	void (*view_ended)(void *arg, const char *id);
 	void *arg;

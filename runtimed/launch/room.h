@@ -347,6 +347,11 @@ void logger_free(struct logger *g);
 /* What the start waited for has come, or, with `e`, will not come. */
 void run_go_on(struct launch_run *run, const struct err *e);
 
+/* ---- logs.c ---- */
+
+/* A file was rotated: while all together are more than configured, the oldest rotated ones go. */
+void logs_hold_quota(const struct launch *l);
+
 /* ---- control.c ---- */
 
 /* End the hold of a runtimed that has died. */

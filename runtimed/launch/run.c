@@ -210,6 +210,9 @@ static void on_shim(void *arg, const struct wire_head *head, char *text, size_t 
 		run_release_held(run);
 		run->events->started(run->arg, run, run->pid, run->started_at);
 		break;
+	case WIRE_ROTATED:
+		logs_hold_quota(run->launch);
+		break;
 	case WIRE_LOGGER_LOST:
 		logger_lost(run);
 		break;

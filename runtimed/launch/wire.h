@@ -17,6 +17,7 @@
  *                                                  EXITED    code, sig, time
  *   LOGGER   fd: to a new log worker
  *                                                  DETACHED  a client has left by its detach keys
+ *                                                  ROTATED  a log file has become an old one
  *                                                  LOGGER_LOST  the log worker has gone; also after HELLO
  *
  * A shim → its log worker: on a stream, a wire_line and its text for each line. A shim may outlive the worker and the
@@ -47,6 +48,7 @@ enum wire_type {
 	WIRE_EXITED,
 	WIRE_DETACHED,
 	WIRE_LOGGER_LOST,
+	WIRE_ROTATED,
 };
 
 /* Flags of ATTACH. */

@@ -73,6 +73,9 @@ static void log_lines(struct shim *s, enum stream i, bool end)
 	memmove(bytes, bytes + from, have - from);
 	s->partial[i].have = have - from;
 	logfile_flush(&s->log);
+	if (s->log.rotated)
+		tell(s, (struct wire_head){.type = WIRE_ROTATED}, NULL, 0, NULL, 0);
+	s->log.rotated = false;
 	logger_flush(s);
 }
 

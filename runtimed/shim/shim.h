@@ -93,6 +93,7 @@ struct logfile {
 	const char *name;
 	uint64_t limit, size;
 	unsigned files;
+	bool rotated;			 /* since it was last looked at */
 	bool compress;			 /* rotated files */
 	struct compression *compression; /* in progress */
 	const char *attributes;

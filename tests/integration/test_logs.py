@@ -8,6 +8,8 @@ import time
 
 import pytest
 
+from tests.harness.engine import Engine
+
 NET = ("--network", "none")
 
 
@@ -147,6 +149,20 @@ def test_streams_are_chosen(engine):
     refused = engine.api("GET", "/containers/both/logs")
     assert refused.status == 400 and "you must choose at least one stream" in refused.message
     remove(engine, "both")
+
+
+def test_quota_over_all_containers():  # covers D-22
+    """The oldest rotated files go, whosever they are; the present ones stay."""
+    with Engine(config={"log-driver": {"quota": "1m"}}) as engine:
+        engine.busybox()
+        words = ("--log-opt", "max-size=100k", "--log-opt", "max-file=100")
+        run(engine, "older", "seq 9000", *words)
+        assert len(files(engine, "older")) > 5
+        run(engine, "newer", "seq 20000", *words)
+        assert list(files(engine, "older")) == [""]
+        kept = [path.stat().st_size for name in ("older", "newer") for path in files(engine, name).values()]
+        assert sum(kept) < (1 << 20) + (150 << 10) and len(kept) > 5
+        assert logs(engine, "newer")[-1] == "20000"
 
 
 @pytest.mark.parametrize("config, message", [
