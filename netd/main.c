@@ -11,6 +11,7 @@
 #include "lib/jobs.h"
 #include "lib/log.h"
 #include "lib/util.h"
+#include "netd/hostfile.h"
 #include "netd/kernel.h"
 #include "netd/names.h"
 #include "netd/watch.h"
@@ -75,6 +76,7 @@ static int open_all(struct netd *d, struct err *e)
 	d->runtimed = ipc_client_new(d->daemon.base, &runtimed);
 	rc = kernel_restore(d, e);
 	d->names = names_new(d);
+	d->hostfile = hostfile_new(d);
 	return rc;
 }
 
@@ -109,6 +111,7 @@ static void on_reload(struct daemon *daemon, void *arg)
 static void clean(struct netd *d)
 {
 	ipc_server_free(d->server);
+	hostfile_free(d->hostfile);
 	names_free(d->names);
 	ipc_client_free(d->runtimed);
 	jobs_free(d->jobs);

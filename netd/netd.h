@@ -11,6 +11,7 @@
 #include "netd/link.h"
 #include "netd/network.h"
 
+struct hostfile;
 struct jobs;
 struct names;
 struct waiting;
@@ -27,6 +28,7 @@ struct netd {
 	struct jobs *jobs; /* devices.c's thread */
 	TAILQ_HEAD(, waiting) waiting; /* waiting.c */
 	struct names *names;
+	struct hostfile *hostfile;
 	struct ipc_server *server;
 	struct ipc_client *runtimed; /* for events */
 };

@@ -3,6 +3,7 @@ import contextlib
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import struct
@@ -326,6 +327,37 @@ def test_ndots(engine, net, upstream):
         assert ask("web").addresses == [address(engine, "web", "net")]
         assert ask("printer").rcode == dns.NO_NAME and "printer" not in upstream.names()
         assert ask("printer.corp.example").rcode == dns.OK
+
+
+class OwnFiles(Engine):
+    """An engine that sees an /etc of its own, which starts as a copy of a few files."""
+
+    def arguments(self):
+        self.etc = self.dir / "etc"
+        if not self.etc.exists():
+            self.etc.mkdir(mode=0o755)
+            for name in ("passwd", "group", "hosts", "nsswitch.conf"):
+                shutil.copy(f"/etc/{name}", self.etc)
+            self.resolv_conf("# none\n")
+        return ["unshare", "-m", "sh", "-c", f'mount --bind {self.etc} /etc && exec "$@"', "sh", *super().arguments()]
+
+    def resolv_conf(self, text):
+        """As the programs that manage it do: a new file in the old one's place."""
+        (self.etc / "new").write_text(text)
+        (self.etc / "new").rename(self.etc / "resolv.conf")
+
+
+def test_the_host_gets_other_servers(upstream):
+    """A machine that changes its network: containers that run ask the new servers, those on the host's loopback too."""
+    with OwnFiles() as running:
+        running.busybox()
+        with network(running, "nn"), container(running, "cc", "--network", "nn"):
+            ask = asker(running, "cc").ask
+            assert ask("moving.example").rcode == dns.FAILURE
+            running.resolv_conf(f"search somewhere\nnameserver {upstream.address}\n")
+            until(lambda: ask("moving.example").addresses == ["198.51.100.7"])
+            running.resolv_conf("# none again\n")
+            until(lambda: ask("moving.example").rcode == dns.FAILURE)
 
 
 # ---- what it must withstand ----
