@@ -11,6 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "lib/config.h"
 #include "lib/json.h"
 #include "lib/util.h"
 
@@ -18,6 +19,7 @@ struct call {
 	struct bufferevent *stream;
 	struct event *deadline;
 	char name[256];
+	uint32_t patience_ms;
 	plugin_done done;
 	void *arg;
 };
@@ -116,25 +118,27 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
-	fail(arg, "no answer within %d seconds", PLUGIN_TIMEOUT_S);
+	fail(arg, "no answer within %u ms", ((struct call *)arg)->patience_ms);
 }
 
-void plugin_call(struct event_base *base, const char *dir, const char *name, const char *method, json_t *take_body,
-		 plugin_done done, void *arg)
+void plugin_call(struct event_base *base, const struct config *config, const char *name, const char *method,
+		 json_t *take_body, plugin_done done, void *arg)
 {
+	const uint32_t ms = config->volumes_plugin_timeout;
+	const struct timeval timeout = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
 	struct call *c = XNEW(struct call);
 	AUTO_FREE char *body = json_dumps(take_body, JSON_COMPACT);
 	struct sockaddr_un address;
-	struct timeval timeout = {.tv_sec = PLUGIN_TIMEOUT_S};
 
 	json_decref(take_body);
 	snprintf(c->name, sizeof c->name, "%s", name);
+	c->patience_ms = ms;
 	c->done = done;
 	c->arg = arg;
 	c->stream = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
 	c->deadline = event_new(base, -1, 0, on_deadline, c);
 	event_add(c->deadline, &timeout);
-	if (!socket_address(dir, name, &address)) {
+	if (!socket_address(config->volumes_plugin_dir, name, &address)) {
 		fail(c, "the path of its socket is too long");
 		return;
 	}

@@ -12,7 +12,8 @@
 
 #include "lib/err.h"
 
-#define PLUGIN_TIMEOUT_S  30
+struct config;
+
 #define PLUGIN_ANSWER_MAX (1u << 20)
 
 /* Exactly one of `answer` (borrowed) and `e` is set. */
@@ -25,7 +26,7 @@ bool plugin_exists(const char *dir, const char *name);
  * `method`: "VolumeDriver.Mount". `take_body`: the request, a reference that is consumed. An answer with a text in
  * "Err" is a failure with that text.
  */
-void plugin_call(struct event_base *base, const char *dir, const char *name, const char *method, json_t *take_body,
-		 plugin_done done, void *arg);
+void plugin_call(struct event_base *base, const struct config *config, const char *name, const char *method,
+		 json_t *take_body, plugin_done done, void *arg);
 
 #endif
