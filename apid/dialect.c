@@ -187,6 +187,19 @@ const char *dialect_stream_type(const struct exchange *x, const char *content_ty
 
 /* ---- requests ---- */
 
+/* ?manifests= is newer than the version that is spoken: it would be left out in silence. */
+static int check_manifests(const struct exchange *x, struct err *e)
+{
+	const uint16_t number = x->route->message->number;
+
+	if (number == IPC_image_inspect && ((const struct image_inspect *)x->msg)->manifests)
+		return err_http(e, 400, "query parameter manifests of an image needs API version 1.48, the last here is 1.%d",
+				API_VERSION_LAST);
+	if (number == IPC_image_list && x->target.minor < 47 && ((const struct image_list *)x->msg)->manifests)
+		return err_http(e, 400, "query parameter manifests needs API version 1.47, this is 1.%u", x->target.minor);
+	return 0;
+}
+
 int dialect_request(struct exchange *x, struct err *e)
 {
 	const struct ipc_message *m = x->route->message;
@@ -195,6 +208,8 @@ int dialect_request(struct exchange *x, struct err *e)
 		return err_http(e, 400,
 				"starting container with non-empty request body was deprecated since API v1.22 and "
 				"removed in v1.24");
+	if (check_manifests(x, e) < 0)
+		return e->code;
 	/* Before 1.42 every unused volume was pruned, not only those without a name. */
 	if (m->number == IPC_volume_prune && x->target.minor < 42) {
 		struct volume_prune *prune = x->msg;

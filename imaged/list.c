@@ -169,10 +169,13 @@ static int list_one(void *arg, struct image *take_image)
 
 	if (x->shared)
 		json_object_set_new(row, "SharedSize", json_integer(shared_size(x->d, take_image->id)));
-	if (x->f && !listed(x, take_image, row))
+	if (x->f && !listed(x, take_image, row)) {
 		json_decref(row);
-	else
+	} else {
+		if (x->m && x->m->manifests)
+			json_object_set_new(row, "Manifests", view_manifests(x->d, take_image));
 		json_array_append_new(x->out, row);
+	}
 	image_clean(take_image);
 	return 0;
 }
@@ -240,7 +243,8 @@ static void answer_whole(struct ipc_request *req, struct imaged *d, json_t *take
 void on_image_list(struct ipc_request *req, struct image_list *m, struct imaged *d)
 {
 	struct listing x = {.d = d, .f = FILTERS_OF(m->filters.json), .m = m, .out = json_array()};
-	bool whole = json_object_size(m->filters.json) == 0 && !m->shared_size && !(m->filter && *m->filter);
+	bool whole = json_object_size(m->filters.json) == 0 && !m->shared_size && !m->manifests &&
+		     !(m->filter && *m->filter);
 	struct err e = {0};
 
 	if (whole && d->list_text && d->list_of == store_generation(d->store)) {

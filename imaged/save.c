@@ -5,6 +5,7 @@
 
 #include "imaged/handlers.h"
 #include "imaged/imageconf.h"
+#include "imaged/made.h"
 #include "imaged/manifest.h"
 #include "imaged/records.h"
 #include "imaged/stage.h"
@@ -50,21 +51,6 @@ static void add_text(struct save *x, const char *name, json_t *take_content)
 
 	json_decref(take_content);
 	json_array_append_new(x->members, json_pack("{s:s, s:s}", "Name", name, "Text", text));
-}
-
-/* Images that came without a manifest get one; it is a blob of the archive only. */
-static json_t *make_manifest(const struct image *image, int64_t config_size, const struct image_layer *layers,
-			     ssize_t n)
-{
-	json_t *list = json_array();
-
-	for (ssize_t i = 0; i < n; i++)
-		json_array_append_new(list, json_pack("{s:s, s:s, s:I}", "mediaType", layers[i].media, "digest",
-						      layers[i].blob, "size", (json_int_t)layers[i].blob_size));
-	return json_pack("{s:i, s:s, s:{s:s, s:s, s:I}, s:o}", "schemaVersion", 2, "mediaType",
-			 "application/vnd.oci.image.manifest.v1+json", "config", "mediaType",
-			 "application/vnd.oci.image.config.v1+json", "digest", image->id, "size",
-			 (json_int_t)config_size, "layers", list);
 }
 
 static int add_image(struct save *x, const struct image *image, struct err *e)
@@ -150,28 +136,22 @@ static int add_own_manifest(struct save *x, const struct image *image, json_t **
 	return 0;
 }
 
+/* Images that came without a manifest get one; it is a blob of the archive only. */
 static int add_made_manifest(struct save *x, const struct image *image, json_t **descriptor, struct err *e)
 {
-	AUTO_FREE struct image_layer *layers = NULL;
 	AUTO_FREE char *text = NULL;
 	char digest[DIGEST_TEXT_SIZE];
-	int64_t size = 0;
-	ssize_t n = records_layers(x->d, image->id, &layers, e);
+	int rc = made_manifest(x->d, image, &text, digest, e);
 
-	if (n < 0 ||
-	    store_number(x->d->store, 0, &size, e, "SELECT size FROM blob WHERE digest = ?", "t", image->id) < 0)
-		return e->code;
-	json_t *manifest = make_manifest(image, size, layers, n);
-	text = json_dumps(manifest, JSON_COMPACT | JSON_SORT_KEYS);
-	stage_digest(text, strlen(text), digest);
+	if (rc < 0)
+		return rc;
 	if (!json_object_get(x->seen, digest)) {
 		AUTO_FREE char *name = xasprintf("blobs/sha256/%s", digest_hex(digest));
 		json_object_set_new(x->seen, digest, json_true());
 		json_array_append_new(x->members, json_pack("{s:s, s:s}", "Name", name, "Text", text));
 	}
-	json_decref(manifest);
-	*descriptor = json_pack("{s:s, s:s, s:I}", "mediaType", "application/vnd.oci.image.manifest.v1+json", "digest",
-				digest, "size", (json_int_t)strlen(text));
+	*descriptor = json_pack("{s:s, s:s, s:I}", "mediaType", MADE_MEDIA, "digest", digest, "size",
+				(json_int_t)strlen(text));
 	return 0;
 }
 

@@ -16,5 +16,7 @@ struct view_beside {
 json_t *view_row(struct imaged *d, const struct image *i, const struct view_beside *beside);
 /* The same, with what the records say. */
 json_t *view_image(struct imaged *d, const struct image *i);
+/* Manifests of the row: the image's one, with what is here of it. */
+json_t *view_manifests(struct imaged *d, const struct image *i);
 
 #endif

@@ -1,6 +1,7 @@
 """Images: import, load, save, names, removal; hostile archives stay inside their layer."""
 import gzip
 import hashlib
+import io
 import json
 import os
 import pathlib
@@ -151,6 +152,37 @@ def test_state_is_closed(engine):  # covers S-4
     assert top.stat().st_mode & 0o777 == 0o700
     for name in ("blobs", "layers", "staging"):
         assert (pathlib.Path(top) / name).stat().st_mode & 0o777 == 0o700
+
+
+def listed(engine, query="", **filters):
+    """Rows of GET /images/json."""
+    return engine.api("GET", f"/images/json?{query}&filters=" + urllib.parse.quote(json.dumps(filters)), version="1.47").json
+
+
+def test_manifests(engine):
+    image = engine.busybox("shown:1")
+    engine.docker("create", "--name", "shows", "shown:1", "true")
+    row, = listed(engine, "manifests=1", reference=["shown"])
+    manifest, = row["Manifests"]
+    with tarfile.open(fileobj=io.BytesIO(engine.docker("save", "shown:1", text=False).stdout)) as archive:
+        saved, = json.load(archive.extractfile("index.json"))["manifests"]
+        blobs = [m.size for m in archive if m.name.startswith("blobs/sha256/") and saved["digest"][7:] not in m.name]
+    assert manifest["Descriptor"] == {k: saved[k] for k in ("mediaType", "digest", "size")} and manifest["ID"] == saved["digest"]
+    assert manifest["Available"] is True and manifest["Kind"] == "image"
+    assert manifest["Size"] == {"Content": sum(blobs), "Total": sum(blobs) + row["Size"]}
+    data = manifest["ImageData"]
+    assert data["Size"] == {"Unpacked": row["Size"]} and data["Platform"]["os"] == "linux" and data["Platform"]["architecture"]
+    assert data["Containers"] == [engine.api("GET", "/containers/shows/json").json["Id"]]
+    engine.docker("rm", "shows")
+    blob = engine.root / "imaged" / "blobs" / image.removeprefix("sha256:")
+    blob.rename(blob.with_suffix(".away"))
+    damaged, = (i for i in engine.api("GET", "/images/json?manifests=1", version="1.47").json if i["Id"] == image)
+    blob.with_suffix(".away").rename(blob)
+    assert damaged["Manifests"][0]["Available"] is False
+    assert "Manifests" not in engine.api("GET", "/images/json", version="1.47").json[0]
+    for path, version, words in (("/images/json?manifests=1", "1.46", "1.47"), ("/images/shown:1/json?manifests=1", "1.47", "1.48")):
+        answer = engine.api("GET", path, version=version)
+        assert answer.status == 400 and "manifests" in answer.message and words in answer.message, answer
 
 
 def test_survives_a_kill(engine):
