@@ -54,8 +54,7 @@ def network(engine, name, *options):
     try:
         yield name
     finally:
-        # The devices of a container that has just ended still go.
-        until(lambda: engine.docker("network", "rm", name, check=False).returncode == 0)
+        engine.docker("network", "rm", name)
 
 
 @contextlib.contextmanager
