@@ -243,7 +243,7 @@ static json_t *masked_of(const json_t *given)
 {
 	json_t *list = paths_of(given, masked_paths, ARRAY_LEN(masked_paths));
 	long cpus = sysconf(_SC_NPROCESSORS_CONF);
-	char path[64];
+	char path[80];
 
 	for (long i = 0; !json_is_array(given) && i < cpus; i++) {
 		snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%ld/thermal_throttle", i);
