@@ -26,6 +26,7 @@ void on_build_prune(struct ipc_request *req, struct build_prune *m, struct image
 void on_image_check(struct ipc_request *req, struct image_check *m, struct imaged *d);
 /* names.c */
 void on_image_tag(struct ipc_request *req, struct image_tag *m, struct imaged *d);
+/* remove.c */
 void on_image_remove(struct ipc_request *req, struct image_remove *m, struct imaged *d);
 /* push.c */
 void on_image_push(struct ipc_request *req, struct image_push *m, struct imaged *d);

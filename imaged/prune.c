@@ -73,18 +73,32 @@ static int held_bytes(struct imaged *d, int64_t *out, struct err *e)
 		"SELECT (SELECT coalesce(sum(size), 0) FROM layer) + (SELECT coalesce(sum(size), 0) FROM blob)", "");
 }
 
-static int prune_all(struct prune *x, struct err *e)
+/* What others were made from comes when they are gone. */
+#define CHILDLESS                                                                                                      \
+	"SELECT id FROM image WHERE id NOT IN (SELECT image FROM lease)"                                               \
+	" AND NOT EXISTS (SELECT 1 FROM image child WHERE child.parent = image.id)"
+
+static int prune_once(struct prune *x, struct err *e)
 {
 	json_t *ids = json_array(), *id;
 	size_t i;
 	int rc = store_query(x->d->store, id_row, ids, e,
-			     x->dangling ? "SELECT id FROM image WHERE id NOT IN (SELECT image FROM lease)"
-					   " AND id NOT IN (SELECT image FROM tag)"
-					 : "SELECT id FROM image WHERE id NOT IN (SELECT image FROM lease)",
-			     "");
+			     x->dangling ? CHILDLESS " AND id NOT IN (SELECT image FROM tag)" : CHILDLESS, "");
 
 	json_array_foreach(ids, i, id) if (rc == 0) rc = prune_one(x, json_string_value(id), e);
 	json_decref(ids);
+	return rc;
+}
+
+static int prune_all(struct prune *x, struct err *e)
+{
+	size_t before;
+	int rc;
+
+	do {
+		before = json_array_size(x->deleted);
+		rc = prune_once(x, e);
+	} while (rc == 0 && json_array_size(x->deleted) > before);
 	return rc;
 }
 

@@ -191,6 +191,88 @@ def test_survives_a_kill(engine):
     assert engine.api("GET", "/images/kept:1/json").json["Id"] == image
 
 
+def committed(engine, base, name):
+    """An image made from a container of `base`; its id."""
+    engine.docker("create", "--name", "maker", "--network", "none", base, "true")
+    image = engine.docker("commit", "maker", name).stdout.strip()
+    engine.docker("rm", "maker")
+    return image
+
+
+def remove(engine, name, query="", status=200):
+    answer = engine.api("DELETE", f"/images/{name}?{query}")
+    assert answer.status == status, answer
+    return answer.message if status >= 400 else [tuple(row.items())[0] for row in answer.json]
+
+
+def family(engine):
+    """base:1, an image without a name made from it, and top:1 made from that."""
+    base = engine.busybox("base:1")
+    middle = committed(engine, "base:1", "middle:1")
+    top = committed(engine, "middle:1", "top:1")
+    assert remove(engine, "middle:1") == [("Untagged", "middle:1")], "a child needs it"
+    return base, middle, top
+
+
+def test_parents_go_with_their_last_child(fresh):
+    base, middle, top = family(fresh)
+    for query in ("", "force=1"):
+        assert remove(fresh, middle, query, 409) == (
+            f"conflict: unable to delete {middle[7:19]} (cannot be forced) - image has dependent child images")
+    fresh.docker("tag", "top:1", "other:1")
+    gone = remove(fresh, top, "force=1")
+    assert gone[:3] == [("Untagged", "other:1"), ("Untagged", "top:1"), ("Deleted", top)] and ("Deleted", middle) in gone
+    assert ("Deleted", base) not in gone, "it has a name"
+    layers_gone = [value for key, value in gone if key == "Deleted" and value not in (top, middle)]
+    assert layers_gone and fresh.api("GET", "/images/base:1/json").json["RootFS"]["Layers"][0] not in layers_gone
+    wait_unstaged(fresh)
+
+
+def test_noprune_keeps_parents(fresh):
+    base, middle, top = family(fresh)
+    assert ("Deleted", middle) not in remove(fresh, "top:1", "noprune=1")
+    assert fresh.api("GET", f"/images/{middle}/json").json["Parent"] == base
+    # Nobody is made from it any more: it goes by its id, and the base stays, for it has a name.
+    assert ("Deleted", middle) in remove(fresh, middle)
+    assert fresh.api("GET", "/images/base:1/json").status == 200
+    wait_unstaged(fresh)
+
+
+def test_prune_keeps_what_others_are_made_from(fresh):
+    base, middle, top = family(fresh)
+    assert not fresh.api("POST", "/images/prune").json["ImagesDeleted"]
+    remove(fresh, "top:1", "noprune=1")
+    gone = fresh.api("POST", "/images/prune").json["ImagesDeleted"]
+    assert {"Deleted": middle} in gone and {"Deleted": base} not in gone
+    top = committed(fresh, "base:1", "top:2")
+    gone = fresh.api("POST", "/images/prune?filters=" + urllib.parse.quote('{"dangling":["false"]}')).json["ImagesDeleted"]
+    assert {"Deleted": top} in gone and {"Deleted": base} in gone
+    wait_unstaged(fresh)
+
+
+def test_force_takes_only_names_from_an_image_in_use(fresh):
+    image = fresh.busybox("used:1")
+    fresh.docker("tag", "used:1", "used:2")
+    container = fresh.docker("create", "--network", "none", "used:1", "true").stdout.strip()
+    short = image[7:19], container[:12]
+    assert remove(fresh, "used:2") == [("Untagged", "used:2")]
+    assert remove(fresh, "used:1", "", 409) == (
+        f'conflict: unable to remove repository reference "used:1" (must force) - container {short[1]} is using its referenced '
+        f"image {short[0]}")
+    assert remove(fresh, image, "", 409) == (
+        f"conflict: unable to delete {short[0]} (must be forced) - image is being used by container {short[1]}")
+    fresh.docker("tag", "used:1", "used:2")
+    assert remove(fresh, image, "", 409) == (
+        f"conflict: unable to delete {short[0]} (must be forced) - image is referenced in multiple repositories")
+    assert remove(fresh, image, "force=1") == [("Untagged", "used:1"), ("Untagged", "used:2")]
+    assert remove(fresh, image, "force=1", 409) == (
+        f"conflict: unable to delete {short[0]} (cannot be forced) - image is being used by container {short[1]}")
+    assert fresh.docker("start", container, check=False).returncode == 0
+    fresh.docker("rm", "-f", container)
+    assert ("Deleted", image) in remove(fresh, image)
+    wait_unstaged(fresh)
+
+
 def test_prune(fresh):
     old = fresh.busybox("pruned:1")
     new = fresh.busybox("pruned:1")
