@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "imaged/handlers.h"
+#include "imaged/imageconf.h"
 #include "imaged/view.h"
 #include "lib/filters.h"
 #include "lib/times.h"
@@ -68,15 +69,23 @@ json_t *view_row(struct imaged *d, const struct image *i, const struct view_besi
 	return row;
 }
 
+/* Nanoseconds since 1970 do not reach to the year 1, where images without a time are. */
+struct moment {
+	bool set;
+	int64_t seconds; /* since 1970 */
+	int fraction;	 /* nanoseconds */
+};
+
 /* What one list is asked for. */
 struct listing {
 	struct imaged *d;
 	const struct filters *f;
 	const struct image_list *m;
-	int64_t before, since, until;
+	struct moment before, since, until;
 	bool dangling_set, dangling;
 	bool shared;
 	json_t *tags, *digests, *containers; /* image → names, number: of all images, by one query each */
+	json_t *parents;		     /* image → how many were made from it */
 	json_t *out;
 };
 
@@ -101,6 +110,38 @@ static bool matches_reference(const struct listing *x, json_t *tags, json_t *dig
 	return false;
 }
 
+/* Nanoseconds of the second when it was made; its row has whole seconds. */
+static int created_fraction(struct imaged *d, const struct image *i)
+{
+	json_t *config = NULL;
+	int64_t ns = 0;
+
+	if (imageconf_load(d, i->id, &config, NULL) == 0) {
+		const char *text = imageconf_text(config, "created");
+		if (time_parse_rfc3339(text, strlen(text), &ns) < 0)
+			ns = 0;
+	}
+	json_decref(config);
+	return (int)((ns % NS_PER_SEC + NS_PER_SEC) % NS_PER_SEC);
+}
+
+/* Below 0: made before that moment; above: after. The config is read only for the same second. */
+static int compare_created(const struct listing *x, const struct image *i, const struct moment *moment)
+{
+	if (i->created != moment->seconds)
+		return i->created < moment->seconds ? -1 : 1;
+	return created_fraction(x->d, i) - moment->fraction;
+}
+
+/* What others were made from, without a name of its own, is shown when all are asked for, and dangles never. */
+static bool hidden(const struct listing *x, const struct image *i, const json_t *row)
+{
+	if (!json_object_get(x->parents, i->id) || json_array_size(json_object_get(row, "RepoTags")) > 0)
+		return false;
+	return (x->dangling_set && x->dangling) ||
+	       (!x->m->all && json_array_size(json_object_get(row, "RepoDigests")) == 0);
+}
+
 static bool listed(const struct listing *x, const struct image *i, const json_t *row)
 {
 	json_t *tags = json_object_get(row, "RepoTags"), *labels = json_object_get(row, "Labels");
@@ -108,11 +149,13 @@ static bool listed(const struct listing *x, const struct image *i, const json_t 
 
 	if (x->dangling_set && dangling != x->dangling)
 		return false;
-	if (x->before && i->created >= x->before)
+	if (hidden(x, i, row))
 		return false;
-	if (x->since && i->created <= x->since)
+	if (x->before.set && compare_created(x, i, &x->before) >= 0)
 		return false;
-	if (x->until && i->created >= x->until)
+	if (x->since.set && compare_created(x, i, &x->since) <= 0)
+		return false;
+	if (x->until.set && compare_created(x, i, &x->until) >= 0)
 		return false;
 	return filters_labels(x->f, "label", labels) && filters_labels(x->f, "label!", labels) &&
 	       matches_reference(x, tags, json_object_get(row, "RepoDigests"));
@@ -188,6 +231,7 @@ static int list_all(struct listing *x, bool shared, struct err *e)
 	x->tags = json_object();
 	x->digests = json_object();
 	x->containers = json_object();
+	x->parents = json_object();
 	int rc = store_query(store, names_row, x->tags, e, "SELECT image, name FROM tag ORDER BY name", "");
 	if (rc == 0)
 		rc = store_query(store, names_row, x->digests, e, "SELECT image, name FROM digest ORDER BY name", "");
@@ -195,26 +239,32 @@ static int list_all(struct listing *x, bool shared, struct err *e)
 		rc = store_query(store, number_row, x->containers, e,
 				 "SELECT image, count(*) FROM lease GROUP BY image", "");
 	if (rc == 0)
+		rc = store_query(store, number_row, x->parents, e,
+				 "SELECT parent, count(*) FROM image WHERE parent IS NOT NULL GROUP BY parent", "");
+	if (rc == 0)
 		rc = records_each_image(x->d, list_one, x, e);
 	json_decref(x->tags);
 	json_decref(x->digests);
 	json_decref(x->containers);
+	json_decref(x->parents);
 	return rc;
 }
 
 /* The time of the image that `before` and `since` name. */
-static int time_of(struct listing *x, const char *key, int64_t *out, struct err *e)
+static int time_of(struct listing *x, const char *key, struct moment *out, struct err *e)
 {
 	AUTO_IMAGE struct image image = {0};
 	const char *text = filters_first(x->f, key);
 	int rc = text ? records_find(x->d, text, &image, NULL, e) : 0;
 
-	*out = image.created;
+	if (rc == 0 && text)
+		*out = (struct moment){true, image.created, created_fraction(x->d, &image)};
 	return rc;
 }
 
 static int list_filtered(struct listing *x, struct err *e)
 {
+	int64_t until = 0;
 	int rc = time_of(x, "before", &x->before, e);
 
 	if (rc == 0)
@@ -223,8 +273,8 @@ static int list_filtered(struct listing *x, struct err *e)
 	if (rc == 0)
 		rc = filters_bool(x->f, "dangling", &x->dangling, e);
 	if (rc == 0)
-		rc = time_parse(filters_first(x->f, "until"), time_now(), &x->until, e);
-	x->until /= NS_PER_SEC;
+		rc = time_parse(filters_first(x->f, "until"), time_now(), &until, e);
+	x->until = (struct moment){until != 0, until / NS_PER_SEC, (int)(until % NS_PER_SEC)};
 	return rc < 0 ? rc : list_all(x, x->m->shared_size, e);
 }
 
@@ -243,7 +293,7 @@ static void answer_whole(struct ipc_request *req, struct imaged *d, json_t *take
 void on_image_list(struct ipc_request *req, struct image_list *m, struct imaged *d)
 {
 	struct listing x = {.d = d, .f = FILTERS_OF(m->filters.json), .m = m, .out = json_array()};
-	bool whole = json_object_size(m->filters.json) == 0 && !m->shared_size && !m->manifests &&
+	bool whole = json_object_size(m->filters.json) == 0 && !m->all && !m->shared_size && !m->manifests &&
 		     !(m->filter && *m->filter);
 	struct err e = {0};
 

@@ -56,7 +56,7 @@ def failure(answer):
 
 def image_config(tars, config=None, **more):
     return json.dumps({"architecture": "amd64", "os": "linux", "config": config or {}, "created": "2020-01-01T00:00:00Z",
-                       "rootfs": {"type": "layers", "diff_ids": [digest(tar) for tar in tars]}, **more}).encode()
+                       "rootfs": {"type": "layers", "diff_ids": [digest(tar) for tar in tars]}} | more).encode()
 
 
 def save_archive(tars, tags, config=None, pack=bytes, members=None, **more):

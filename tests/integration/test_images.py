@@ -12,7 +12,7 @@ import urllib.parse
 import pytest
 
 from tests.harness.rootfs import Tar, busybox_tar
-from tests.harness.store import import_raw, layer_dir, layers, save_archive, wait_unstaged
+from tests.harness.store import import_raw, layer_dir, layers, load, save_archive, wait_unstaged
 
 
 def test_names(engine):
@@ -226,6 +226,36 @@ def test_parents_go_with_their_last_child(fresh):
     layers_gone = [value for key, value in gone if key == "Deleted" and value not in (top, middle)]
     assert layers_gone and fresh.api("GET", "/images/base:1/json").json["RootFS"]["Layers"][0] not in layers_gone
     wait_unstaged(fresh)
+
+
+def test_the_list_hides_what_others_were_made_from(fresh):
+    base, middle, top = family(fresh)
+
+    def shown(query="", **filters):
+        return {row["Id"] for row in listed(fresh, query, **filters)}
+    assert shown() == {row["Id"] for row in fresh.api("GET", "/images/json").json} == {base, top}
+    assert shown("all=1") == {row["Id"] for row in fresh.api("GET", "/images/json?all=1").json} == {base, middle, top}
+    assert shown("all=1", dangling=["true"]) == shown(dangling=["true"]) == set()
+    remove(fresh, "top:1", "noprune=1")
+    assert shown() == {base, middle} and shown(dangling=["true"]) == {middle}, "nothing is made from it any more"
+    wait_unstaged(fresh)
+
+
+def test_filters_of_time_are_exact(fresh):
+    ids = {}
+    for name, created in (("a", "2024-05-01T00:00:00.1Z"), ("b", "2024-05-01T00:00:00.100000001Z"), ("c", "2024-05-01T00:00:00.100000002Z"),
+                          ("same", "2024-05-01T01:00:00.1+01:00"), ("epoch", "1970-01-01T00:00:00Z"), ("never", "0001-01-01T00:00:00Z")):
+        answer = load(fresh, save_archive([busybox_tar()], [f"{name}:1"], {"Cmd": [name]}, created=created))
+        assert answer.status == 200 and b"error" not in answer.body, answer
+        ids[fresh.api("GET", f"/images/{name}:1/json").json["Id"]] = name
+
+    def shown(**filters):
+        return sorted(ids[row["Id"]] for row in listed(fresh, **filters))
+    assert shown(before=["b:1"], since=["epoch:1"]) == ["a", "same"] and shown(since=["b:1"]) == ["c"]
+    assert shown(before=["epoch:1"]) == ["never"] and shown(before=["never:1"]) == [] and len(shown(since=["never:1"])) == 5
+    assert shown(since=["a:1"], before=["c:1"]) == ["b"]
+    assert shown(until=["2024-05-01T00:00:00.100000001Z"], since=["epoch:1"]) == ["a", "same"]
+    assert shown(until=["2024-05-01T00:00:00Z"]) == ["epoch", "never"] and len(shown(until=["2024-05-01T00:00:01Z"])) == 6
 
 
 def test_noprune_keeps_parents(fresh):
