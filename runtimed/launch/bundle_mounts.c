@@ -82,7 +82,7 @@ static void add_binds(const struct bundle *b, struct entries *list)
 static int add_one_tmpfs(struct entries *list, const char *path, const char *given, struct err *e)
 {
 	char *options;
-	int r = target_check(path, e);
+	int r = target_check(path, false, e);
 
 	if (r == 0)
 		r = tmpfs_options(path, given, &options, e);

@@ -8,6 +8,7 @@
 #include <strings.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/fd.h"
@@ -220,13 +221,33 @@ char *launch_clean_target(const char *path)
 	return out;
 }
 
+/*
+ * Files of /proc that tell what the machine has, which a bind may tell in another way (lxcfs): those of runc, without
+ * /proc/net/dev: every process has one of its own, so that a mount reaches none but the runtime's.
+ */
+static const char *const told[] = {
+	"/proc/cpuinfo", "/proc/diskstats", "/proc/meminfo",
+	"/proc/stat",	 "/proc/swaps",	    "/proc/uptime",
+	"/proc/loadavg", "/proc/slabinfo",  "/proc/sys/kernel/ns_last_pid",
+};
+
+static bool is_told(const char *path)
+{
+	for (size_t i = 0; i < ARRAY_LEN(told); i++)
+		if (str_eq(path, told[i]))
+			return true;
+	return false;
+}
+
 /* What would take the place of the kernel's own files, by which a container is confined and looked at. */
-int target_check(const char *given, struct err *e)
+int target_check(const char *given, bool file, struct err *e)
 {
 	AUTO_FREE char *path = launch_clean_target(given);
 
 	if (given[0] != '/' || str_eq(path, "/"))
 		return err_http(e, 400, "invalid specification: destination can't be '%s'", given);
+	if (file && is_told(path))
+		return 0;
 	if (str_eq(path, "/proc") || str_starts(path, "/proc/"))
 		return err_http(e, 400, "a mount at %s would hide the container's own /proc", path);
 	if (str_eq(path, "/sys"))
@@ -238,7 +259,9 @@ int launch_check_mount(const struct launch_ids *ids, const struct launch_mount *
 {
 	AUTO_CLOSE int user = -1;
 	AUTO_CLOSE int net = -1;
-	int r = target_check(m->destination, e);
+	struct stat st;
+	bool file = m->source >= 0 && fstat(m->source, &st) == 0 && S_ISREG(st.st_mode);
+	int r = target_check(m->destination, file, e);
 
 	if (r == 0 && ids->size && (m->propagation == LAUNCH_RSHARED || m->propagation == LAUNCH_SHARED))
 		r = err_http(e, 400, "mount %s: shared propagation needs UsernsMode=host", m->destination);
@@ -263,9 +286,9 @@ static int check_cgroup_parent(const json_t *host, struct err *e)
 		plain = n ? *at != '.' && *at != '-' : at == parent;
 		at += n + (at[n] == '/');
 	}
-	return plain && !str_eq(parent, "/") ? 0
-					     : err_http(e, 400, "CgroupParent: \"%s\" is not a path of plain names",
-							parent);
+	return plain && !str_eq(parent, "/")
+		       ? 0
+		       : err_http(e, 400, "CgroupParent: \"%s\" is not a path of plain names", parent);
 }
 
 static int check_storage(const struct launch *l, const json_t *host, struct err *e)
@@ -273,8 +296,8 @@ static int check_storage(const struct launch *l, const json_t *host, struct err 
 	const char *key;
 	json_t *v;
 
-	json_object_foreach(json_object_get(host, "StorageOpt"), key, v) if (!str_eq(key, "size"))
-		return err_http(e, 400, "StorageOpt: unknown option \"%s\": only size is known", key);
+	json_object_foreach(json_object_get(host, "StorageOpt"), key, v) if (!str_eq(key, "size")) return err_http(
+		e, 400, "StorageOpt: unknown option \"%s\": only size is known", key);
 	if (json_object_size(json_object_get(host, "StorageOpt")))
 		return err_http(e, 400,
 				"StorageOpt: sizes need project quotas, which the engine's file system has not (%s)",

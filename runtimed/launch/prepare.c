@@ -73,6 +73,7 @@ static int add_mount(struct launch_run *run, const struct launch_mount *m, bool 
 	if (fd < 0)
 		return err_prefix(e, "mount %s at %s", m->name, m->destination), e->code;
 	settings_take_fd(settings, "mount", fd);
+	settings_text(settings, "target", m->destination);
 	run->mounts = xrealloc(run->mounts, run->nmounts + 1, sizeof *run->mounts);
 	run->mounts[run->nmounts++] = (struct bundle_mount){.destination = xstrdup(m->destination),
 							    .read_only = m->read_only,
@@ -100,17 +101,15 @@ static int add_below(struct launch_run *run, const struct launch_mount *top, str
 }
 
 /* `view`: for a look at the files, where the shim attaches them; else for the runtime. */
-static int add_mounts(struct launch_run *run, const struct launch_spec *spec, struct shim_settings *settings,
-		      bool view, struct err *e)
+static int add_mounts(struct launch_run *run, const struct launch_spec *spec, struct shim_settings *settings, bool view,
+		      struct err *e)
 {
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < spec->nmounts; i++) {
 		const struct launch_mount *m = &spec->mounts[i];
 		r = add_mount(run, m, m->recursive && view, settings, e);
-		if (r == 0 && view)
-			settings_text(settings, "target", m->destination);
-		else if (r == 0 && m->recursive)
+		if (r == 0 && !view && m->recursive)
 			r = add_below(run, m, settings, e);
 	}
 	if (r < 0 || view || spec->join_shm < 0)
@@ -120,6 +119,19 @@ static int add_mounts(struct launch_run *run, const struct launch_spec *spec, st
 	run->mounts = xrealloc(run->mounts, run->nmounts + 1, sizeof *run->mounts);
 	run->mounts[run->nmounts++] = (struct bundle_mount){.destination = xstrdup("/dev/shm")};
 	return 0;
+}
+
+/* Where the runtime mounts a tmpfs: for the shim to look at, as at the targets of the mounts. */
+static void add_tmpfs_targets(const struct launch_spec *spec, struct shim_settings *settings)
+{
+	const char *path;
+	json_t *v, *item;
+	size_t i;
+
+	json_object_foreach((json_t *)(uintptr_t)json_object_get(spec->host, "Tmpfs"), path, v)
+		settings_text(settings, "tmpfs", path);
+	json_array_foreach(json_object_get(spec->host, "Mounts"), i, item) if (str_eq(doc_text(item, "Type"), "tmpfs"))
+		settings_text(settings, "tmpfs", doc_text(item, "Target"));
 }
 
 static int add_layers(struct launch_run *run, const struct launch_spec *spec, struct shim_settings *settings,
@@ -272,6 +284,7 @@ int run_prepare(struct launch_run *run, const struct launch_spec *spec, struct s
 		r = add_layers(run, spec, settings, e);
 	if (r == 0)
 		r = add_mounts(run, spec, settings, false, e);
+	add_tmpfs_targets(spec, settings);
 	if (r == 0)
 		r = add_log(run, spec, settings, e);
 	if (r == 0)

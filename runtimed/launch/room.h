@@ -219,8 +219,8 @@ int bundle_make(const struct bundle *b, json_t **out, struct err *e);
 int bundle_exec(const struct bundle *b, const json_t *exec, unsigned rows, unsigned columns, json_t **out,
 		struct err *e);
 int bundle_mounts(const struct bundle *b, json_t *mounts, struct err *e);
-/* 400 for a place where nothing may be mounted. */
-int target_check(const char *given, struct err *e);
+/* 400 for a place where nothing may be mounted, or no more than a `file`. */
+int target_check(const char *given, bool file, struct err *e);
 /*
  * Mount options of a tmpfs: noexec, nosuid and nodev with those `given` ("size=1m,exec") over them; *out is the
  * caller's to free. 400 naming an option that is none.

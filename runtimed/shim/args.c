@@ -47,6 +47,7 @@ static const struct row rows[] = {
 	ROW("top", FD, top),
 	LIST("layer", FDS, layers, nlayers, LAYERS_MAX),
 	LIST("mount", FDS, mounts, nmounts, MOUNTS_MAX),
+	LIST("tmpfs", TEXTS, tmpfs, ntmpfs, MOUNTS_MAX),
 	LIST("stage", TEXTS, stages, nstages, STAGES_MAX),
 	LIST("keep", FDS, keep, nkeep, STAGES_MAX),
 	ROW("listen", FD, listen),

@@ -2,7 +2,7 @@
  * shim: the process beside a container (or beside one exec): starts it by the OCI runtime, then without any
  * privilege carries its output to the log and to the attached clients, and remembers how it ended.
  *
- *   main ─ fork → starter: mount namespace, overlay, mounts (stage.c), user look-up (user.c); execs the runtime
+ *   main ─ fork → starter: mount namespace, overlay, mounts (stage.c), their places (places.c), user look-up (user.c); execs the runtime
  *     └── loop: control socket, terminal or pipes, clients, the log file
  *
  * The starter's mounts go with it: when the container has ended nothing of them is left. libc only, little memory.
@@ -48,7 +48,9 @@ struct shim_args {
 	size_t nlayers;
 	int mounts[MOUNTS_MAX]; /* clones of binds and volumes: attached as m0, m1, … */
 	size_t nmounts;
-	const char *targets[MOUNTS_MAX]; /* MODE_MOUNT: where they belong below the root */
+	const char *targets[MOUNTS_MAX]; /* where they belong below the root; NULL: the engine's own, at a plain place */
+	const char *tmpfs[MOUNTS_MAX];	 /* where the runtime mounts one */
+	size_t ntmpfs;
 	const char *stages[STAGES_MAX];	 /* directories of the host that may be covered in the private namespace */
 	size_t nstages;
 	int keep[STAGES_MAX]; /* namespaces that the document names as /proc/self/fd/N */
@@ -78,6 +80,11 @@ int stage_build(const struct shim_args *a, char stage[256], struct err *e);
  * The same for MODE_MOUNT, the mounts where they belong below root. Returns a detached clone of the whole.
  */
 int stage_view(const struct shim_args *a, struct err *e);
+/*
+ * Where do the targets lead, by the symbolic links of the image and of the mounts themselves? 400 when one would take
+ * the place of the container's /proc or /sys, or of something there, without saying so.
+ */
+int places_check(const struct shim_args *a, struct err *e);
 /* "uid gid group,group,…" of the configured user by the passwd and group files below the directory `root`. */
 int user_lookup(const struct shim_args *a, int root, char *out, size_t size, struct err *e);
 

@@ -141,6 +141,8 @@ void starter_run(const struct shim_args *a, int sock, const int stdio[3])
 	FAULT(start_mounted);
 	if (a->mode == MODE_MOUNT)
 		hand_over(a, sock, &e);
+	if (a->mode == MODE_RUN && places_check(a, &e) < 0)
+		fail(sock, &e);
 	if (user_lookup(a, a->mode == MODE_EXEC ? a->root : root, who, sizeof who, &e) < 0)
 		fail(sock, &e);
 	size_t n = strlen(who) + 1;

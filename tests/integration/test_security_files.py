@@ -175,6 +175,79 @@ def test_links_where_the_engine_mounts(engine, canary, what):
     engine.docker("rm", "-f", name)
 
 
+# ---- mounts over the kernel's files ----
+
+def links_tar():
+    """Symbolic links that lead to the kernel's files, from the root on, below a directory, and by one another."""
+    tar = Tar()
+    for name, to in (("p", "/proc"), ("q", "..//sys/kernel"), ("up", "../../../proc/self/.."), ("chain", "p"),
+                     ("a/deep", "../p/sys"), ("sysd", "sys"), ("self", "/proc/self/root"), ("fine", "/home"),
+                     ("turn", "turn")):
+        tar.symlink(name, to)
+    return tar
+
+
+@pytest.fixture(scope="module")
+def links(engine):
+    engine.import_tar(joined(links_tar().bytes()), "links:1", ['CMD ["true"]'])
+    engine.docker("run", "--rm", *NET, "-v", "linked:/v", "busybox", "ln", "-s", "/proc", "/v/x")
+    yield "links:1"
+    engine.docker("volume", "rm", "linked")
+
+
+def as_volume(engine, place):
+    return ["-v", f"over:{place}"]
+
+
+def as_bind(engine, place):
+    (engine.dir / "over").mkdir(exist_ok=True)
+    return ["-v", f"{engine.dir}/over:{place}"]
+
+
+def as_tmpfs(engine, place):
+    return ["--tmpfs", place]
+
+
+@pytest.mark.parametrize("kind", [as_volume, as_bind, as_tmpfs])
+@pytest.mark.parametrize("place", ["/p", "/q", "/up", "/chain", "/a/deep", "/p/sys/kernel", "/sysd", "/sysd/fs/x",
+                                   "/self/dir", "/fine/../../p", "/q/nosuch"])
+def test_links_into_the_kernels_files(engine, links, kind, place):
+    """covers S-45"""
+    done = engine.docker("run", "--rm", *NET, *kind(engine, place), links, "true", check=False)
+    shown = place if kind == as_tmpfs else os.path.normpath(place)
+    assert done.returncode != 0 and f"a mount at {shown} would lie at /" in done.stderr, done
+    identity = engine.docker("create", *NET, *kind(engine, place), links, "true").stdout.strip()
+    answer = engine.api("POST", f"/containers/{identity}/start")
+    assert answer.status == 400 and "would lie at /" in answer.message, answer
+    engine.docker("rm", "-v", identity)
+    engine.docker("volume", "rm", "-f", "over")
+
+
+def test_links_of_a_mount_into_the_kernels_files(engine, links):
+    """covers S-45: the link is in a volume, not in the image; and in the place of the kernel's files themselves."""
+    done = engine.docker("run", "--rm", *NET, "-v", "linked:/v", "--tmpfs", "/v/x", links, "true", check=False)
+    assert done.returncode != 0 and "a mount at /v/x would lie at /proc" in done.stderr, done
+    assert engine.docker("run", "--rm", *NET, "-v", "linked:/v", "--tmpfs", "/fine", links, "stat", "-f", "-c", "%T",
+                         "/home").stdout == "tmpfs\n"
+    done = engine.docker("run", "--rm", *NET, "--tmpfs", "/turn", links, "true", check=False)
+    assert done.returncode != 0 and "/turn" in done.stderr and "symbolic links" in done.stderr, done
+
+
+@pytest.mark.parametrize("name", ["cpuinfo", "meminfo", "stat", "uptime", "loadavg", "swaps", "diskstats", "slabinfo",
+                                  "sys/kernel/ns_last_pid"])
+def test_files_that_tell_of_the_machine(engine, name):
+    """covers S-45: a file may stand in for one that tells what the machine has, a directory or another file may not."""
+    (engine.dir / "told").write_text("told\n")
+    shown = engine.docker("run", "--rm", *NET, "-v", f"{engine.dir}/told:/proc/{name}:ro", "busybox", "cat",
+                          f"/proc/{name}")
+    assert shown.stdout == "told\n"
+    (engine.dir / "none").mkdir(exist_ok=True)
+    for source, target in ((f"{engine.dir}/none", f"/proc/{name}"), (f"{engine.dir}/told", "/proc/version"),
+                           (f"{engine.dir}/told", "/proc/net/dev")):
+        done = engine.docker("create", *NET, "-v", f"{source}:{target}", "busybox", "true", check=False)
+        assert done.returncode != 0 and "hide the container's own /proc" in done.stderr, done
+
+
 # ---- users ----
 
 @pytest.mark.parametrize("user", ["2147483648", "4294967295", "4294967296", "18446744073709551616", "-1", "-0", "+0",
