@@ -97,37 +97,14 @@ static void pouch_created(json_t *o)
 	drop_slash(o, "Name");
 }
 
-static void pouch_image(json_t *o)
-{
-	const char *tagged = json_string_value(json_array_get(json_object_get(o, "RepoTags"), 0));
-	const char *digested = json_string_value(json_array_get(json_object_get(o, "RepoDigests"), 0));
-	const char *colon = tagged ? strrchr(tagged, ':') : NULL, *at = digested ? strchr(digested, '@') : NULL;
-
-	also(o, "Id", "ID");
-	if (!json_object_get(o, "Name"))
-		set_text(o, "Name", tagged);
-	if (!json_object_get(o, "Tag"))
-		set_text(o, "Tag", colon ? colon + 1 : "");
-	if (!json_object_get(o, "Digest"))
-		set_text(o, "Digest", at ? at + 1 : "");
-	if (!json_object_get(o, "CreatedAt"))
-		time_to_text(o, "Created", "CreatedAt");
-}
-
 static void pouch_exec(json_t *o)
 {
 	also(o, "Id", "ID");
 }
 
-/* ---- Docker before 1.44 ---- */
-
-static void old_image(json_t *o)
-{
-	also(o, "Size", "VirtualSize");
-}
-
 /* ---- which answer is rewritten how ---- */
 
+/* Not those of images: imaged writes every dialect's fields into one answer, lists of thousands pass as they are. */
 static const struct {
 	uint16_t number;
 	unsigned since, until; /* of the client's version */
@@ -137,10 +114,6 @@ static const struct {
 	{IPC_container_inspect, API_VERSION_POUCH, API_VERSION_POUCH, pouch_container},
 	{IPC_container_create, API_VERSION_POUCH, API_VERSION_POUCH, pouch_created},
 	{IPC_exec_create, API_VERSION_POUCH, API_VERSION_POUCH, pouch_exec},
-	{IPC_image_list, API_VERSION_POUCH, API_VERSION_POUCH, pouch_image},
-	{IPC_image_inspect, API_VERSION_POUCH, API_VERSION_POUCH, pouch_image},
-	{IPC_image_list, API_VERSION_FIRST, 43, old_image},
-	{IPC_image_inspect, API_VERSION_FIRST, 43, old_image},
 };
 
 static void rewrite_all(json_t *json, void (*rewrite)(json_t *o))

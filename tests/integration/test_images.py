@@ -185,6 +185,15 @@ def test_manifests(engine):
         assert answer.status == 400 and "manifests" in answer.message and words in answer.message, answer
 
 
+@pytest.mark.parametrize("version", ["1.24", "1.43", "1.47"])
+def test_every_dialect_has_its_fields(engine, version):
+    image = engine.busybox("spoken:1")
+    row, = (i for i in engine.api("GET", "/images/json", version=version).json if i["Id"] == image)
+    for shown in (row, engine.api("GET", "/images/spoken:1/json", version=version).json):
+        assert shown["VirtualSize"] == shown["Size"] > 0
+        assert (shown["ID"], shown["Name"], shown["Tag"]) == (image, "spoken:1", "1") and shown["CreatedAt"].endswith("Z")
+
+
 def test_survives_a_kill(engine):
     image = engine.busybox("kept:1")
     os.kill(engine.pids()["imaged"], 9)
