@@ -169,7 +169,7 @@ static void copy_asker(const struct exchange *x, struct ipc_asker *to)
 
 /* ---- /info ---- */
 
-enum { INFO_SUPERVISOR, INFO_CONTAINERS, INFO_IMAGES };
+enum { INFO_SUPERVISOR, INFO_CONTAINERS, INFO_IMAGES, INFO_NETWORKS };
 
 static void finish_info(struct exchange *x, struct gather *g)
 {
@@ -182,7 +182,7 @@ static void finish_info(struct exchange *x, struct gather *g)
 							   process_name(g->parts[i].peer), g->parts[i].e.text));
 	answer_json(x, 200,
 		    info_document(x->apid, g->parts[INFO_SUPERVISOR].json, g->parts[INFO_CONTAINERS].json,
-				  g->parts[INFO_IMAGES].json, warnings));
+				  g->parts[INFO_IMAGES].json, g->parts[INFO_NETWORKS].json, warnings));
 }
 
 static void ask_for_counts(struct gather *g)
@@ -199,8 +199,10 @@ static void ask_for_counts(struct gather *g)
 void gather_info(struct exchange *x)
 {
 	struct gather *g = begin(x, finish_info);
+	struct service_status networks = {};
 
 	ask_for_counts(g);
+	ask(g, PROC_netd, IPC_service_status, &networks, read_service);
 	run(g);
 }
 

@@ -136,9 +136,6 @@ static void add_system(json_t *o)
 	AUTO_FREE char *release = read_text("/etc/os-release");
 	AUTO_FREE char *pretty = os_release(release, "PRETTY_NAME");
 	AUTO_FREE char *version = os_release(release, "VERSION_ID");
-	AUTO_FREE char *forward = read_text("/proc/sys/net/ipv4/ip_forward");
-	AUTO_FREE char *bridge4 = read_text("/proc/sys/net/bridge/bridge-nf-call-iptables");
-	AUTO_FREE char *bridge6 = read_text("/proc/sys/net/bridge/bridge-nf-call-ip6tables");
 	struct utsname u;
 	struct sysinfo memory;
 
@@ -152,9 +149,6 @@ static void add_system(json_t *o)
 	json_object_set_new(o, "Architecture", json_string(u.machine));
 	json_object_set_new(o, "NCPU", json_integer(sysconf(_SC_NPROCESSORS_ONLN)));
 	json_object_set_new(o, "MemTotal", json_integer((json_int_t)(memory.totalram * memory.mem_unit)));
-	json_object_set_new(o, "IPv4Forwarding", json_boolean(*forward == '1'));
-	json_object_set_new(o, "BridgeNfIptables", json_boolean(*bridge4 == '1'));
-	json_object_set_new(o, "BridgeNfIp6tables", json_boolean(*bridge6 == '1'));
 }
 
 struct json_t *host_facts(const char *root)

@@ -154,7 +154,7 @@ static void add_constant(json_t *o)
 }
 
 struct json_t *info_document(const struct apid *a, const struct json_t *supervisor, const struct json_t *containers,
-			     const struct json_t *images, struct json_t *take_warnings)
+			     const struct json_t *images, const struct json_t *networks, struct json_t *take_warnings)
 {
 	json_t *o = a->host ? json_copy(a->host) : json_object();
 	json_t *services = json_object_get(supervisor, "Services");
@@ -165,6 +165,9 @@ struct json_t *info_document(const struct apid *a, const struct json_t *supervis
 	set(o, "ContainersStopped", json_integer(0));
 	if (containers)
 		json_object_update(o, (json_t *)(uintptr_t)containers);
+	/* The host's network is netd's: this process has one of its own. */
+	if (json_object_get(networks, "Host"))
+		json_object_update(o, json_object_get(networks, "Host"));
 	set(o, "Images", images_of(images));
 	set(o, "NGoroutines", json_integer((json_int_t)a->nexchanges));
 	set(o, "NFd", json_integer((json_int_t)a->nconnections));

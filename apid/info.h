@@ -10,6 +10,6 @@ struct json_t;
  * takes `warnings`. A new reference.
  */
 struct json_t *info_document(const struct apid *a, const struct json_t *supervisor, const struct json_t *containers,
-			     const struct json_t *images, struct json_t *take_warnings);
+			     const struct json_t *images, const struct json_t *networks, struct json_t *take_warnings);
 
 #endif

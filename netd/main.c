@@ -22,12 +22,34 @@ static const char *const schema[] = {
 	NULL,
 };
 
+/* Sysctls of the host's network, by the names that /info has for them; a file that is missing says no. */
+static json_t *host_json(void)
+{
+	static const struct {
+		const char *name, *path;
+	} rows[] = {
+		{"IPv4Forwarding", "/proc/sys/net/ipv4/ip_forward"},
+		{"BridgeNfIptables", "/proc/sys/net/bridge/bridge-nf-call-iptables"},
+		{"BridgeNfIp6tables", "/proc/sys/net/bridge/bridge-nf-call-ip6tables"},
+	};
+	json_t *o = json_object();
+
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		char value = '0';
+		AUTO_CLOSE int fd = open(rows[i].path, O_RDONLY | O_CLOEXEC);
+
+		json_object_set_new(o, rows[i].name, json_boolean(fd >= 0 && read(fd, &value, 1) == 1 && value == '1'));
+	}
+	return o;
+}
+
 static void on_service_status(struct ipc_request *req, struct service_status *m, struct netd *d)
 {
 	json_t *state = daemon_state_json(&d->daemon);
 	struct service_state reply = {.state = {.json = state}};
 
 	(void)m;
+	json_object_set_new(state, "Host", host_json());
 	ipc_reply(req, &reply);
 	json_decref(state);
 }

@@ -7,6 +7,7 @@ import pytest
 from tests.harness import prometheus
 from tests.harness.caller import api_as
 from tests.harness.engine import Engine
+from tests.harness.machine import Machine
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +41,19 @@ def test_info(front):
     assert services["apid"]["Sandbox"]["Seccomp"] is True and services["apid"]["Sandbox"]["Capabilities"] == []
     assert info["Swarm"]["LocalNodeState"] == "inactive"
     assert "Kernel Version" in front.docker("info").stdout
+
+
+def test_the_hosts_network_in_info():
+    """Of the host as it is now, which apid in its own network cannot see."""
+    with Machine() as host, Engine(machine=host) as engine:
+        for value in ("1", "0", "1"):
+            host.sysctl("ipv4/ip_forward", value)
+            assert engine.api("GET", "/info").json["IPv4Forwarding"] is (value == "1")
+        info = engine.api("GET", "/info").json
+        for field in ("BridgeNfIptables", "BridgeNfIp6tables"):
+            call = "bridge/bridge-nf-call-" + field.removeprefix("BridgeNf").lower()
+            there = host.run("test", "-e", f"/proc/sys/net/{call}", check=False).returncode == 0
+            assert info[field] is (there and host.sysctl(call) == "1")
 
 
 def test_counts():
