@@ -75,6 +75,23 @@ static int each_network(struct netd *d, const json_t *spec,
 
 /* ---- check ---- */
 
+/* What the schema takes and no driver here can do. */
+static int check_options(const struct network *n, const json_t *settings, struct err *e)
+{
+	const json_t *ipam = json_object_get(settings, "IPAMConfig");
+	const char *option = json_object_iter_key(json_object_iter(json_object_get(settings, "DriverOpts")));
+	const char *mac = json_string_value(json_object_get(settings, "MacAddress"));
+	unsigned char bytes[6];
+
+	if (option)
+		return err_http(e, 400, "DriverOpts: network %s has no option \"%s\" for its endpoints", n->name,
+				option);
+	if (json_array_size(json_object_get(ipam, "LinkLocalIPs")))
+		return err_http(e, 400, "IPAMConfig.LinkLocalIPs: network %s gives no further link-local addresses",
+				n->name);
+	return mac && *mac ? network_check_mac(n, mac, bytes, e) : 0;
+}
+
 int network_check_settings(const struct network *n, const json_t *settings, struct err *e)
 {
 	const json_t *ipam = json_object_get(settings, "IPAMConfig");
@@ -83,6 +100,8 @@ int network_check_settings(const struct network *n, const json_t *settings, stru
 
 	if (n->driver == DRIVER_HOST || n->driver == DRIVER_NONE)
 		return err_http(e, 400, "container cannot be connected to network %s beside others", n->name);
+	if (check_options(n, settings, e) < 0)
+		return e->code;
 	for (size_t i = 0; i < ARRAY_LEN(asked); i++) {
 		struct address a;
 		bool inside = false;

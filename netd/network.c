@@ -164,13 +164,19 @@ static int parse_mac(const char *text, unsigned char mac[6])
 	       !(mac[0] & 1);
 }
 
+int network_check_mac(const struct network *n, const char *text, unsigned char mac[6], struct err *e)
+{
+	if (n->driver == DRIVER_IPVLAN)
+		return err_http(e, 400, "MacAddress: in network %s of driver ipvlan all have that of the parent",
+				n->name);
+	return parse_mac(text, mac) ? 0 : err_http(e, 400, "MacAddress: %s is no address of one device", text);
+}
+
 /* As Docker's: 02:42 and the IPv4 address, so that who gets the address of another answers with the same MAC. */
 static int choose_mac(struct endpoint *ep, const char *asked, struct err *e)
 {
 	if (asked && *asked)
-		return parse_mac(asked, ep->mac)
-			       ? 0
-			       : err_http(e, 400, "MacAddress: %s is no address of one device", asked);
+		return network_check_mac(ep->network, asked, ep->mac, e);
 	ep->mac[0] = 0x02;
 	ep->mac[1] = 0x42;
 	if (ep->v4.address.family)

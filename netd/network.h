@@ -143,6 +143,8 @@ void attachment_leave(struct networks *n, struct attachment *a);
 /* Free it when it is gone and its last endpoint is, too. */
 void attachment_settle(struct networks *n, struct attachment *a);
 
+/* Can an endpoint in `n` have this Ethernet address, and which is it? */
+int network_check_mac(const struct network *n, const char *text, unsigned char mac[6], struct err *e);
 /* A new endpoint with addresses and a MAC, as asked for in `settings`; 400, 409, 503. */
 int endpoint_new(struct attachment *a, struct network *network, const json_t *settings, struct endpoint **out,
 		 struct err *e);

@@ -172,6 +172,39 @@ def test_refusals_say_why(engine, box):
     assert "eth2" not in inside(engine, box, "ip", "link")
 
 
+UNABLE = [
+    ({"DriverOpts": {"com.docker.network.endpoint.ifname": "up0"}}, "com.docker.network.endpoint.ifname"),
+    ({"IPAMConfig": {"LinkLocalIPs": ["169.254.7.7"]}}, "LinkLocalIPs"),
+    ({"IPAMConfig": {"LinkLocalIPs": ["fe80::7"], "IPv4Address": "10.207.2.40"}}, "LinkLocalIPs"),
+    ({"IPAMConfig": {"LinkLocalIPs": ["here"]}}, "LinkLocalIPs"),
+    ({"IPAMConfig": {"IPv6Address": "fd00:207::7"}}, "fd00:207::7"),
+    ({"MacAddress": "01:00:00:00:00:01"}, "MacAddress"),
+    ({"Colour": "blue"}, "Colour"),
+]
+
+
+@pytest.mark.parametrize("settings, words", UNABLE, ids=range(len(UNABLE)))
+def test_what_an_endpoint_cannot_have(engine, box, settings, words):
+    """At create and at connect: nothing is taken and dropped. What only answers carry may come back as it was."""
+    answer = engine.api("POST", "/networks/blue/connect", {"Container": box, "EndpointConfig": settings})
+    assert answer.status == 400 and words in answer.message, answer
+    answer = engine.api("POST", "/containers/create", {
+        "Image": "busybox", "Cmd": ["true"], "HostConfig": {"NetworkMode": "blue"},
+        "NetworkingConfig": {"EndpointsConfig": {"blue": settings}}}, version="1.44")
+    assert answer.status == 400 and words in answer.message, answer
+    assert list(networks(engine, box)) == ["bridge"]
+
+
+def test_an_inspected_endpoint_may_come_back(engine, box):
+    """As tools have it that make a container anew: empty options, and what the engine itself chose."""
+    shown = networks(engine, box)["bridge"]
+    shown.update(MacAddress="", DriverOpts={}, IPAMConfig={"LinkLocalIPs": []})
+    assert shown["IPAddress"] and shown["EndpointID"]
+    answer = engine.api("POST", "/networks/blue/connect", {"Container": box, "EndpointConfig": shown})
+    assert answer.status == 200, answer
+    assert networks(engine, box)["blue"]["IPAddress"] != shown["IPAddress"]
+
+
 def test_events(engine, box):
     since = engine.docker("info", "--format", "{{.SystemTime}}").stdout.strip()
     engine.docker("network", "connect", "red", box)
