@@ -145,7 +145,7 @@ def test_killed_at_random_moments(hurried, what):  # covers S-22 D-17
     assert not failure(import_raw(hurried, base, "base:1"))
     dice = random.Random(os.urandom(8)).random
     archive = save_archive([noise_tar(MIB, 10), noise_tar(MIB, 11)], ["turn:1"], pack=packed)
-    for turn in range(100 if LONG else 20):
+    for turn in range(40 if LONG else 6):
         thread, result = in_background(lambda: load(hurried, archive))
         time.sleep(dice() * 0.15)  # the moment is the test
         victims = [hurried.pids()["imaged"]] if what == "imaged" and "imaged" in hurried.pids() else workers(hurried)
