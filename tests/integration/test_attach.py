@@ -108,10 +108,14 @@ def test_input_stays_open_for_the_next_client(engine):
 def test_every_client_sees_the_output(engine):
     container = create(engine, "cat", OpenStdin=True)
     clients = [attach(engine, container) for _ in range(20)]
+    # The answer to an attach says that it will be attached; what comes back says that it is.
+    for i, client in enumerate(clients):
+        client.send(b"here %d\n" % i)
+        client.until(b"here %d\n" % i)
     for i, client in enumerate(clients):
         client.send(b"from %d\n" % i)
         for other in clients:
-            assert other.until(b"\n").endswith(b"from %d\n" % i)
+            assert other.until(b"from %d\n" % i)
     for client in clients:
         client.socket.close()
     assert running(engine, container)

@@ -163,13 +163,14 @@ def test_verify_finds_what_is_missing_or_moved(audited):
             "moved": lines[:middle] + [lines[middle + 1], lines[middle]] + lines[middle + 2:],
             "twice": lines[:middle] + [lines[middle]] + lines[middle:],
             "no record": lines[:middle] + [b"{}\n"] + lines[middle + 1:],
-            "changed": lines[:middle] + [lines[middle].replace(b'"uid":0', b'"uid":1')] + lines[middle + 1:]}
+            "changed": lines[:middle] + [lines[middle].replace(b'"seq":', b'"seq":1', 1)] + lines[middle + 1:]}
     try:
         for what, changed in hurt.items():
             newest.write_bytes(b"".join(changed))
             done = verify(audited, check=False)
-            assert done.returncode == 1 and f"{newest.name}:{middle + 1}" in done.stderr or f":{middle + 2}: " in done.stderr, \
-                (what, done)
+            assert changed != lines, what
+            assert done.returncode == 1, (what, done)
+            assert any(f"{newest.name}:{n}: " in done.stderr for n in (middle + 1, middle + 2)), (what, done)
     finally:
         newest.write_bytes(whole)
     verify(audited)
