@@ -152,7 +152,7 @@ static void client_read_end(struct shim *s, struct client *c)
 	}
 }
 
-/* Returns false when the client is to go. */
+/* Into `input`, from which step() writes. Returns false when the client is to go. */
 static bool client_read(struct shim *s, struct client *c)
 {
 	char typed[sizeof s->input.bytes - sizeof c->keys];
@@ -181,7 +181,6 @@ static bool client_read(struct shim *s, struct client *c)
 	}
 	s->input.from = 0;
 	s->input.to = (size_t)len;
-	in_write(s);
 	return true;
 }
 
@@ -251,7 +250,8 @@ static void control_lost(struct shim *s)
 		fd_close(&s->starter_sock);
 }
 
-static void control_read(struct shim *s)
+/* Returns false when there was nothing to read. */
+static bool control_read(struct shim *s)
 {
 	static char text[WIRE_TEXT_MAX + 1];
 	struct wire_head head;
@@ -259,10 +259,10 @@ static void control_read(struct shim *s)
 	ssize_t n = wire_receive(s->control, &head, text, sizeof text, fds);
 
 	if (n == -EAGAIN)
-		return;
+		return false;
 	if (n < 0) {
 		control_lost(s);
-		return;
+		return false;
 	}
 	switch (head.type) {
 	case WIRE_GO:
@@ -287,6 +287,7 @@ static void control_read(struct shim *s)
 	}
 	for (size_t i = 0; i < WIRE_FDS_MAX; i++)
 		fd_close(&fds[i]);
+	return true;
 }
 
 static void control_accept(struct shim *s)
@@ -546,7 +547,7 @@ static void step(struct shim *s, struct polls *p)
 	wait = wait || !s->started;
 	size_t out = watch(p, wait ? -1 : s->out[0], POLLIN);
 	size_t err = watch(p, wait ? -1 : s->out[1], POLLIN);
-	size_t in = watch(p, s->input.from < s->input.to ? s->in : -1, POLLOUT);
+	watch(p, s->input.from < s->input.to ? s->in : -1, POLLOUT);
 	size_t logger = watch(p, s->logger.fd, s->logger.from < s->logger.to ? POLLOUT : 0);
 	size_t first = p->n;
 	for (struct client *c = s->clients; c; c = c->next, nclients++) {
@@ -562,7 +563,11 @@ static void step(struct shim *s, struct polls *p)
 		exit(0);
 	if (nclients)
 		serve_clients(s, p->v + first);
-	if (s->input.from < s->input.to && p->v[in].revents)
+	/* What runtimed asked before a client typed, a resize, counts when the container reads it. */
+	if (p->v[control].revents || s->input.from < s->input.to)
+		while (s->control >= 0 && control_read(s))
+			;
+	if (s->input.from < s->input.to)
 		in_write(s);
 	if (p->v[logger].revents)
 		logger_serve(s, p->v[logger].revents);
@@ -572,8 +577,6 @@ static void step(struct shim *s, struct polls *p)
 		out_read(s, STREAM_ERR);
 	if (p->v[starter].revents && s->starter_sock >= 0)
 		starter_read(s);
-	if (p->v[control].revents && s->control >= 0)
-		control_read(s);
 	if (p->v[signals].revents)
 		reap(s);
 	if (p->v[listening].revents)

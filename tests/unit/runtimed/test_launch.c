@@ -93,7 +93,7 @@ static int setup(void **state)
 	snprintf(room.cgroup, sizeof room.cgroup, "/pouch-unit-%d", getpid());
 	sh("mkdir -m 0700 %s/run %s/state %s/layers && mkdir -p %s/layers/" LAYER "/bin %s/layers/" LAYER
 	   "/etc && cd %s/layers/" LAYER " && mkdir -p proc sys dev tmp root && cp /bin/busybox bin/ && for a in "
-					 "$(/bin/busybox --list | grep -vx busybox); do "
+	   "$(/bin/busybox --list | grep -vx busybox); do "
 	   "ln -sf busybox bin/$a; done && printf 'root:x:0:0::/root:/bin/sh\\napp:x:1000:1000::/:/bin/sh\\n' > "
 	   "etc/passwd && "
 	   "printf 'root:x:0:\\napp:x:1000:\\nextra:x:2000:app,root\\nbig:x:70000:\\n' > etc/group",
@@ -445,6 +445,20 @@ static void test_stdin_half_close(void **state)
 	box_close(&b);
 }
 
+static pid_t shim_of(const char *id)
+{
+	char command[256];
+	pid_t pid = 0;
+
+	snprintf(command, sizeof command, "pgrep -f 'pouch-shim %s'", id);
+	FILE *f = popen(command, "re");
+	assert_non_null(f);
+	if (fscanf(f, "%d", &pid) != 1)
+		pid = 0;
+	pclose(f);
+	return pid;
+}
+
 static void test_tty(void **state)
 {
 	struct box b;
@@ -460,8 +474,12 @@ static void test_tty(void **state)
 	box_start(&b, &spec);
 	box_attach(&b, true);
 	turn_until(&b.started);
+	/* The shim finds both at once: what was asked for first is done first. */
+	pid_t shim = shim_of(b.id);
+	must(kill(shim, SIGSTOP));
 	must(launch_resize(b.run, 33, 99, &e));
 	must(fd_write_all(b.client, "go\n", 3, NULL));
+	must(kill(shim, SIGCONT));
 	turn_until(&b.exited);
 	must((int)fd_read_full(b.client, got, sizeof got - 1, NULL));
 	assert_string_equal(got, "go\r\n33 99\r\n/dev/pts/0\r\n");
@@ -564,20 +582,6 @@ static void test_exec(void **state)
 }
 
 /* Pids of the shims that are children of ours or of init, by name and container. */
-static pid_t shim_of(const char *id)
-{
-	char command[256];
-	pid_t pid = 0;
-
-	snprintf(command, sizeof command, "pgrep -f 'pouch-shim %s'", id);
-	FILE *f = popen(command, "re");
-	assert_non_null(f);
-	if (fscanf(f, "%d", &pid) != 1)
-		pid = 0;
-	pclose(f);
-	return pid;
-}
-
 /* Ended; perhaps not yet reaped by whoever inherited it. */
 static bool is_dead(pid_t pid)
 {
