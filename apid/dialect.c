@@ -166,10 +166,12 @@ static int check_manifests(const struct exchange *x, struct err *e)
 	const uint16_t number = x->route->message->number;
 
 	if (number == IPC_image_inspect && ((const struct image_inspect *)x->msg)->manifests)
-		return err_http(e, 400, "query parameter manifests of an image needs API version 1.48, the last here is 1.%d",
+		return err_http(e, 400,
+				"query parameter manifests of an image needs API version 1.48, the last here is 1.%d",
 				API_VERSION_LAST);
 	if (number == IPC_image_list && x->target.minor < 47 && ((const struct image_list *)x->msg)->manifests)
-		return err_http(e, 400, "query parameter manifests needs API version 1.47, this is 1.%u", x->target.minor);
+		return err_http(e, 400, "query parameter manifests needs API version 1.47, this is 1.%u",
+				x->target.minor);
 	return 0;
 }
 
