@@ -272,7 +272,7 @@ struct launch_run {
 	char exit_error[128];
 	unsigned cleanups;
 	struct logger *logger; /* NULL: the driver has no worker */
-	unsigned holds; /* launch_hold() */
+	unsigned holds;	       /* launch_hold() */
 	struct launch_execs execs;
 };
 
