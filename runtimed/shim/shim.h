@@ -2,8 +2,9 @@
  * shim: the process beside a container (or beside one exec): starts it by the OCI runtime, then without any
  * privilege carries its output to the log and to the attached clients, and remembers how it ended.
  *
- *   main ─ fork → starter: mount namespace, overlay, mounts (stage.c), their places (places.c), user look-up (user.c);
- * execs the runtime └── loop: control socket, terminal or pipes, clients, the log file
+ *   main ─ fork → starter: mount namespace, overlay, mounts (stage.c), their places (places.c), user look-up
+ *     │             (user.c); execs the runtime
+ *     └── loop: control socket, terminal or pipes, clients, the log file
  *
  * The starter's mounts go with it: when the container has ended nothing of them is left. libc only, little memory.
  */
@@ -48,8 +49,8 @@ struct shim_args {
 	size_t nlayers;
 	int mounts[MOUNTS_MAX]; /* clones of binds and volumes: attached as m0, m1, … */
 	size_t nmounts;
-	const char
-		*targets[MOUNTS_MAX];  /* where they belong below the root; NULL: the engine's own, at a plain place */
+	/* Where they belong below the root; NULL: the engine's own, at a plain place. */
+	const char *targets[MOUNTS_MAX];
 	const char *tmpfs[MOUNTS_MAX]; /* where the runtime mounts one */
 	size_t ntmpfs;
 	const char *stages[STAGES_MAX]; /* directories of the host that may be covered in the private namespace */
