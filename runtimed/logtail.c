@@ -180,6 +180,40 @@ static int number_of(struct launch *l, const char *id, int fd)
 	return -1;
 }
 
+/* The file that is written to now; 0: there is none at the moment. */
+static ino_t present(struct launch *l, const char *id)
+{
+	bool compressed;
+	struct stat st;
+	AUTO_CLOSE int fd = launch_log_open(l, id, 0, &compressed, NULL);
+
+	return fd >= 0 && fstat(fd, &st) == 0 ? st.st_ino : 0;
+}
+
+/* While files are renamed, from the oldest on, one number is missing below others. */
+static bool rotating(struct launch *l, const char *id)
+{
+	bool missing = false;
+
+	for (unsigned n = 0; n < FILES_MAX; n++) {
+		bool compressed;
+		AUTO_CLOSE int fd = launch_log_open(l, id, n, &compressed, NULL);
+		if (missing)
+			return fd >= 0;
+		missing = fd < 0;
+	}
+	return false;
+}
+
+/* All there is, as it was at one moment; -EAGAIN when it was not. */
+static int open_whole(struct launch *l, const char *id, struct logtail *out, struct err *e)
+{
+	ino_t before = present(l, id);
+	int rc = logtail_open(l, id, -1, out, e);
+
+	return rc == 0 && (!before || present(l, id) != before || rotating(l, id)) ? -EAGAIN : rc;
+}
+
 static int open_newer(struct launch *l, const char *id, int number, struct logtail *out, struct err *e)
 {
 	while (number-- > 0) {
@@ -204,7 +238,7 @@ int logtail_next(struct launch *l, const char *id, struct logtail *t, struct err
 
 	if (number == 0)
 		return 0;
-	int rc = number < 0 ? logtail_open(l, id, -1, &newer, e) : open_newer(l, id, number, &newer, e);
+	int rc = number < 0 ? open_whole(l, id, &newer, e) : open_newer(l, id, number, &newer, e);
 	/* Rotated between the look and the opening: the numbers are not what they were. */
 	if (rc == 0 && number > 0 && newest >= 0 && number_of(l, id, newest) != number)
 		rc = -EAGAIN;

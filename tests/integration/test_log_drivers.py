@@ -462,7 +462,7 @@ def test_a_collector_that_must_be_there_at_the_start(engine):
 
 
 def test_blocking_waits_for_the_collector_and_loses_nothing(engine, place):
-    lines = 60000  # more than the queue, the sockets and the pipe hold
+    lines = 200000  # more than the queue, the sockets and the pipe hold
     with Lines(socket.AF_UNIX, str(place / "blocking")) as collector:
         container = run(engine, *options("syslog", syslog_address=f"unix://{place}/blocking"),
                         script=f"echo first; seq {lines}; echo done > /tmp/done; sleep 1000").stdout.strip()
