@@ -62,15 +62,11 @@ static void tell(struct board *b, json_t *line, void (*put)(struct lines *l, jso
 
 void board_say(struct board *b, const char *id, const char *fmt, ...)
 {
-	AUTO_FREE char *text = NULL;
 	va_list ap;
 
 	va_start(ap, fmt);
-	int n = vasprintf(&text, fmt, ap);
+	json_t *line = lines_status_of(id, fmt, ap);
 	va_end(ap);
-	if (n < 0)
-		abort();
-	json_t *line = id ? json_pack("{s:s, s:s}", "status", text, "id", id) : json_pack("{s:s}", "status", text);
 	tell(b, line, lines_put);
 	json_array_append_new(b->said, line);
 }

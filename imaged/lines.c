@@ -105,17 +105,23 @@ void lines_hint(struct lines *l, json_t *take_line)
 		lines_put(l, take_line);
 }
 
-void lines_status(struct lines *l, const char *id, const char *fmt, ...)
+json_t *lines_status_of(const char *id, const char *fmt, va_list ap)
 {
 	AUTO_FREE char *text = NULL;
+
+	if (vasprintf(&text, fmt, ap) < 0)
+		abort();
+	return id ? json_pack("{s:s, s:s}", "status", text, "id", id) : json_pack("{s:s}", "status", text);
+}
+
+void lines_status(struct lines *l, const char *id, const char *fmt, ...)
+{
 	va_list ap;
 
 	va_start(ap, fmt);
-	int n = vasprintf(&text, fmt, ap);
+	json_t *line = lines_status_of(id, fmt, ap);
 	va_end(ap);
-	if (n < 0)
-		abort();
-	lines_put(l, id ? json_pack("{s:s, s:s}", "status", text, "id", id) : json_pack("{s:s}", "status", text));
+	lines_put(l, line);
 }
 
 void lines_end(struct lines *l)

@@ -2,6 +2,8 @@
 #ifndef POUCH_IMAGED_LINES_H
 #define POUCH_IMAGED_LINES_H
 
+#include <stdarg.h>
+
 #include "imaged/imaged.h"
 
 struct lines;
@@ -12,7 +14,8 @@ struct lines *lines_new(struct ipc_request *req, void (*gone)(void *arg), void *
 void lines_put(struct lines *l, json_t *take_line);
 /* The same for progress: left out while the client is slow. */
 void lines_hint(struct lines *l, json_t *take_line);
-/* {"status": …} and {"status": …, "id": …} */
+/* {"status": …} and {"status": …, "id": …}; a fresh reference, and put at once. */
+json_t *lines_status_of(const char *id, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 void lines_status(struct lines *l, const char *id, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 bool lines_gone(const struct lines *l);
 

@@ -1,6 +1,7 @@
 /*
- * firewall: the engine's one nft table: maps of published ports, sets of its bridges. Nothing else is touched, and no
- * other table's drop is overridden. The text of a command holds only what was numbers and checked device names.
+ * firewall: the engine's nft table: maps of published ports, sets of its bridges; and a second, <table>_keep, owned by
+ * netd's socket, which keeps networks apart while the first is flushed. Nothing else is touched, and no other table's
+ * drop is overridden. The text of a command holds only what was numbers and checked device names.
  */
 #ifndef POUCH_NETD_FIREWALL_H
 #define POUCH_NETD_FIREWALL_H
