@@ -35,7 +35,7 @@ TAILQ_HEAD(connections, connection);
 
 struct apid {
 	struct event_base *base;
-	const struct config *config; /* limits; replaced on reload */
+	const struct config *config;		/* limits; replaced on reload */
 	struct ipc_client *clients[PROC_LIMIT]; /* NULL: no such process here */
 	struct listener *listeners;
 	size_t nlisteners;
@@ -47,15 +47,15 @@ struct apid {
 	SLIST_HEAD(, garbage) garbage;
 	struct event *collect;
 	struct stats *stats;
-	struct guard *guard;	/* NULL: nothing is decided early (tests) */
-	struct json_t *host;	/* the host's share of /info, read before the sandbox; NULL without */
-	uint32_t boot; /* random: tells this run's requests from another's */
+	struct guard *guard; /* NULL: nothing is decided early (tests) */
+	struct json_t *host; /* the host's share of /info, read before the sandbox; NULL without */
+	uint32_t boot;	     /* random: tells this run's requests from another's */
 	uint64_t next_request;
 	bool stopping;
 	unsigned stop_turns;
 	void (*on_stopped)(void *arg);
 	void *stopped_arg;
-	char *common_headers; /* of every answer */
+	char *common_headers;	  /* of every answer */
 	char buffer[APID_BUFFER]; /* what is being read or copied this very moment */
 };
 

@@ -12,7 +12,7 @@
 
 #define LINGER_MS      2000
 #define LINGER_BYTES   (256u << 20) /* a client that is in the midst of an upload reads the answer behind it */
-#define HALF_CLOSED_MS 1000 /* between two looks whether a half-closed client has gone altogether */
+#define HALF_CLOSED_MS 1000	    /* between two looks whether a half-closed client has gone altogether */
 
 /* ---- time ---- */
 

@@ -34,10 +34,10 @@ struct connection {
 	struct garbage garbage;
 	struct apid *apid;
 	const struct listener *listener;
-	uint64_t counted; /* key of its client_count */
-	struct caller *caller; /* who the client is; NULL before its first request */
+	uint64_t counted;	  /* key of its client_count */
+	struct caller *caller;	  /* who the client is; NULL before its first request */
 	struct guard_known known; /* what it may do */
-	char *attested;	  /* who the client is by certificate; NULL for a local client */
+	char *attested;		  /* who the client is by certificate; NULL for a local client */
 	struct transport transport;
 	enum conn_state state;
 	struct head_guard guard;
@@ -45,8 +45,8 @@ struct connection {
 	struct evbuffer *in, *out;
 	struct exchange *exchange;
 	size_t lingered;
-	bool local;	 /* a UNIX socket: may be passed on */
-	bool eof;	 /* the client sends no more */
+	bool local; /* a UNIX socket: may be passed on */
+	bool eof;   /* the client sends no more */
 	bool processing;
 	bool close_when_written;
 	bool busy_timer; /* the timer runs for a head that has begun */

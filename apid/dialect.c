@@ -107,7 +107,7 @@ static void pouch_exec(json_t *o)
 /* Not those of images: imaged writes every dialect's fields into one answer, lists of thousands pass as they are. */
 static const struct {
 	uint16_t number;
-	unsigned since, until; /* of the client's version */
+	unsigned since, until;	    /* of the client's version */
 	void (*rewrite)(json_t *o); /* the object, or each object of the list */
 } rows[] = {
 	{IPC_container_list, API_VERSION_POUCH, API_VERSION_POUCH, pouch_listed_container},

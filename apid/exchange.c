@@ -16,9 +16,9 @@
 #include "lib/text.h"
 #include "lib/util.h"
 
-#define IGNORED_MAX (64u << 10) /* of a body sent to an operation that has none: some clients repeat the query there   \
-				 */
-#define DRAIN_MAX (256u << 10)	/* of a body that nobody wants, so that the connection can stay */
+/* Of a body sent to an operation that has none: some clients repeat the query there. */
+#define IGNORED_MAX (64u << 10)
+#define DRAIN_MAX   (256u << 10) /* of a body that nobody wants, so that the connection can stay */
 
 /* ---- life ---- */
 

@@ -43,9 +43,9 @@ static enum state step_version(struct head_guard *g, unsigned char c)
 	static const char text[] = "HTTP/1.";
 
 	if (g->version < sizeof text - 1)
-		return c == (unsigned char)text[g->version++] ?
-			       VERSION :
-			       bad(g, "the request line does not end with HTTP/1.0 or HTTP/1.1");
+		return c == (unsigned char)text[g->version++]
+			       ? VERSION
+			       : bad(g, "the request line does not end with HTTP/1.0 or HTTP/1.1");
 	return c == '0' || c == '1' ? VERSION_END : bad(g, "the version is neither HTTP/1.0 nor HTTP/1.1");
 }
 
@@ -65,9 +65,8 @@ static enum state step_line(struct head_guard *g, enum state s, unsigned char c)
 	case TARGET:
 		if (c == ' ')
 			return VERSION;
-		return c > 0x20 && c < 0x7f && c != '#' ?
-			       TARGET :
-			       bad(g, "a byte in the target that must be percent-encoded");
+		return c > 0x20 && c < 0x7f && c != '#' ? TARGET
+							: bad(g, "a byte in the target that must be percent-encoded");
 	case VERSION:
 		return step_version(g, c);
 	default: /* VERSION_END */

@@ -19,13 +19,13 @@ struct http_header {
 struct http_head {
 	char *text; /* owned; everything below points into it */
 	const char *method, *target;
-	unsigned minor; /* of HTTP/1.x */
+	unsigned minor;		     /* of HTTP/1.x */
 	struct http_header *headers; /* owned */
 	size_t nheaders;
 	enum http_framing framing;
 	uint64_t length; /* FRAMED_LENGTH */
 	bool keep_alive;
-	bool upgrade;	      /* Connection: Upgrade, and an Upgrade header */
+	bool upgrade; /* Connection: Upgrade, and an Upgrade header */
 	bool expect_continue;
 };
 

@@ -100,8 +100,7 @@ static void add_missing(json_t *services, json_t *warnings)
 	size_t i, k;
 	json_t *service, *what;
 
-	json_array_foreach(services, i, service)
-	{
+	json_array_foreach(services, i, service) {
 		json_array_foreach(json_object_get(json_object_get(service, "Sandbox"), "Missing"), k, what)
 			json_array_append_new(warnings,
 					      json_sprintf("WARNING: %s runs without %s: this kernel does not have it",

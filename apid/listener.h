@@ -6,9 +6,9 @@
 
 struct listener {
 	struct apid *apid;
-	int fd; /* borrowed */
-	uint32_t index; /* in the config's listeners */
-	bool local;	/* a UNIX socket */
+	int fd;			/* borrowed */
+	uint32_t index;		/* in the config's listeners */
+	bool local;		/* a UNIX socket */
 	struct ssl_ctx_st *tls; /* NULL: plain */
 	struct event *acceptable, *again;
 };

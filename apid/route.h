@@ -24,7 +24,7 @@ struct route {
 	const char *text;		   /* its message, or JSON when status is 200 */
 	struct route_segment segments[ROUTE_SEGMENTS_MAX];
 	size_t nsegments;
-	size_t index; /* its place among route_all() */
+	size_t index;	    /* its place among route_all() */
 	struct route *same; /* the next that begins with the same segment */
 };
 

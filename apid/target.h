@@ -25,7 +25,7 @@ struct query_arg {
 };
 
 struct target {
-	char *text; /* owned; everything below points into it */
+	char *text;	/* owned; everything below points into it */
 	unsigned minor; /* of API 1.x; API_VERSION_LAST when the path names none */
 	bool versioned;
 	const char **segments; /* owned, as args is */

@@ -48,8 +48,8 @@ static int append(struct auditd *d, const json_t *record, struct err *e)
 /* auditd's own words: when it begins, ends and gets a new policy. */
 static void append_own(struct auditd *d, const char *stage)
 {
-	json_auto_t *record = json_pack("{s:s,s:i,s:s}", "daemon", "auditd", "daemon_pid", (int)getpid(),
-					"stage", stage);
+	json_auto_t *record =
+		json_pack("{s:s,s:i,s:s}", "daemon", "auditd", "daemon_pid", (int)getpid(), "stage", stage);
 	struct err e;
 
 	if (append(d, record, &e) < 0)

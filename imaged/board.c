@@ -39,8 +39,10 @@ void board_join(struct board *b, struct lines *l)
 	const char *id;
 	size_t i;
 
-	json_array_foreach(b->said, i, line) lines_put(l, json_incref(line));
-	json_object_foreach(b->layers, id, line) lines_put(l, json_incref(line));
+	json_array_foreach(b->said, i, line)
+		lines_put(l, json_incref(line));
+	json_object_foreach(b->layers, id, line)
+		lines_put(l, json_incref(line));
 	b->watchers = xrealloc(b->watchers, b->nwatchers + 1, sizeof *b->watchers);
 	b->watchers[b->nwatchers++] = l;
 }

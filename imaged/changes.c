@@ -53,7 +53,8 @@ static json_t *command(const char *text)
 	bool ok = *text == '[' && json_parse(text, strlen(text), &bounds, &list, NULL) == 0 && json_is_array(list);
 	size_t i;
 
-	json_array_foreach(list, i, x) ok = ok && json_is_string(x);
+	json_array_foreach(list, i, x)
+		ok = ok && json_is_string(x);
 	if (ok)
 		return list;
 	json_decref(list);
@@ -82,11 +83,11 @@ static void put_env(json_t *env, const char *pair)
 	size_t name = strcspn(pair, "=") + 1, i;
 	json_t *x;
 
-	json_array_foreach(env, i, x) if (strncmp(json_string_value(x), pair, name) == 0)
-	{
-		json_array_set_new(env, i, json_string(pair));
-		return;
-	}
+	json_array_foreach(env, i, x)
+		if (strncmp(json_string_value(x), pair, name) == 0) {
+			json_array_set_new(env, i, json_string(pair));
+			return;
+		}
 	json_array_append_new(env, json_string(pair));
 }
 
@@ -145,7 +146,8 @@ static int set_volumes(json_t *config, const char *key, const char *text, struct
 
 	if (*text == '[') {
 		json_t *list = command(text);
-		json_array_foreach(list, i, path) json_object_set_new(to, json_string_value(path), json_object());
+		json_array_foreach(list, i, path)
+			json_object_set_new(to, json_string_value(path), json_object());
 		json_decref(list);
 		return 0;
 	}

@@ -150,8 +150,7 @@ static int layers_of(struct check *x, const json_t *ids, struct image_layer *out
 	int rc = 0;
 
 	*size = 0;
-	json_array_foreach(ids, i, id)
-	{
+	json_array_foreach(ids, i, id) {
 		if (rc == 0)
 			rc = records_layer(x->d, json_string_value(id), &out[i], e);
 		if (rc == 0)
@@ -160,8 +159,7 @@ static int layers_of(struct check *x, const json_t *ids, struct image_layer *out
 	return rc;
 }
 
-static int rewrite(struct check *x, const struct image *want, const struct image_layer *layers, size_t n,
-		   struct err *e)
+static int rewrite(struct check *x, const struct image *want, const struct image_layer *layers, size_t n, struct err *e)
 {
 	int rc = store_begin(x->d->store, e);
 

@@ -36,8 +36,7 @@ static int delete_rows(struct imaged *d, const char *find, const char *sql, json
 	size_t i;
 	int rc = store_query(d->store, append_row, found, e, find, "");
 
-	json_array_foreach(found, i, name)
-	{
+	json_array_foreach(found, i, name) {
 		if (rc < 0 || json_object_get(d->held, json_string_value(name)))
 			continue;
 		rc = store_exec(d->store, e, sql, "t", json_string_value(name));
@@ -60,8 +59,10 @@ static void remove_files(struct imaged *d, json_t *layers, json_t *blobs)
 	json_t *name;
 	size_t i;
 
-	json_array_foreach(layers, i, name) stage_remove_layer(d, json_string_value(name));
-	json_array_foreach(blobs, i, name) stage_remove_blob(d, json_string_value(name));
+	json_array_foreach(layers, i, name)
+		stage_remove_layer(d, json_string_value(name));
+	json_array_foreach(blobs, i, name)
+		stage_remove_blob(d, json_string_value(name));
 }
 
 int collect_image(struct imaged *d, const char *id, json_t *out, struct err *e)
@@ -81,7 +82,8 @@ int collect_image(struct imaged *d, const char *id, json_t *out, struct err *e)
 	} else {
 		remove_files(d, layers, blobs);
 		json_array_append_new(out, json_pack("{s:s}", "Deleted", id));
-		json_array_foreach(layers, i, name) json_array_append_new(out, json_pack("{s:O}", "Deleted", name));
+		json_array_foreach(layers, i, name)
+			json_array_append_new(out, json_pack("{s:O}", "Deleted", name));
 	}
 	json_decref(layers);
 	json_decref(blobs);

@@ -368,18 +368,19 @@ static int keep_names(struct draft *x, json_t *moved, struct err *e)
 	size_t i;
 	int rc = 0;
 
-	json_array_foreach(x->tags, i, name)
-	{
+	json_array_foreach(x->tags, i, name) {
 		if (rc == 0)
 			rc = records_put_tag(x->d, json_string_value(name), x->id, before, e);
 		if (rc == 0 && *before && !str_eq(before, x->id))
 			json_object_set_new(moved, json_string_value(name), json_string(before));
 	}
 	const char *repository;
-	json_object_foreach(x->signatures, repository, name) if (rc == 0) rc =
-		verified_remember(x->d, repository, x->id, json_string_value(name), e);
-	json_array_foreach(x->digests, i, name) if (rc == 0) rc =
-		records_put_digest(x->d, json_string_value(name), x->id, e);
+	json_object_foreach(x->signatures, repository, name)
+		if (rc == 0)
+			rc = verified_remember(x->d, repository, x->id, json_string_value(name), e);
+	json_array_foreach(x->digests, i, name)
+		if (rc == 0)
+			rc = records_put_digest(x->d, json_string_value(name), x->id, e);
 	return rc;
 }
 

@@ -40,9 +40,13 @@ static bool texts_only(const json_t *value)
 	const char *key;
 
 	if (json_is_array(value))
-		json_array_foreach(value, i, x) if (!json_is_string(x)) return false;
+		json_array_foreach(value, i, x)
+			if (!json_is_string(x))
+				return false;
 	if (json_is_object(value))
-		json_object_foreach((json_t *)(uintptr_t)value, key, x) if (!json_is_string(x)) return false;
+		json_object_foreach((json_t *)(uintptr_t)value, key, x)
+			if (!json_is_string(x))
+				return false;
 	return true;
 }
 
@@ -64,8 +68,7 @@ static int check_history(const json_t *history, struct err *e)
 	const json_t *step;
 	size_t i;
 
-	json_array_foreach(history, i, step)
-	{
+	json_array_foreach(history, i, step) {
 		static const char *const keys[] = {"created", "created_by", "author", "comment"};
 		if (!json_is_object(step))
 			return err_set(e, -EINVAL, "the image's config: history has the wrong type");
@@ -87,8 +90,10 @@ static int check_rootfs(const json_t *config, unsigned max_layers, struct err *e
 	if (json_array_size(ids) > max_layers)
 		return err_set(e, -EFBIG, "%zu layers where the configuration allows %u", json_array_size(ids),
 			       max_layers);
-	json_array_foreach(ids, i, id) if (!json_is_string(id) || !digest_valid(json_string_value(id))) return err_set(
-		e, -EINVAL, "the image's config: rootfs.diff_ids holds something that is no digest");
+	json_array_foreach(ids, i, id)
+		if (!json_is_string(id) || !digest_valid(json_string_value(id)))
+			return err_set(e, -EINVAL,
+				       "the image's config: rootfs.diff_ids holds something that is no digest");
 	return 0;
 }
 

@@ -21,8 +21,8 @@ struct imaged {
 	/* Below <root>/imaged. `layers` also holds what is staged: a directory moves there without its owner's power.
 	 */
 	int blobs, layers, staging;
-	uint64_t staged; /* number of the last staged thing */
-	json_t *held;	 /* layer or blob → how many drafts need it */
+	uint64_t staged;     /* number of the last staged thing */
+	json_t *held;	     /* layer or blob → how many drafts need it */
 	struct check *check; /* running, or NULL */
 	char *list_text;     /* of all images, NULL; of generation `list_of` of the records */
 	int64_t list_of;

@@ -77,8 +77,7 @@ static json_t *history_of(struct imaged *d, const struct image *image, const jso
 	json_t *steps = json_object_get(config, "history"), *out = json_array(), *step;
 	size_t layer = 0, i;
 
-	json_array_foreach(steps, i, step)
-	{
+	json_array_foreach(steps, i, step) {
 		bool empty = json_is_true(json_object_get(step, "empty_layer")) || layer >= n;
 		json_array_insert_new(out, 0,
 				      json_pack("{s:s, s:I, s:s, s:[], s:I, s:s}", "Id", "<missing>", "Created",

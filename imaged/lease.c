@@ -148,8 +148,10 @@ void on_rootfs_reconcile(struct ipc_request *req, struct rootfs_reconcile *m, st
 	size_t i;
 	int rc = store_query(d->store, stale_row, &s, &e, "SELECT container FROM lease", "");
 
-	json_array_foreach(s.list, i, id) if (rc == 0) rc =
-		store_exec(d->store, &e, "DELETE FROM lease WHERE container = ?", "t", json_string_value(id));
+	json_array_foreach(s.list, i, id)
+		if (rc == 0)
+			rc = store_exec(d->store, &e, "DELETE FROM lease WHERE container = ?", "t",
+					json_string_value(id));
 	json_decref(s.list);
 	if (rc < 0)
 		ipc_reply_error(req, &e);

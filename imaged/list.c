@@ -15,8 +15,9 @@ json_t *view_names(struct imaged *d, json_t *take_full)
 	char buf[REFERENCE_TEXT];
 	size_t i;
 
-	json_array_foreach(take_full, i, name) json_array_append_new(
-		out, json_string(reference_familiar(json_string_value(name), default_registry(d), buf)));
+	json_array_foreach(take_full, i, name)
+		json_array_append_new(
+			out, json_string(reference_familiar(json_string_value(name), default_registry(d), buf)));
 	json_decref(take_full);
 	return out;
 }
@@ -98,12 +99,11 @@ static bool matches_reference(const struct listing *x, json_t *tags, json_t *dig
 	if (!patterns && !(x->m->filter && *x->m->filter))
 		return true;
 	for (size_t n = 0; n < 2; n++)
-		json_array_foreach(lists[n], k, name)
-		{
+		json_array_foreach(lists[n], k, name) {
 			const char *text = json_string_value(name);
-			json_array_foreach(
-				patterns, i,
-				pattern) if (reference_matches(text, json_string_value(pattern))) return true;
+			json_array_foreach(patterns, i, pattern)
+				if (reference_matches(text, json_string_value(pattern)))
+					return true;
 			if (x->m->filter && *x->m->filter && reference_matches(text, x->m->filter))
 				return true;
 		}

@@ -59,11 +59,11 @@ static void on_kept(void *arg, const char *id, json_t *moved, const struct err *
 		load_fail(x, e);
 		return;
 	}
-	json_object_foreach(moved, name, before) lines_put(
-		x->lines,
-		json_pack("{s:o}", "stream",
-			  json_sprintf("The image %s already exists, renaming the old one with ID %s to empty string\n",
-				       name, json_string_value(before))));
+	json_object_foreach(moved, name, before)
+		lines_put(x->lines, json_pack("{s:o}", "stream",
+					      json_sprintf("The image %s already exists, renaming the old one with ID "
+							   "%s to empty string\n",
+							   name, json_string_value(before))));
 	if (json_is_array(tags))
 		json_array_foreach(tags, i, tag)
 			lines_put(x->lines, json_pack("{s:o}", "stream",
@@ -109,11 +109,8 @@ static int unpack_member(struct load *x, struct draft_layer *l, const char *name
 	if (renameat(x->d->staging, from, x->d->staging, staged) < 0)
 		return err_sys(e, -errno, "%s of the archive", name);
 	return draft_layer_unpack(l,
-				  &(struct draft_layer_source){.pipe = -1,
-							       .file = fd,
-							       .staged = staged,
-							       .diff_id = diff_id,
-							       .blob = digest},
+				  &(struct draft_layer_source){
+					  .pipe = -1, .file = fd, .staged = staged, .diff_id = diff_id, .blob = digest},
 				  &layer_events, e);
 }
 
@@ -153,8 +150,7 @@ static int add_tags(struct load *x, json_t *tags, const char *id, struct err *e)
 	int rc = 0;
 
 	if (json_is_array(tags))
-		json_array_foreach(tags, i, tag)
-		{
+		json_array_foreach(tags, i, tag) {
 			if (rc == 0)
 				rc = reference_parse(json_string_value(tag), default_registry(x->d), &r, e);
 			if (rc == 0 && *r.digest)
@@ -197,8 +193,8 @@ static int begin_image(struct load *x, struct err *e)
 	x->config = NULL;
 	x->layer = 0;
 	x->draft = draft_new(x->d);
-	int rc = load_read(x, json_string_value(json_object_get(image, "Config")), c->images_max_config, &x->text,
-			     &len, e);
+	int rc = load_read(x, json_string_value(json_object_get(image, "Config")), c->images_max_config, &x->text, &len,
+			   e);
 	if (rc == 0)
 		rc = imageconf_parse(x->text, len, c->images_max_layers, &x->config, e);
 	if (rc < 0)
@@ -261,8 +257,7 @@ static void on_split(void *arg, void *reply, const struct err *e)
 		return;
 	}
 	x->files = json_object();
-	json_array_foreach(m->members.json, i, part)
-	{
+	json_array_foreach(m->members.json, i, part) {
 		const char *name = json_string_value(json_object_get(part, "Name"));
 		if (name)
 			json_object_set(x->files, name, part);

@@ -136,8 +136,7 @@ static int read_index(struct load *x, json_t *images, struct err *e)
 	size_t i;
 	int rc = read_json(x, "index.json", &index, e);
 
-	json_array_foreach(json_object_get(index, "manifests"), i, descriptor)
-	{
+	json_array_foreach(json_object_get(index, "manifests"), i, descriptor) {
 		const char *digest = json_string_value(json_object_get(descriptor, "digest"));
 		json_t *tags = tags_of(descriptor);
 		if (rc == 0 && (!digest || !digest_valid(digest)))
@@ -162,10 +161,11 @@ static void add_manifests(struct load *x)
 
 	if (!load_member(x, "index.json") || read_index(x, found, &ignored) < 0)
 		return;
-	json_array_foreach(x->images, i, image) json_array_foreach(found, k, same) if (
-		json_equal(json_object_get(image, "Config"), json_object_get(same, "Config")) &&
-		json_equal(json_object_get(image, "Layers"), json_object_get(same, "Layers")))
-		json_object_set(image, "Manifest", json_object_get(same, "Manifest"));
+	json_array_foreach(x->images, i, image)
+		json_array_foreach(found, k, same)
+			if (json_equal(json_object_get(image, "Config"), json_object_get(same, "Config")) &&
+			    json_equal(json_object_get(image, "Layers"), json_object_get(same, "Layers")))
+				json_object_set(image, "Manifest", json_object_get(same, "Manifest"));
 }
 
 /* ---- what there is ---- */
@@ -177,15 +177,16 @@ static int check_images(const struct load *x, struct err *e)
 
 	if (!json_is_array(x->images) || json_array_size(x->images) == 0)
 		return err_http(e, 400, "the archive holds no image");
-	json_array_foreach(x->images, i, image)
-	{
+	json_array_foreach(x->images, i, image) {
 		json_object_del(image, "Manifest"); /* is ours to say */
 		json_t *layers = json_object_get(image, "Layers"), *tags = json_object_get(image, "RepoTags");
 		bool ok = json_is_string(json_object_get(image, "Config")) && (!layers || json_is_array(layers)) &&
 			  (!tags || json_is_array(tags) || json_is_null(tags));
-		json_array_foreach(layers, k, text) ok = ok && json_is_string(text);
+		json_array_foreach(layers, k, text)
+			ok = ok && json_is_string(text);
 		if (json_is_array(tags))
-			json_array_foreach(tags, k, text) ok = ok && json_is_string(text);
+			json_array_foreach(tags, k, text)
+				ok = ok && json_is_string(text);
 		if (!ok)
 			return err_http(e, 400, "manifest.json: wrong type of a field");
 	}

@@ -54,7 +54,9 @@ static bool texts_only(const json_t *list)
 	const json_t *x;
 	size_t i;
 
-	json_array_foreach(list, i, x) if (!json_is_string(x)) return false;
+	json_array_foreach(list, i, x)
+		if (!json_is_string(x))
+			return false;
 	return json_is_array(list);
 }
 
@@ -134,8 +136,7 @@ static int take_layers(struct manifest *m, const struct config *c, struct err *e
 		return err_set(e, -EFBIG, "the image has %zu layers where images.max-layers allows %u",
 			       json_array_size(list), (unsigned)c->images_max_layers);
 	m->layers = xcalloc(json_array_size(list) + 1, sizeof *m->layers);
-	json_array_foreach(list, i, x)
-	{
+	json_array_foreach(list, i, x) {
 		struct descriptor *layer = &m->layers[m->nlayers++];
 		int rc = take_descriptor(x, layer, e);
 		if (rc < 0)
@@ -202,8 +203,7 @@ int manifest_choose(const struct manifest *index, const struct platform *want, s
 	int best = 0;
 	size_t i;
 
-	json_array_foreach(json_object_get(index->doc, "manifests"), i, entry)
-	{
+	json_array_foreach(json_object_get(index->doc, "manifests"), i, entry) {
 		struct descriptor d;
 		struct platform have;
 		int rc = take_descriptor(entry, &d, e);

@@ -37,8 +37,7 @@ static int untag_all(struct prune *x, const char *id, struct err *e)
 	size_t i;
 	int rc = 0;
 
-	json_array_foreach(tags, i, name)
-	{
+	json_array_foreach(tags, i, name) {
 		if (rc == 0)
 			rc = store_exec(x->d->store, e, "DELETE FROM tag WHERE name = ?", "t", json_string_value(name));
 		if (rc == 0)
@@ -85,7 +84,9 @@ static int prune_once(struct prune *x, struct err *e)
 	int rc = store_query(x->d->store, id_row, ids, e,
 			     x->dangling ? CHILDLESS " AND id NOT IN (SELECT image FROM tag)" : CHILDLESS, "");
 
-	json_array_foreach(ids, i, id) if (rc == 0) rc = prune_one(x, json_string_value(id), e);
+	json_array_foreach(ids, i, id)
+		if (rc == 0)
+			rc = prune_one(x, json_string_value(id), e);
 	json_decref(ids);
 	return rc;
 }

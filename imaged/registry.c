@@ -188,8 +188,7 @@ static json_t *platforms_of_index(const struct manifest *index)
 	json_t *out = json_array(), *entry;
 	size_t i;
 
-	json_array_foreach(json_object_get(index->doc, "manifests"), i, entry)
-	{
+	json_array_foreach(json_object_get(index->doc, "manifests"), i, entry) {
 		struct platform p;
 		platform_of_json(json_object_get(entry, "platform"), &p);
 		if (*p.os && *p.architecture)

@@ -179,8 +179,8 @@ static void accepted(struct remote *x)
 	char full[REFERENCE_TEXT];
 
 	if (verified_wanted(x->d, reference_full(&x->request.reference, full)))
-		x->verification = verification_new(x->d, x->fetch, &x->request.reference, x->result.digest,
-						   on_verified, x);
+		x->verification =
+			verification_new(x->d, x->fetch, &x->request.reference, x->result.digest, on_verified, x);
 	else
 		ask_config(x);
 }

@@ -47,7 +47,9 @@ static int untag_all(struct removal *x, const json_t *names, struct err *e)
 	size_t i;
 	int rc = 0;
 
-	json_array_foreach(names, i, name) if (rc == 0) rc = untag(x, json_string_value(name), e);
+	json_array_foreach(names, i, name)
+		if (rc == 0)
+			rc = untag(x, json_string_value(name), e);
 	return rc;
 }
 

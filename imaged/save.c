@@ -91,9 +91,8 @@ static int check_platform(const struct save *x, const struct image *image, const
 	snprintf(have.variant, sizeof have.variant, "%s", image->variant);
 	if (!x->platform_given || platform_fit(&have, &x->platform))
 		return 0;
-	return err_http(e, 404,
-			"image with reference %s was found but does not provide the specified platform (%s)", name,
-			platform_text(&x->platform, text));
+	return err_http(e, 404, "image with reference %s was found but does not provide the specified platform (%s)",
+			name, platform_text(&x->platform, text));
 }
 
 /* One name or id of the request. */
@@ -131,8 +130,8 @@ static int add_own_manifest(struct save *x, const struct image *image, json_t **
 	if (rc < 0)
 		return rc;
 	add_blob(x, image->manifest);
-	*descriptor = json_pack("{s:s, s:s, s:I}", "mediaType", m.media, "digest", image->manifest, "size",
-				(json_int_t)len);
+	*descriptor =
+		json_pack("{s:s, s:s, s:I}", "mediaType", m.media, "digest", image->manifest, "size", (json_int_t)len);
 	return 0;
 }
 

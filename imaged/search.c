@@ -89,8 +89,7 @@ static void add_repositories(const struct search *s, json_t *list, const json_t 
 	const json_t *name;
 	size_t i;
 
-	json_array_foreach(names, i, name)
-	{
+	json_array_foreach(names, i, name) {
 		const char *text = json_string_value(name);
 		if (!text || !strstr(text, s->term))
 			continue;
@@ -104,8 +103,7 @@ static void add_results(const struct search *s, json_t *list, const json_t *resu
 	const json_t *x;
 	size_t i;
 
-	json_array_foreach(results, i, x)
-	{
+	json_array_foreach(results, i, x) {
 		const char *name = json_string_value(json_object_get(x, "name"));
 		if (name)
 			add(s, list,

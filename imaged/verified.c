@@ -60,8 +60,7 @@ static int any_name(struct imaged *d, json_t *take_names, const char *id, bool *
 	size_t i;
 	int rc = -EACCES;
 
-	json_array_foreach(take_names, i, name)
-	{
+	json_array_foreach(take_names, i, name) {
 		if (rc < 0)
 			rc = verified_name(d, json_string_value(name), id, e);
 		*found = true;
@@ -135,8 +134,8 @@ static void refuse(struct verification *v)
 
 	guard_image_keys(v->d->guard, reference_full(&v->reference, full), &keys, &rule);
 	err_http(&e, 403,
-		 "permission denied: Image: %.300s: is not signed as the policy's rule images[%zu] asks: %.300s",
-		 full, rule, v->why.text);
+		 "permission denied: Image: %.300s: is not signed as the policy's rule images[%zu] asks: %.300s", full,
+		 rule, v->why.text);
 	finish(v, NULL, &e);
 }
 

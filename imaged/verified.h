@@ -26,8 +26,8 @@ int verified_run(struct imaged *d, const char *id, const struct reference *named
  * key's id, once, from the event loop, or why none counts (403).
  */
 struct verification *verification_new(struct imaged *d, struct worker_session *fetch, const struct reference *r,
-				      const char *digest,
-				      void (*done)(void *arg, const char *key, const struct err *e), void *arg);
+				      const char *digest, void (*done)(void *arg, const char *key, const struct err *e),
+				      void *arg);
 /* Break it off, without the event. Takes NULL. */
 void verification_free(struct verification *v);
 

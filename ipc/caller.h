@@ -11,18 +11,18 @@
 #define CALLER_NO_LOGINUID UINT32_MAX
 
 struct caller {
-	bool local;	    /* a UNIX socket: the ids below are the kernel's word, as of connect(2) */
-	uid_t uid;	    /* (uid_t)-1 for a client that is not local; gid likewise */
+	bool local; /* a UNIX socket: the ids below are the kernel's word, as of connect(2) */
+	uid_t uid;  /* (uid_t)-1 for a client that is not local; gid likewise */
 	gid_t gid;
-	gid_t *groups;	    /* supplementary groups, SO_PEERGROUPS */
+	gid_t *groups; /* supplementary groups, SO_PEERGROUPS */
 	size_t ngroups;
-	pid_t pid;	    /* 0 when it is not local or not visible from here */
-	int pidfd;	    /* SO_PEERPIDFD; -1 on kernels before 6.5 and when the process has been reaped */
-	uint32_t loginuid;  /* CALLER_NO_LOGINUID when unset or not known */
-	char cgroup[256];   /* of the client's process; "" when not known. Recorded, grants nothing */
-	char socket[108];   /* path of the listening socket that it connected to, in the kernel's words */
-	uint32_t listener;  /* index in the config's listeners, as apid says; lib/guard.h checks it against `socket` */
-	char attested[1024];/* certificate names as apid attests them; "" for local clients and for plain TCP */
+	pid_t pid;	     /* 0 when it is not local or not visible from here */
+	int pidfd;	     /* SO_PEERPIDFD; -1 on kernels before 6.5 and when the process has been reaped */
+	uint32_t loginuid;   /* CALLER_NO_LOGINUID when unset or not known */
+	char cgroup[256];    /* of the client's process; "" when not known. Recorded, grants nothing */
+	char socket[108];    /* path of the listening socket that it connected to, in the kernel's words */
+	uint32_t listener;   /* index in the config's listeners, as apid says; lib/guard.h checks it against `socket` */
+	char attested[1024]; /* certificate names as apid attests them; "" for local clients and for plain TCP */
 };
 
 /*

@@ -30,10 +30,10 @@ struct channel {
 	void *arg;
 	STAILQ_HEAD(, queued) queue;
 	size_t queued_bytes;
-	bool closed;	     /* `closed` has been told, or is not to be told any more */
-	bool freed;	     /* channel_free() came from a callback */
+	bool closed; /* `closed` has been told, or is not to be told any more */
+	bool freed;  /* channel_free() came from a callback */
 	unsigned in_callback;
-	bool above_half;     /* tell `drained` when the queue falls below half its cap */
+	bool above_half; /* tell `drained` when the queue falls below half its cap */
 };
 
 /* ---- life ---- */

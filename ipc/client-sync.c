@@ -79,8 +79,7 @@ static int say_hello(int fd, enum process_id self, int64_t until, struct err *e)
 	return good ? 0 : err_set(e, -EPROTO, "the service speaks another version of the messages");
 }
 
-static int take_answer(const struct ipc_message *m, const struct ipc_head *head, void *msg, void **reply,
-		       struct err *e)
+static int take_answer(const struct ipc_message *m, const struct ipc_head *head, void *msg, void **reply, struct err *e)
 {
 	if (head->kind == K_END && head->message->number == m->reply) {
 		*reply = msg;
@@ -99,8 +98,7 @@ static int take_answer(const struct ipc_message *m, const struct ipc_head *head,
 int ipc_call_sync(enum process_id self, const char *path, int fd, uint16_t number, void *msg, uint32_t deadline_ms,
 		  void **reply, struct err *e)
 {
-	struct ipc_head head = {
-		.message = ipc_message(number), .kind = K_REQUEST, .id = 1, .deadline_ms = deadline_ms};
+	struct ipc_head head = {.message = ipc_message(number), .kind = K_REQUEST, .id = 1, .deadline_ms = deadline_ms};
 	const struct ipc_message *m = head.message;
 	int64_t until = deadline_ms ? now_ms() + deadline_ms : 0;
 	AUTO_CLOSE int own = path ? packet_connect(path, 0, e) : -1;

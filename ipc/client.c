@@ -104,8 +104,8 @@ static struct ipc_call *call_find(struct ipc_client *c, uint64_t id)
 	struct ipc_call *call;
 
 	TAILQ_FOREACH(call, &c->calls, next)
-	if (call->id == id)
-		return call;
+		if (call->id == id)
+			return call;
 	return NULL;
 }
 
@@ -154,8 +154,8 @@ static struct ipc_call *first_lost(struct ipc_client *c)
 	struct ipc_call *call;
 
 	TAILQ_FOREACH(call, &c->calls, next)
-	if (call->lost)
-		return call;
+		if (call->lost)
+			return call;
 	return NULL;
 }
 
@@ -164,8 +164,7 @@ static void sort_out_calls(struct ipc_client *c)
 {
 	struct ipc_call *call;
 
-	TAILQ_FOREACH(call, &c->calls, next)
-	{
+	TAILQ_FOREACH(call, &c->calls, next) {
 		bool again = call->repeatable && !call->begun && call->sends < SENDS_MAX;
 		call->lost = call->sent && !again;
 		call->sent = false;

@@ -288,8 +288,8 @@ static int decode_text(const struct ipc_message *m, const struct ipc_field *f, s
 	return check_text(m, f, *out, len, e);
 }
 
-static int decode_bytes(const struct ipc_message *m, const struct ipc_field *f, struct reader *r,
-			struct ipc_bytes *out, struct err *e)
+static int decode_bytes(const struct ipc_message *m, const struct ipc_field *f, struct reader *r, struct ipc_bytes *out,
+			struct err *e)
 {
 	uint64_t len, where;
 
@@ -384,8 +384,7 @@ static void close_unclaimed(const struct ipc_message *m, const void *msg, const 
 	for (size_t i = 0; i < nfds; i++) {
 		bool claimed = false;
 		for (size_t k = 0; k < m->nfields && !claimed; k++)
-			claimed = m->fields[k].type == T_FD &&
-				  *(const int *)member_const(msg, &m->fields[k]) == fds[i];
+			claimed = m->fields[k].type == T_FD && *(const int *)member_const(msg, &m->fields[k]) == fds[i];
 		if (!claimed)
 			close(fds[i]);
 	}

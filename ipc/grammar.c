@@ -7,8 +7,8 @@
 #define DIGIT  "0123456789"
 #define LETTER "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #define ALNUM  LETTER DIGIT
-#define HEX   DIGIT "abcdef"
-#define GRAPH ALNUM "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
+#define HEX    DIGIT "abcdef"
+#define GRAPH  ALNUM "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 
 static bool all_in(const char *text, size_t len, const char *set)
 {
@@ -231,8 +231,8 @@ static const struct {
 	bool (*check)(const char *text, size_t len);
 	const char *words;
 } grammars[G_COUNT] = {
-#define SET(id, first, rest, words)  [G_##id] = {first, rest, NULL, words},
-#define CHECK(id, function, words) [G_##id] = {NULL, NULL, function, words},
+#define SET(id, first, rest, words) [G_##id] = {first, rest, NULL, words},
+#define CHECK(id, function, words)  [G_##id] = {NULL, NULL, function, words},
 #include "ipc/grammar.def"
 #undef SET
 #undef CHECK

@@ -6,8 +6,8 @@
 #include <stddef.h>
 
 enum grammar {
-#define SET(id, first, rest, words)  G_##id,
-#define CHECK(id, function, words) G_##id,
+#define SET(id, first, rest, words) G_##id,
+#define CHECK(id, function, words)  G_##id,
 #include "ipc/grammar.def"
 #undef SET
 #undef CHECK

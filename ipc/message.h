@@ -84,11 +84,11 @@ struct ipc_field {
 	enum ipc_type type;
 	enum ipc_where where;
 	enum ipc_need need;
-	int rule;	/* enum grammar, enum schema_id or enum fd_kind, by type */
-	int64_t min;	/* numbers: least value; strings and bytes: least length */
-	uint64_t max;	/* numbers: greatest value; strings and bytes: greatest length */
-	int64_t def;	/* value of an absent number or boolean */
-	size_t offset;	/* in the struct */
+	int rule;      /* enum grammar, enum schema_id or enum fd_kind, by type */
+	int64_t min;   /* numbers: least value; strings and bytes: least length */
+	uint64_t max;  /* numbers: greatest value; strings and bytes: greatest length */
+	int64_t def;   /* value of an absent number or boolean */
+	size_t offset; /* in the struct */
 };
 
 enum op_effect { SAFE, REVEAL, CHANGE };
@@ -127,7 +127,7 @@ struct ipc_asker {
 /* enum of numbers: IPC_container_start = 0x0301 */
 enum ipc_number {
 	IPC_none = 0,
-#define MSG(name, number, senders, reply)					       IPC_##name = (number),
+#define MSG(name, number, senders, reply)					    IPC_##name = (number),
 #define OP(name, number, method, pattern, since, until, permission, effect, answer) IPC_##name = (number),
 #include "ipc/fields-none.h"
 #include "ipc/messages.def"
@@ -140,14 +140,14 @@ enum ipc_number {
 	struct name {                                                                                                  \
 		struct ipc_asker asker;
 #define FIELD_(cname, wire, type, where, need, rule, min, max, def) MEMBER_##type(cname)
-#define MEMBER_T_BOOL(n)  bool n;
-#define MEMBER_T_U32(n)	  uint32_t n;
-#define MEMBER_T_U64(n)	  uint64_t n;
-#define MEMBER_T_I64(n)	  int64_t n;
-#define MEMBER_T_STR(n)	  const char *n;
-#define MEMBER_T_BYTES(n) struct ipc_bytes n;
-#define MEMBER_T_DOC(n)	  struct ipc_doc n;
-#define MEMBER_T_FD(n)	  int n;
+#define MEMBER_T_BOOL(n)					    bool n;
+#define MEMBER_T_U32(n)						    uint32_t n;
+#define MEMBER_T_U64(n)						    uint64_t n;
+#define MEMBER_T_I64(n)						    int64_t n;
+#define MEMBER_T_STR(n)						    const char *n;
+#define MEMBER_T_BYTES(n)					    struct ipc_bytes n;
+#define MEMBER_T_DOC(n)						    struct ipc_doc n;
+#define MEMBER_T_FD(n)						    int n;
 #define END(name)                                                                                                      \
 	}                                                                                                              \
 	;

@@ -47,8 +47,8 @@ struct ipc_request {
 	pid_t sender_pid;
 	const struct ipc_message *message;
 	void *msg;
-	uint64_t wire_id;	/* the peer's */
-	uint64_t id;		/* ours, for logs */
+	uint64_t wire_id; /* the peer's */
+	uint64_t id;	  /* ours, for logs */
 	const struct ipc_handler *handler;
 	struct caller caller;
 	bool has_caller;

@@ -118,9 +118,9 @@ struct schema_field {
 
 struct schema_object {
 	const char *name, *doc;
-	const struct schema_field *fields; /* ended by a row without name */
+	const struct schema_field *fields;    /* ended by a row without name */
 	const struct schema_object *parts[3]; /* whose fields it has too, NULL-ended */
-	bool filters; /* an unknown name is told in Docker's words for filters */
+	bool filters;			      /* an unknown name is told in Docker's words for filters */
 };
 
 /* The outermost row of a document. */

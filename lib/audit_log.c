@@ -190,8 +190,9 @@ int audit_read(int dir_fd, int (*each)(void *arg, const json_t *record), void *a
 	for (size_t i = 0; rc == 0 && i < files.n; i++)
 		rc = read_file(&r, dir_fd, files.first[i]);
 	if (rc == 0 && r.first > r.retired + 1)
-		rc = err_set(e, -EBADMSG, "records up to %" PRIu64 " are missing, and no record says that they "
-			"were retired",
+		rc = err_set(e, -EBADMSG,
+			     "records up to %" PRIu64 " are missing, and no record says that they "
+			     "were retired",
 			     r.first - 1);
 	/* What follows the last record may be a write that is under way. */
 	free(r.torn);

@@ -131,8 +131,7 @@ static int check_keys(const struct config_reader *r, const struct config_object 
 	const char *key;
 	json_t *inner;
 
-	json_object_foreach(value, key, inner)
-	{
+	json_object_foreach(value, key, inner) {
 		AUTO_FREE char *path = xasprintf("%s%s%s", prefix, *prefix ? "." : "", key);
 		const struct config_at at = {.up = up, .key = path, .dotted = true};
 		if (!strchr(key, '.') && row_of(o, path))

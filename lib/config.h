@@ -29,15 +29,15 @@ struct config_texts {
 	struct config_##name {                                                                                         \
 		const char *key; /* its name in a MAP, NULL in a LIST */
 #define SETTING(type, cname, key, when, def, min, max, rule, doc) CONFIG_MEMBER_##type(cname, rule)
-#define CONFIG_MEMBER_FLAG(member, rule)   bool member;
-#define CONFIG_MEMBER_NUMBER(member, rule) uint32_t member;
-#define CONFIG_MEMBER_SIZE(member, rule)   uint64_t member;	 /* bytes */
-#define CONFIG_MEMBER_TIME(member, rule)   uint32_t member;	 /* milliseconds */
-#define CONFIG_MEMBER_TEXT(member, rule)   const char *member; /* never NULL; "" when not set */
-#define CONFIG_MEMBER_PATH(member, rule)   const char *member; /* never NULL; absolute, or "" when not set */
-#define CONFIG_MEMBER_MODE(member, rule)   mode_t member;
-#define CONFIG_MEMBER_CHOICE(member, rule) unsigned member; /* the enum that belongs to the words */
-#define CONFIG_MEMBER_TEXTS(member, rule)  struct config_texts member;
+#define CONFIG_MEMBER_FLAG(member, rule)			  bool member;
+#define CONFIG_MEMBER_NUMBER(member, rule)			  uint32_t member;
+#define CONFIG_MEMBER_SIZE(member, rule)			  uint64_t member;    /* bytes */
+#define CONFIG_MEMBER_TIME(member, rule)			  uint32_t member;    /* milliseconds */
+#define CONFIG_MEMBER_TEXT(member, rule)			  const char *member; /* never NULL; "" when not set */
+#define CONFIG_MEMBER_PATH(member, rule)			  const char *member; /* never NULL; absolute, or "" when not set */
+#define CONFIG_MEMBER_MODE(member, rule)			  mode_t member;
+#define CONFIG_MEMBER_CHOICE(member, rule)			  unsigned member; /* the enum that belongs to the words */
+#define CONFIG_MEMBER_TEXTS(member, rule)			  struct config_texts member;
 #define CONFIG_MEMBER_LIST(member, rule)                                                                               \
 	struct {                                                                                                       \
 		struct config_##rule *v;                                                                               \
@@ -54,12 +54,12 @@ struct config_texts {
 
 /* What stands beside the file. */
 struct config_source {
-	const char *file;	   /* for messages; NULL: there is no file, `text` is not looked at */
+	const char *file; /* for messages; NULL: there is no file, `text` is not looked at */
 	const char *text;
 	size_t len;
-	const char *root;	   /* of the engine: defaults that two engines must not share come from it */
+	const char *root; /* of the engine: defaults that two engines must not share come from it */
 	const char *run;
-	const char *const *sets;   /* "key=value", each overriding the file */
+	const char *const *sets; /* "key=value", each overriding the file */
 	size_t nsets;
 };
 
@@ -90,8 +90,19 @@ const char *config_api_socket(const struct config *c);
 
 /* ---- the rows, for the documentation ---- */
 
-enum config_type { CONFIG_FLAG, CONFIG_NUMBER, CONFIG_SIZE, CONFIG_TIME, CONFIG_TEXT, CONFIG_PATH, CONFIG_MODE,
-		   CONFIG_CHOICE, CONFIG_TEXTS, CONFIG_LIST, CONFIG_MAP };
+enum config_type {
+	CONFIG_FLAG,
+	CONFIG_NUMBER,
+	CONFIG_SIZE,
+	CONFIG_TIME,
+	CONFIG_TEXT,
+	CONFIG_PATH,
+	CONFIG_MODE,
+	CONFIG_CHOICE,
+	CONFIG_TEXTS,
+	CONFIG_LIST,
+	CONFIG_MAP
+};
 
 /* LIVE: a reload changes it. START: it takes effect when the engine starts; a reload that changes it is refused. */
 enum config_when { LIVE, START };
@@ -108,9 +119,9 @@ struct config_row {
 	enum config_when when;
 	const char *def; /* as a user would write it after `--set key=`; NULL: derived from the root */
 	uint64_t min, max;
-	const struct config_rule *rule;			  /* TEXT, TEXTS; NULL: any */
-	const char *const *words;			  /* CHOICE: NULL-ended */
-	const struct config_object *(*object)(void);	  /* LIST, MAP: of what */
+	const struct config_rule *rule;		     /* TEXT, TEXTS; NULL: any */
+	const char *const *words;		     /* CHOICE: NULL-ended */
+	const struct config_object *(*object)(void); /* LIST, MAP: of what */
 	const char *doc;
 	size_t offset;
 };

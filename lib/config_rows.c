@@ -35,7 +35,7 @@
 	{.key = NULL},                                                                                                 \
 	}                                                                                                              \
 	;                                                                                                              \
-	static const struct config_object object = {title, words, rows, sizeof(self)};                                \
+	static const struct config_object object = {title, words, rows, sizeof(self)};                                 \
 	return &object;                                                                                                \
 	}
 #include "lib/config.def"

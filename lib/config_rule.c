@@ -15,13 +15,16 @@
 
 const char *const config_words_listener[] = {
 	[LISTENER_UNIX] = "unix", [LISTENER_TCP] = "tcp", [LISTENER_TLS] = "tls", NULL};
-const char *const config_words_level[] = {[LOG_LEVEL_ERROR] = "error", [LOG_LEVEL_WARN] = "warn",
-					  [LOG_LEVEL_INFO] = "info",   [LOG_LEVEL_DEBUG] = "debug", NULL};
-const char *const config_words_sink[] = {[LOG_SINK_STDERR] = "stderr", [LOG_SINK_SYSLOG] = "syslog",
-					 [LOG_SINK_JOURNALD] = "journald", NULL};
+const char *const config_words_level[] = {[LOG_LEVEL_ERROR] = "error",
+					  [LOG_LEVEL_WARN] = "warn",
+					  [LOG_LEVEL_INFO] = "info",
+					  [LOG_LEVEL_DEBUG] = "debug",
+					  NULL};
+const char *const config_words_sink[] = {
+	[LOG_SINK_STDERR] = "stderr", [LOG_SINK_SYSLOG] = "syslog", [LOG_SINK_JOURNALD] = "journald", NULL};
 const char *const config_words_bind[] = {[BIND_REFUSE] = "refuse", [BIND_PLAIN] = "plain", NULL};
-const char *const config_words_copy[] = {[AUDIT_COPY_NONE] = "none", [AUDIT_COPY_SYSLOG] = "syslog",
-					 [AUDIT_COPY_JOURNALD] = "journald", NULL};
+const char *const config_words_copy[] = {
+	[AUDIT_COPY_NONE] = "none", [AUDIT_COPY_SYSLOG] = "syslog", [AUDIT_COPY_JOURNALD] = "journald", NULL};
 
 static bool first_and_rest(const char *s, const char *first, const char *rest)
 {
@@ -136,15 +139,15 @@ static bool is_label(const char *s)
 }
 
 const struct config_rule config_rule_any = {"text without control characters", is_any};
-const struct config_rule config_rule_name = {
-	"letters, digits, '_', '.', '-', beginning with a letter or digit", is_name};
+const struct config_rule config_rule_name = {"letters, digits, '_', '.', '-', beginning with a letter or digit",
+					     is_name};
 const struct config_rule config_rule_user = {"the name or number of a user or group", is_user};
 const struct config_rule config_rule_ip = {"an IPv4 or IPv6 address", is_ip};
 const struct config_rule config_rule_url = {"a URL with http, https, socks5 or socks5h", is_url};
 const struct config_rule config_rule_host = {"a host name, with or without a port", is_host};
 const struct config_rule config_rule_cgroup = {"a path such as /pouch, of plain names", is_cgroup};
-const struct config_rule config_rule_capability = {
-	"a capability's name without CAP_, such as NET_ADMIN", is_capability};
+const struct config_rule config_rule_capability = {"a capability's name without CAP_, such as NET_ADMIN",
+						   is_capability};
 const struct config_rule config_rule_ifname = {"the name of a network interface", is_ifname};
 const struct config_rule config_rule_subnet4 = {"an IPv4 subnet such as 10.1.0.0/16", is_subnet4};
 const struct config_rule config_rule_subnet6 = {"an IPv6 subnet such as fd00:1::/64", is_subnet6};

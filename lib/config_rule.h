@@ -9,7 +9,7 @@ extern const struct config_rule config_rule_any, config_rule_name, config_rule_u
 	config_rule_subnet6, config_rule_identifier, config_rule_label;
 
 /* NULL-ended; a word's place is the value of its enum. */
-extern const char *const config_words_listener[], *const config_words_level[], *const config_words_sink[],
-	*const config_words_bind[], *const config_words_copy[];
+extern const char *const config_words_listener[],
+	*const config_words_level[], *const config_words_sink[], *const config_words_bind[], *const config_words_copy[];
 
 #endif

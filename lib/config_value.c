@@ -233,8 +233,7 @@ static int store_MAP(const struct store *s, json_t *v)
 				       s->row->min, s->row->max);
 	out->n = json_object_size(v);
 	out->v = config_block(s->r->memory, out->n, o->size);
-	json_object_foreach(v, key, value)
-	{
+	json_object_foreach(v, key, value) {
 		const struct config_at at = {.up = s->at, .key = key};
 		char *element = (char *)out->v + i++ * o->size;
 		if (!config_rule_host.ok(key) || !*key)

@@ -34,7 +34,7 @@
 struct config;
 struct channel;
 
-#define DAEMON_FDS_MAX 72
+#define DAEMON_FDS_MAX	      72
 #define DAEMON_DEFAULT_ROOT   "/var/lib/pouch"
 #define DAEMON_DEFAULT_RUN    "/run/pouch"
 #define DAEMON_DEFAULT_CONFIG "/etc/pouch/pouch.json"
@@ -53,24 +53,24 @@ struct daemon_fd {
 struct daemon {
 	enum process_id id;
 	struct event_base *base;
-	struct config *config;	/* lib/config.h; replaced on reload */
+	struct config *config;	   /* lib/config.h; replaced on reload */
 	struct daemon_text policy; /* policy.json; NULL text: the built-in policy; replaced on reload */
-	const char *root;	/* --root: state of this process is below <root>/<name> */
-	const char *run;	/* --run: sockets below <run>/ipc */
-	const char *config_path; /* --config, NULL without */
-	const char *const *sets; /* --set, for the next reading of the file */
+	const char *root;	   /* --root: state of this process is below <root>/<name> */
+	const char *run;	   /* --run: sockets below <run>/ipc */
+	const char *config_path;   /* --config, NULL without */
+	const char *const *sets;   /* --set, for the next reading of the file */
 	size_t nsets;
-	int root_fd;		/* <root>/<name>, opened before the sandbox (O_DIRECTORY|O_CLOEXEC), -1 for none */
-	int listen_fd;		/* its listening socket (daemon) or connected socket (worker); -1 without */
-	int notify_fd;		/* connected to NOTIFY_SOCKET, -1 without */
-	int proc_fd;		/* /proc, opened before the sandbox when the profile says so, else -1 */
-	int control_fd;		/* to the supervisor, -1 without; daemon_run() takes it */
+	int root_fd;	/* <root>/<name>, opened before the sandbox (O_DIRECTORY|O_CLOEXEC), -1 for none */
+	int listen_fd;	/* its listening socket (daemon) or connected socket (worker); -1 without */
+	int notify_fd;	/* connected to NOTIFY_SOCKET, -1 without */
+	int proc_fd;	/* /proc, opened before the sandbox when the profile says so, else -1 */
+	int control_fd; /* to the supervisor, -1 without; daemon_run() takes it */
 	struct daemon_fd fds[DAEMON_FDS_MAX]; /* every passed descriptor, by name */
 	size_t nfds;
 	struct sandbox_report sandbox; /* what daemon_confine() has made; for service_state */
-	bool confined;		/* daemon_confine() is done */
+	bool confined;		       /* daemon_confine() is done */
 	bool stopping;
-	int exit_code;		/* of daemon_run() */
+	int exit_code; /* of daemon_run() */
 	struct event *signals[3];
 	struct channel *control;
 	/*
@@ -78,7 +78,7 @@ struct daemon {
 	 * old config is freed after the call, so nothing may point into it any longer.
 	 */
 	void (*reload)(struct daemon *d, void *arg);
-	void (*stop)(struct daemon *d, void *arg);   /* SIGTERM: end when done by daemon_stop(); NULL: at once */
+	void (*stop)(struct daemon *d, void *arg); /* SIGTERM: end when done by daemon_stop(); NULL: at once */
 	void *arg;
 };
 

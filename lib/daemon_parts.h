@@ -6,8 +6,8 @@
 
 struct daemon_args {
 	const char *root, *run;
-	const char *config;  /* NULL: the default one, if it exists */
-	const char **sets;   /* "key=value"; --log-level is one of them */
+	const char *config; /* NULL: the default one, if it exists */
+	const char **sets;  /* "key=value"; --log-level is one of them */
 	size_t nsets;
 };
 

@@ -13,8 +13,8 @@
 #define ERR_TEXT_MAX 1024
 
 struct err {
-	int code;		  /* -errno, 0 when nothing is set */
-	int status;		  /* HTTP status; 0: derive it from code, see err_status() */
+	int code;		 /* -errno, 0 when nothing is set */
+	int status;		 /* HTTP status; 0: derive it from code, see err_status() */
 	char text[ERR_TEXT_MAX]; /* one sentence, no newline, valid UTF-8, always terminated */
 };
 

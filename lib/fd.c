@@ -93,11 +93,19 @@ static bool is_pty(int fd)
 static const struct {
 	const char *name;
 } kinds[FD_KINDS] = {
-	[FD_STREAM] = {"stream socket"},  [FD_PIPE_READ] = {"pipe (read)"},	  [FD_PIPE_WRITE] = {"pipe (write)"},
-	[FD_MEMFD] = {"sealed memfd"},	  [FD_FILE] = {"file"},			  [FD_DIR] = {"directory"},
-	[FD_NETNS] = {"network namespace"}, [FD_USERNS] = {"user namespace"}, [FD_PIDFD] = {"pidfd"},
-	[FD_SEQPACKET] = {"seqpacket socket"}, [FD_PTY] = {"pty"},
-	[FD_UDP] = {"UDP socket"},	  [FD_TCP_LISTEN] = {"listening TCP socket"},
+	[FD_STREAM] = {"stream socket"},
+	[FD_PIPE_READ] = {"pipe (read)"},
+	[FD_PIPE_WRITE] = {"pipe (write)"},
+	[FD_MEMFD] = {"sealed memfd"},
+	[FD_FILE] = {"file"},
+	[FD_DIR] = {"directory"},
+	[FD_NETNS] = {"network namespace"},
+	[FD_USERNS] = {"user namespace"},
+	[FD_PIDFD] = {"pidfd"},
+	[FD_SEQPACKET] = {"seqpacket socket"},
+	[FD_PTY] = {"pty"},
+	[FD_UDP] = {"UDP socket"},
+	[FD_TCP_LISTEN] = {"listening TCP socket"},
 };
 
 const char *fd_kind_name(enum fd_kind kind)
@@ -110,20 +118,47 @@ int fd_check(int fd, enum fd_kind kind, struct err *e)
 	bool ok = false;
 
 	switch (kind) {
-	case FD_STREAM: ok = is_unix_socket(fd, SOCK_STREAM); break;
-	case FD_SEQPACKET: ok = is_unix_socket(fd, SOCK_SEQPACKET); break;
-	case FD_PIPE_READ: ok = is_pipe(fd, O_RDONLY); break;
-	case FD_PIPE_WRITE: ok = is_pipe(fd, O_WRONLY); break;
-	case FD_MEMFD: ok = is_memfd(fd); break;
-	case FD_FILE: ok = is_mode(fd, S_IFREG); break;
-	case FD_DIR: ok = is_mode(fd, S_IFDIR); break;
-	case FD_NETNS: ok = is_namespace(fd, CLONE_NEWNET); break;
-	case FD_USERNS: ok = is_namespace(fd, CLONE_NEWUSER); break;
-	case FD_PIDFD: ok = is_pidfd(fd); break;
-	case FD_PTY: ok = is_pty(fd); break;
-	case FD_UDP: ok = is_inet_socket(fd, IPPROTO_UDP, 0); break;
-	case FD_TCP_LISTEN: ok = is_inet_socket(fd, IPPROTO_TCP, 1); break;
-	case FD_KINDS: break;
+	case FD_STREAM:
+		ok = is_unix_socket(fd, SOCK_STREAM);
+		break;
+	case FD_SEQPACKET:
+		ok = is_unix_socket(fd, SOCK_SEQPACKET);
+		break;
+	case FD_PIPE_READ:
+		ok = is_pipe(fd, O_RDONLY);
+		break;
+	case FD_PIPE_WRITE:
+		ok = is_pipe(fd, O_WRONLY);
+		break;
+	case FD_MEMFD:
+		ok = is_memfd(fd);
+		break;
+	case FD_FILE:
+		ok = is_mode(fd, S_IFREG);
+		break;
+	case FD_DIR:
+		ok = is_mode(fd, S_IFDIR);
+		break;
+	case FD_NETNS:
+		ok = is_namespace(fd, CLONE_NEWNET);
+		break;
+	case FD_USERNS:
+		ok = is_namespace(fd, CLONE_NEWUSER);
+		break;
+	case FD_PIDFD:
+		ok = is_pidfd(fd);
+		break;
+	case FD_PTY:
+		ok = is_pty(fd);
+		break;
+	case FD_UDP:
+		ok = is_inet_socket(fd, IPPROTO_UDP, 0);
+		break;
+	case FD_TCP_LISTEN:
+		ok = is_inet_socket(fd, IPPROTO_TCP, 1);
+		break;
+	case FD_KINDS:
+		break;
 	}
 	return ok ? 0 : err_set(e, -EBADF, "descriptor %d is not a %s", fd, fd_kind_name(kind));
 }

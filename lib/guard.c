@@ -114,8 +114,7 @@ static void ask_runtimed(struct guard *g, struct ipc_request *req,
 		on_identified(i, NULL, &e);
 }
 
-static void on_identify(void *arg, struct ipc_request *req,
-			void (*ready)(struct ipc_request *req, const struct err *e))
+static void on_identify(void *arg, struct ipc_request *req, void (*ready)(struct ipc_request *req, const struct err *e))
 {
 	struct guard *g = arg;
 	const struct caller *caller = ipc_request_caller(req);
@@ -199,7 +198,6 @@ static int on_allow(void *arg, struct ipc_request *req, struct err *e)
 	}
 	return 0;
 }
-
 
 static void on_before(void *arg, struct ipc_request *req, void (*ready)(struct ipc_request *req, int result))
 {

@@ -20,7 +20,7 @@ struct guard_note {
 	struct guard *guard;
 	struct policy_grant *grant;	  /* NULL until it has been identified */
 	struct guard_container container; /* that the caller is in; "" for none */
-	bool decided; /* "decided" is on record, so "done" has to follow */
+	bool decided;			  /* "decided" is on record, so "done" has to follow */
 	char digest[65];
 };
 
@@ -28,12 +28,12 @@ struct guard_note {
 struct guard_record {
 	const char *stage;
 	const struct ipc_message *message;
-	const struct caller *caller;	 /* NULL: its socket was refused */
+	const struct caller *caller; /* NULL: its socket was refused */
 	const char *principal;
-	const char *audit_id;		 /* apid's id of the HTTP request */
-	const struct ipc_request *req;	 /* NULL in apid */
-	const char *permission;		 /* NULL: the operation's own */
-	const char *digest;		 /* NULL without */
+	const char *audit_id;	       /* apid's id of the HTTP request */
+	const struct ipc_request *req; /* NULL in apid */
+	const char *permission;	       /* NULL: the operation's own */
+	const char *digest;	       /* NULL without */
 	int status;
 	const char *reason;
 };

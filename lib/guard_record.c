@@ -41,7 +41,7 @@ static void add_value(struct sha256 *s, const struct ipc_field *f, const void *p
 	else if (f->type == T_U32)
 		add_number(s, *(const uint32_t *)p);
 	else if (f->type == T_U64)
-		add_number(s, (int64_t)*(const uint64_t *)p);
+		add_number(s, (int64_t) * (const uint64_t *)p);
 	else if (f->type == T_I64)
 		add_number(s, *(const int64_t *)p);
 	else if (f->type == T_STR && *(const char *const *)p)
@@ -81,7 +81,7 @@ void guard_digest(const struct ipc_message *message, const void *msg, char hex[6
 /* Texts of these grammars name objects; no other text of a request goes on record. */
 static bool names_object(const struct ipc_field *f)
 {
-	static const enum grammar names[] = {G_CONTAINER_REF, G_CONTAINER_NAME, G_IMAGE_REF, G_TAG,
+	static const enum grammar names[] = {G_CONTAINER_REF, G_CONTAINER_NAME, G_IMAGE_REF,  G_TAG,
 					     G_DIGEST,	      G_VOLUME_NAME,	G_NETWORK_REF};
 
 	if (f->type != T_STR || (f->where != W_PATH && f->where != W_QUERY))

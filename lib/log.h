@@ -34,10 +34,10 @@ bool log_level_parse(const char *text, enum log_level *out);
 /* `rid` is the request's id, 0 when no request is meant. */
 void log_line(enum log_level level, uint64_t rid, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-#define log_error(...)	   log_line(LOG_LEVEL_ERROR, 0, __VA_ARGS__)
-#define log_warn(...)	   log_line(LOG_LEVEL_WARN, 0, __VA_ARGS__)
-#define log_info(...)	   log_line(LOG_LEVEL_INFO, 0, __VA_ARGS__)
-#define log_debug(...)	   log_line(LOG_LEVEL_DEBUG, 0, __VA_ARGS__)
+#define log_error(...)	       log_line(LOG_LEVEL_ERROR, 0, __VA_ARGS__)
+#define log_warn(...)	       log_line(LOG_LEVEL_WARN, 0, __VA_ARGS__)
+#define log_info(...)	       log_line(LOG_LEVEL_INFO, 0, __VA_ARGS__)
+#define log_debug(...)	       log_line(LOG_LEVEL_DEBUG, 0, __VA_ARGS__)
 #define log_req(lvl, rid, ...) log_line((lvl), (rid), __VA_ARGS__)
 
 #endif

@@ -361,8 +361,7 @@ int logopt_check(const char *driver, const json_t *config, const char *const *so
 			return err_http(e, 400, "LogConfig: the log driver %s is not part of this engine", driver);
 	if (d == LOG_DRIVERS)
 		return err_http(e, 400, "logger: no log driver named '%s' is registered", driver);
-	json_object_foreach((json_t *)(uintptr_t)config, name, value)
-	{
+	json_object_foreach((json_t *)(uintptr_t)config, name, value) {
 		const struct logopt_row *row = find(name);
 		if (!row || !(row->drivers & 1u << d))
 			return err_http(e, 400, "unknown log opt '%s' for %s log driver", name, driver);

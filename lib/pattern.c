@@ -12,9 +12,9 @@ enum code { C_CHAR, C_ANY, C_SET, C_BEGIN, C_END, C_SPLIT, C_JUMP, C_MATCH };
 
 struct step {
 	enum code code;
-	unsigned char c;	/* C_CHAR */
-	uint8_t set;		/* C_SET: index in sets */
-	uint16_t to, other;	/* C_JUMP, C_SPLIT */
+	unsigned char c;    /* C_CHAR */
+	uint8_t set;	    /* C_SET: index in sets */
+	uint16_t to, other; /* C_JUMP, C_SPLIT */
 };
 
 #define STEPS_MAX (4 * PATTERN_MAX)
@@ -120,7 +120,9 @@ static void atom(struct program *p)
 	case '$':
 		emit(p, (struct step){.code = C_END});
 		return;
-	case '*': case '+': case '?':
+	case '*':
+	case '+':
+	case '?':
 		p->bad = true;
 		return;
 	case '\\':
@@ -216,10 +218,14 @@ static void add(const struct program *p, struct states *s, uint32_t generation, 
 static bool accepts(const struct program *p, const struct step *s, unsigned char c)
 {
 	switch (s->code) {
-	case C_CHAR: return s->c == c;
-	case C_ANY: return true;
-	case C_SET: return p->sets[s->set][c / 8] >> c % 8 & 1;
-	default: return false;
+	case C_CHAR:
+		return s->c == c;
+	case C_ANY:
+		return true;
+	case C_SET:
+		return p->sets[s->set][c / 8] >> c % 8 & 1;
+	default:
+		return false;
 	}
 }
 

@@ -41,10 +41,10 @@ void policy_unref(struct policy *p);
 
 struct policy_who {
 	const struct caller *caller;
-	const char *listener;		 /* name of the listener in the config, NULL when unproven */
-	const char *listener_role;	 /* its "role" setting; NULL or "" for none */
-	const char *container;		 /* id of the container that the caller is in; NULL for none */
-	const struct json_t *labels;	 /* that container's labels */
+	const char *listener;	     /* name of the listener in the config, NULL when unproven */
+	const char *listener_role;   /* its "role" setting; NULL or "" for none */
+	const char *container;	     /* id of the container that the caller is in; NULL for none */
+	const struct json_t *labels; /* that container's labels */
 };
 
 /* What a caller may do: the roles it is bound to, and the ceiling over them. Holds a reference to the policy. */

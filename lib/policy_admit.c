@@ -24,8 +24,8 @@ static const struct row rows[] = {
 
 int admit_deny(struct admit *a, const char *value, const char *rule)
 {
-	err_set(a->e, -EPERM, "permission denied: %s: %.200s%s is not allowed by the rule %s of role %s",
-		a->field, value, strlen(value) > 200 ? "…" : "", rule, a->role->name);
+	err_set(a->e, -EPERM, "permission denied: %s: %.200s%s is not allowed by the rule %s of role %s", a->field,
+		value, strlen(value) > 200 ? "…" : "", rule, a->role->name);
 	if (a->e)
 		a->e->status = 403;
 	return -EPERM;
@@ -103,8 +103,9 @@ int admit_object(struct admit *a, enum admit_table table, const char *prefix, co
 		snprintf(field, sizeof field, "%s%s", prefix, name);
 		snprintf(a->field, sizeof a->field, "%s", field);
 		int r = row ? row->check(a, value)
-			    : admit_deny_json(a, value, "that a field without a rule is refused "
-				"(\"containers\": \"any\" takes all)");
+			    : admit_deny_json(a, value,
+					      "that a field without a rule is refused "
+					      "(\"containers\": \"any\" takes all)");
 		if (r < 0)
 			return r;
 	}
@@ -201,8 +202,8 @@ static int engine_labels(const json_t *doc, struct err *e)
 
 	json_object_foreach(json_object_get(doc, "Labels"), name, text) {
 		if (str_starts(name, ENGINE_LABELS)) {
-			err_set(e, -EPERM, "permission denied: Labels.%.200s: labels beginning " ENGINE_LABELS
-				" are the engine's",
+			err_set(e, -EPERM,
+				"permission denied: Labels.%.200s: labels beginning " ENGINE_LABELS " are the engine's",
 				name);
 			if (e)
 				e->status = 403;
@@ -262,8 +263,7 @@ static int image_rules(const struct policy *p, const char *name, bool by_digest,
 		if (!rule->deny && (!rule->require_digest || by_digest))
 			return 0;
 		err_set(e, -EPERM, "permission denied: Image: %.300s: images %s %s by the policy's rule images[%zu]",
-			name, rule->match,
-			rule->deny ? "are denied" : "must be named by digest, as name@sha256:…,", i);
+			name, rule->match, rule->deny ? "are denied" : "must be named by digest, as name@sha256:…,", i);
 		if (e)
 			e->status = 403;
 		return -EPERM;

@@ -38,13 +38,16 @@ bool admit_is_set(const json_t *value);
 /* The limits that hold for what is not set as well: max-memory, max-nano-cpus, max-pids. */
 int admit_limits(struct admit *a, const json_t *host);
 
+/* clang-format off */
 #define CHECK_NAMES                                                                                                    \
-	X(nothing) X(image) X(labels) X(host_config) X(networking) X(memory) X(cgroup_parent) X(realtime) X(devices)   \
-	X(device_rules) X(device_requests) X(memory_swap) X(oom) X(ulimits) X(binds) X(log_config) X(network_mode)     \
-	X(port_bindings) X(volume_driver) X(volumes_from) X(mounts) X(annotations) X(capabilities) X(cgroupns_mode)    \
-	X(ipc_mode) X(links) X(oom_score) X(pid_mode) X(privileged) X(publish_all) X(security_options) X(uts_mode)     \
-	X(userns_mode) X(shm) X(sysctls) X(runtime) X(paths) X(mount_type) X(bind_options) X(volume_options)           \
-	X(volume_driver_options) X(network_name) X(network_driver) X(network_options)
+	X(nothing) X(image) X(labels) X(host_config) X(networking) X(memory) X(cgroup_parent) X(realtime) \
+	X(devices) X(device_rules) X(device_requests) X(memory_swap) X(oom) X(ulimits) X(binds) \
+	X(log_config) X(network_mode) X(port_bindings) X(volume_driver) X(volumes_from) X(mounts) \
+	X(annotations) X(capabilities) X(cgroupns_mode) X(ipc_mode) X(links) X(oom_score) X(pid_mode) \
+	X(privileged) X(publish_all) X(security_options) X(uts_mode) X(userns_mode) X(shm) X(sysctls) \
+	X(runtime) X(paths) X(mount_type) X(bind_options) X(volume_options) X(volume_driver_options) \
+	X(network_name) X(network_driver) X(network_options)
+/* clang-format on */
 #define X(name) int admit_##name(struct admit *a, const json_t *value);
 CHECK_NAMES
 #undef X

@@ -40,8 +40,7 @@ int policy_keys_set(struct policy_texts *keys, json_t *value, struct err *e)
 	if (!json_is_array(value) || json_array_size(value) == 0 || json_array_size(value) > KEYS_MAX)
 		return err_set(e, -EINVAL, "expected a list of public keys: paths of PEM files, or their content");
 	policy_texts_clean(keys);
-	json_array_foreach(value, i, key)
-	{
+	json_array_foreach(value, i, key) {
 		AUTO_FREE char *text = NULL;
 		const char *given = json_string_value(key);
 		int rc = given && given[0] == '/' ? read_key(given, &text, e) : 0;

@@ -152,8 +152,10 @@ static int set_permissions(struct parse *p, void *target, json_t *value, struct 
 	for (size_t i = 0; r == 0 && i < t->n; i++) {
 		size_t len = strlen(t->v[i]), ok = strspn(t->v[i], allowed);
 		if (ok != len && !(ok == len - 1 && t->v[i][ok] == '*'))
-			return err_set(e, -EINVAL, "%s is no permission: as container.start, or container.* for all "
-					       "that begin so", t->v[i]);
+			return err_set(e, -EINVAL,
+				       "%s is no permission: as container.start, or container.* for all "
+				       "that begin so",
+				       t->v[i]);
 	}
 	return r;
 }

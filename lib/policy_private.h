@@ -37,12 +37,12 @@ enum policy_reach { REACH_NONE, REACH_OWN, REACH_ANY };
 struct policy_rules {
 	bool anything; /* "containers": "any": nothing is looked at */
 #define RULE(kind, member, key, def, doc) POLICY_MEMBER_##kind(member)
-#define POLICY_MEMBER_FLAG(m)	  bool m;
-#define POLICY_MEMBER_PATTERNS(m) struct policy_texts m;
-#define POLICY_MEMBER_LIMIT(m)	  int64_t m;
-#define POLICY_MEMBER_REACH(m)	  enum policy_reach m;
-#define POLICY_MEMBER_BINDS(m)	  struct policy_binds m;
-#define POLICY_MEMBER_PORTS(m)	  struct policy_ports m;
+#define POLICY_MEMBER_FLAG(m)		  bool m;
+#define POLICY_MEMBER_PATTERNS(m)	  struct policy_texts m;
+#define POLICY_MEMBER_LIMIT(m)		  int64_t m;
+#define POLICY_MEMBER_REACH(m)		  enum policy_reach m;
+#define POLICY_MEMBER_BINDS(m)		  struct policy_binds m;
+#define POLICY_MEMBER_PORTS(m)		  struct policy_ports m;
 #include "lib/policy_rules.def"
 #undef RULE
 };

@@ -62,3 +62,7 @@ bench:	## measure side by side with dockerd, podman and bare crun
 .PHONY: lint
 lint:	## layout, static analysis, manual pages
 	tools/lint
+
+.PHONY: format
+format:	## lay out the C source as .clang-format says
+	clang-format -i $(shell git ls-files '*.c' '*.h')

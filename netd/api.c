@@ -42,8 +42,8 @@ static bool has_container(const struct network *n)
 	const struct endpoint *ep;
 
 	TAILQ_FOREACH(ep, &n->endpoints, of_network)
-	if (!ep->attachment->gone)
-		return true;
+		if (!ep->attachment->gone)
+			return true;
 	return false;
 }
 
@@ -69,8 +69,8 @@ void on_network_list(struct ipc_request *req, struct network_list *m, struct net
 	}
 	json_t *list = json_array();
 	TAILQ_FOREACH(n, &d->networks->list, next)
-	if (guard_sees(req, n->owner) && listed(n, f, filters_has(f, "dangling"), dangling))
-		json_array_append_new(list, network_json(n, false));
+		if (guard_sees(req, n->owner) && listed(n, f, filters_has(f, "dangling"), dangling))
+			json_array_append_new(list, network_json(n, false));
 	ipc_reply_json(req, 200, list);
 }
 

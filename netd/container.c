@@ -60,11 +60,11 @@ static int each_network(struct netd *d, const json_t *spec,
 	if (rc < 0)
 		return rc;
 	const json_t *own = NULL;
-	json_object_foreach(all, name, settings) if (network_find(d->networks, name, &n, NULL) == 0 && n == first) own =
-		settings;
-	rc = fn(arg, first, own, e);
 	json_object_foreach(all, name, settings)
-	{
+		if (network_find(d->networks, name, &n, NULL) == 0 && n == first)
+			own = settings;
+	rc = fn(arg, first, own, e);
+	json_object_foreach(all, name, settings) {
 		if (rc == 0)
 			rc = network_find(d->networks, name, &n, e);
 		if (rc == 0 && n != first)
@@ -157,8 +157,8 @@ static void take_down_devices(struct netd *d, struct attachment *a)
 	struct endpoint *ep;
 
 	TAILQ_FOREACH(ep, &a->endpoints, of_attachment)
-	if (*ep->host_device && link_delete(d->links, ep->host_device, NULL) < 0)
-		log_warn("device %s could not be removed", ep->host_device);
+		if (*ep->host_device && link_delete(d->links, ep->host_device, NULL) < 0)
+			log_warn("device %s could not be removed", ep->host_device);
 }
 
 /* Everything of the container at once: its record, elements of the firewall; devices go with their namespace. */
@@ -203,8 +203,8 @@ static int make_real(struct netd *d, struct attachment *a, int netns, struct err
 		return rc;
 	rc = link_space_loopback(space, e);
 	TAILQ_FOREACH(ep, &a->endpoints, of_attachment)
-	if (rc == 0)
-		rc = kernel_endpoint_up(d, ep, space, netns, e);
+		if (rc == 0)
+			rc = kernel_endpoint_up(d, ep, space, netns, e);
 	if (rc == 0)
 		rc = kernel_routes(a, space, e);
 	link_space_free(space);
@@ -219,8 +219,8 @@ static bool some_are_leaving(const struct networks *all)
 	const struct attachment *a;
 
 	TAILQ_FOREACH(a, &all->attachments, next)
-	if (a->gone)
-		return true;
+		if (a->gone)
+			return true;
 	return false;
 }
 
@@ -265,7 +265,7 @@ bool container_attach(struct netd *d, struct ipc_request *req, struct err *why)
 		return !wait;
 	}
 	TAILQ_FOREACH(ep, &a->endpoints, of_attachment)
-	network_event(d, ep->network, "connect", a->container);
+		network_event(d, ep->network, "connect", a->container);
 	reply_state(d, req, a, attachment_json(a), NULL);
 	return true;
 }

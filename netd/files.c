@@ -79,8 +79,7 @@ static void add_extra_hosts(struct text *t, struct netd *d, const struct attachm
 	size_t i;
 	char gateway[ADDRESS_TEXT];
 
-	json_array_foreach(json_object_get(a->spec, "ExtraHosts"), i, item)
-	{
+	json_array_foreach(json_object_get(a->spec, "ExtraHosts"), i, item) {
 		const char *entry = json_string_value(item);
 		const char *separator = entry ? strpbrk(entry, ":=") : NULL;
 		const struct address host = host_gateway(d, a);
@@ -100,8 +99,7 @@ static void add_links(struct text *t, struct netd *d, const struct attachment *a
 	size_t i;
 	char ip[ADDRESS_TEXT];
 
-	json_array_foreach(json_object_get(a->spec, "Links"), i, link)
-	{
+	json_array_foreach(json_object_get(a->spec, "Links"), i, link) {
 		const struct attachment *other = attachment_find(d->networks, text_of(link, "Id"));
 		const struct endpoint *ep = other ? TAILQ_FIRST(&other->endpoints) : NULL;
 
@@ -127,8 +125,7 @@ char *files_hosts(struct netd *d, const struct attachment *a)
 	}
 	add_extra_hosts(&t, d, a);
 	add_links(&t, d, a);
-	TAILQ_FOREACH(ep, &a->endpoints, of_attachment)
-	{
+	TAILQ_FOREACH(ep, &a->endpoints, of_attachment) {
 		const struct subnet *const both[] = {&ep->v4, &ep->v6};
 
 		for (size_t i = 0; i < ARRAY_LEN(both) && *hostname; i++) {
@@ -180,8 +177,9 @@ static json_t *servers_for_containers(const char *host)
 	json_t *all = lines_of(behind ? behind : host, "nameserver", false), *reached = json_array(), *server;
 	size_t i;
 
-	json_array_foreach(all, i, server) if (!is_loopback(json_string_value(server)))
-		json_array_append(reached, server);
+	json_array_foreach(all, i, server)
+		if (!is_loopback(json_string_value(server)))
+			json_array_append(reached, server);
 	json_decref(all);
 	return reached;
 }
@@ -215,9 +213,9 @@ static const char *ndots_in(const json_t *options)
 	json_t *option;
 	size_t i;
 
-	json_array_foreach(options, i, option) if (str_starts(json_string_value(option),
-							      "ndots:")) return json_string_value(option) +
-		strlen("ndots:");
+	json_array_foreach(options, i, option)
+		if (str_starts(json_string_value(option), "ndots:"))
+			return json_string_value(option) + strlen("ndots:");
 	return NULL;
 }
 
@@ -238,8 +236,9 @@ static bool names_own_server(const struct attachment *a)
 	json_t *server;
 	size_t i;
 
-	json_array_foreach(json_object_get(a->spec, "Dns"), i,
-			   server) if (is_loopback(json_string_value(server))) return true;
+	json_array_foreach(json_object_get(a->spec, "Dns"), i, server)
+		if (is_loopback(json_string_value(server)))
+			return true;
 	return false;
 }
 
@@ -250,8 +249,7 @@ static void add_list(struct text *t, const char *keyword, bool line_each, json_t
 	size_t i;
 	bool begun = false;
 
-	json_array_foreach(take_list, i, item)
-	{
+	json_array_foreach(take_list, i, item) {
 		if (str_eq(json_string_value(item), "."))
 			continue;
 		if (!begun || line_each)
@@ -304,7 +302,8 @@ json_t *files_host_servers(struct netd *d)
 	json_t *list = json_array(), *server;
 	size_t i;
 
-	json_array_foreach(servers, i, server) json_array_append_new(list, numbered(d, json_string_value(server)));
+	json_array_foreach(servers, i, server)
+		json_array_append_new(list, numbered(d, json_string_value(server)));
 	json_decref(servers);
 	return list;
 }

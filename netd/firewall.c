@@ -26,35 +26,34 @@ struct firewall {
  * What keeps networks apart. %1$s is the table's name, %2$s its flags. Chains end in accept, which lets the host's own
  * chains decide further: a drop of theirs wins. Elements are added by the functions below.
  */
-static const char apart[] =
-	"add table inet %1$s {\n"
-	"	%2$s\n"
-	/* The engine's bridges; each with itself; those that may not reach anything else. */
-	"	set bridges { type ifname; }\n"
-	"	set same { type ifname . ifname; }\n"
-	"	set internal { type ifname; }\n"
-	/*
-	 * The bridges route 127.0.0.0/8, for ports published there; containers may not use that. (The kernel itself
-	 * takes packets to or from ::1 from loopback alone.) What is on an internal network reaches of the host only
-	 * its address there.
-	 */
-	"	chain guard {\n"
-	"		type filter hook prerouting priority raw; policy accept;\n"
-	"		iifname @bridges ip daddr 127.0.0.0/8 drop\n"
-	"		iifname @bridges ip saddr 127.0.0.0/8 drop\n"
-	"		iifname @bridges icmpv6 type nd-router-advert drop\n"
-	"		iifname @internal fib daddr type local fib daddr . iif type != local drop\n"
-	"	}\n"
-	"	chain forward {\n"
-	"		type filter hook forward priority filter; policy accept;\n"
-	"		iifname . oifname @same accept\n"
-	"		iifname @internal drop\n"
-	"		oifname @internal drop\n"
-	"		oifname @bridges ct state established,related accept\n"
-	"		oifname @bridges ct status dnat accept\n"
-	"		oifname @bridges drop\n"
-	"	}\n"
-	"}\n";
+static const char apart[] = "add table inet %1$s {\n"
+			    "	%2$s\n"
+			    /* The engine's bridges; each with itself; those that may not reach anything else. */
+			    "	set bridges { type ifname; }\n"
+			    "	set same { type ifname . ifname; }\n"
+			    "	set internal { type ifname; }\n"
+			    /*
+			     * The bridges route 127.0.0.0/8, for ports published there; containers may not use that.
+			     * (The kernel itself takes packets to or from ::1 from loopback alone.) What is on an
+			     * internal network reaches of the host only its address there.
+			     */
+			    "	chain guard {\n"
+			    "		type filter hook prerouting priority raw; policy accept;\n"
+			    "		iifname @bridges ip daddr 127.0.0.0/8 drop\n"
+			    "		iifname @bridges ip saddr 127.0.0.0/8 drop\n"
+			    "		iifname @bridges icmpv6 type nd-router-advert drop\n"
+			    "		iifname @internal fib daddr type local fib daddr . iif type != local drop\n"
+			    "	}\n"
+			    "	chain forward {\n"
+			    "		type filter hook forward priority filter; policy accept;\n"
+			    "		iifname . oifname @same accept\n"
+			    "		iifname @internal drop\n"
+			    "		oifname @internal drop\n"
+			    "		oifname @bridges ct state established,related accept\n"
+			    "		oifname @bridges ct status dnat accept\n"
+			    "		oifname @bridges drop\n"
+			    "	}\n"
+			    "}\n";
 
 /* Published ports, and the host's address for containers. %1$s is the table's name, %2$s without_loopback6 or "". */
 static const char published[] =

@@ -17,8 +17,8 @@ static struct endpoint *endpoint_on(const struct attachment *a, const struct net
 	struct endpoint *ep;
 
 	TAILQ_FOREACH(ep, &a->endpoints, of_attachment)
-	if (ep->network == n)
-		return ep;
+		if (ep->network == n)
+			return ep;
 	return NULL;
 }
 

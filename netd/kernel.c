@@ -129,8 +129,7 @@ static struct endpoint *best(const struct attachment *a, sa_family_t family)
 {
 	struct endpoint *ep, *found = NULL;
 
-	TAILQ_FOREACH(ep, &a->endpoints, of_attachment)
-	{
+	TAILQ_FOREACH(ep, &a->endpoints, of_attachment) {
 		const struct address gateway = endpoint_gateway(ep, family);
 
 		if (gateway.family && !ep->network->internal && (!found || priority(ep) > priority(found)))
@@ -232,8 +231,7 @@ int kernel_firewall(struct netd *d, struct err *e)
 
 	firewall_begin(d->firewall);
 	firewall_reset(d->firewall, link_loopback6_works());
-	TAILQ_FOREACH(n, &d->networks->list, next)
-	{
+	TAILQ_FOREACH(n, &d->networks->list, next) {
 		struct subnet subnets[NETWORK_POOLS_MAX];
 		const struct firewall_bridge b = bridge_element(n, subnets);
 
@@ -241,8 +239,8 @@ int kernel_firewall(struct netd *d, struct err *e)
 			firewall_add_bridge(d->firewall, &b);
 	}
 	TAILQ_FOREACH(a, &d->networks->attachments, next)
-	if (!a->gone)
-		add_ports(d, a);
+		if (!a->gone)
+			add_ports(d, a);
 	int rc = firewall_commit(d->firewall, e);
 	malloc_trim(0); /* what parsing a whole table has taken: a fifth of netd's memory */
 	return rc;
@@ -253,13 +251,12 @@ static bool is_known_device(const struct networks *all, const char *device)
 	const struct network *n;
 	const struct endpoint *ep;
 
-	TAILQ_FOREACH(n, &all->list, next)
-	{
+	TAILQ_FOREACH(n, &all->list, next) {
 		if (n->driver == DRIVER_BRIDGE && str_eq(n->bridge, device))
 			return true;
 		TAILQ_FOREACH(ep, &n->endpoints, of_network)
-		if (str_eq(ep->host_device, device))
-			return true;
+			if (str_eq(ep->host_device, device))
+				return true;
 	}
 	return false;
 }
@@ -289,8 +286,7 @@ static int default_up(struct netd *d, struct network *n, struct err *e)
 		if (rc == 0)
 			rc = kernel_network_claim(d, n, e);
 		if (rc == 1) {
-			const int moved =
-				network_default_move(d->networks, d->daemon.config, d->links, &n, e);
+			const int moved = network_default_move(d->networks, d->daemon.config, d->links, &n, e);
 
 			rc = moved < 0 ? moved : 1;
 		}
@@ -306,9 +302,9 @@ int kernel_restore(struct netd *d, struct err *e)
 	if (default_up(d, network_by_name(d->networks, "bridge"), &problem) < 0)
 		log_error("network bridge: %s", problem.text);
 	TAILQ_FOREACH(n, &d->networks->list, next)
-	/* One network that cannot be made, say for its name, does not take the others with it. */
-	if (kernel_network_up(d, n, &problem) < 0)
-		log_error("network %s: %s", n->name, problem.text);
+		/* One network that cannot be made, say for its name, does not take the others with it. */
+		if (kernel_network_up(d, n, &problem) < 0)
+			log_error("network %s: %s", n->name, problem.text);
 	if (link_each_ours(d->links, remove_leftover, d, &problem) < 0)
 		log_error("%s", problem.text);
 	return kernel_firewall(d, e);

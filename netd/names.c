@@ -52,8 +52,8 @@ static struct sockets *sockets_of(const struct names *n, const char *container)
 	struct sockets *s;
 
 	TAILQ_FOREACH(s, &n->sockets, next)
-	if (str_eq(s->container, container))
-		return s;
+		if (str_eq(s->container, container))
+			return s;
 	return NULL;
 }
 
@@ -96,8 +96,8 @@ bool names_wanted(const struct attachment *a)
 	const struct endpoint *ep;
 
 	TAILQ_FOREACH(ep, &a->endpoints, of_attachment)
-	if (!ep->network->builtin)
-		return !a->gone;
+		if (!ep->network->builtin)
+			return !a->gone;
 	return false;
 }
 
@@ -106,7 +106,9 @@ static bool has_text(const json_t *list, const char *text)
 	json_t *item;
 	size_t i;
 
-	json_array_foreach(list, i, item) if (str_eq(json_string_value(item), text)) return true;
+	json_array_foreach(list, i, item)
+		if (str_eq(json_string_value(item), text))
+			return true;
 	return false;
 }
 
@@ -124,7 +126,8 @@ json_t *names_of(const json_t *asked, const char *name, const char *container, c
 
 	snprintf(id, sizeof id, "%.12s", container);
 	add_name(names, name);
-	json_array_foreach(json_object_get(asked, "Aliases"), i, alias) add_name(names, json_string_value(alias));
+	json_array_foreach(json_object_get(asked, "Aliases"), i, alias)
+		add_name(names, json_string_value(alias));
 	add_name(names, id);
 	add_name(names, hostname);
 	return names;
@@ -136,9 +139,9 @@ static json_t *link_target(const struct networks *all, const char *ref, size_t l
 	const struct attachment *a;
 
 	TAILQ_FOREACH(a, &all->attachments, next)
-	if (!a->gone && ((strlen(a->name) == len && strncmp(a->name, ref, len) == 0) ||
-			 (len >= 12 && strncmp(a->container, ref, len) == 0)))
-		return json_stringn(a->container, 12);
+		if (!a->gone && ((strlen(a->name) == len && strncmp(a->name, ref, len) == 0) ||
+				 (len >= 12 && strncmp(a->container, ref, len) == 0)))
+			return json_stringn(a->container, 12);
 	return json_stringn(ref, len);
 }
 
@@ -148,8 +151,7 @@ static json_t *links_of(const struct networks *all, const struct endpoint *ep)
 	json_t *links = json_object(), *item;
 	size_t i;
 
-	json_array_foreach(json_object_get(ep->settings, "Links"), i, item)
-	{
+	json_array_foreach(json_object_get(ep->settings, "Links"), i, item) {
 		const char *text = json_string_value(item), *colon = strchr(text, ':');
 		const size_t len = colon ? (size_t)(colon - text) : strlen(text);
 
@@ -157,8 +159,7 @@ static json_t *links_of(const struct networks *all, const struct endpoint *ep)
 	}
 	if (ep != TAILQ_FIRST(&ep->attachment->endpoints))
 		return links;
-	json_array_foreach(json_object_get(ep->attachment->spec, "Links"), i, item)
-	{
+	json_array_foreach(json_object_get(ep->attachment->spec, "Links"), i, item) {
 		const char *alias = json_string_value(json_object_get(item, "Alias"));
 		const char *id = json_string_value(json_object_get(item, "Id"));
 
@@ -190,8 +191,8 @@ static json_t *container_doc(struct netd *d, const struct attachment *a)
 	const struct endpoint *ep;
 
 	TAILQ_FOREACH(ep, &a->endpoints, of_attachment)
-	if (!ep->network->builtin)
-		json_array_append_new(endpoints, endpoint_doc(d->networks, ep));
+		if (!ep->network->builtin)
+			json_array_append_new(endpoints, endpoint_doc(d->networks, ep));
 	return json_pack("{s:o, s:O*, s:b, s:b}", "Endpoints", endpoints, "Servers", json_object_get(a->spec, "Dns"),
 			 "Forward", kernel_gateway_endpoint(a) != NULL, "Dotted", files_has_ndots(d, a));
 }
@@ -313,8 +314,7 @@ static void on_state(void *arg, bool is_connected)
 		struct dns_keep keep = {.containers = {.json = all}};
 
 		ipc_call(n->dns, IPC_dns_upstream, &upstream, NULL, &told, n, NULL);
-		TAILQ_FOREACH(a, &d->networks->attachments, next)
-		{
+		TAILQ_FOREACH(a, &d->networks->attachments, next) {
 			if (!names_wanted(a))
 				continue;
 			tell(d, a);
@@ -426,8 +426,8 @@ struct names *names_new(struct netd *d)
 	n->dns = ipc_client_new(d->daemon.base, &config);
 	ipc_client_on_state(n->dns, on_state, n);
 	TAILQ_FOREACH(a, &d->networks->attachments, next)
-	if (names_wanted(a) && !connected(n))
-		break;
+		if (names_wanted(a) && !connected(n))
+			break;
 	return n;
 }
 

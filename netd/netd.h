@@ -25,7 +25,7 @@ struct netd {
 	struct links *links;
 	struct firewall *firewall;
 	struct watch *watch;
-	struct jobs *jobs; /* devices.c's thread */
+	struct jobs *jobs;	       /* devices.c's thread */
 	TAILQ_HEAD(, waiting) waiting; /* waiting.c */
 	struct names *names;
 	struct hostfile *hostfile;

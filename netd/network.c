@@ -33,8 +33,8 @@ struct network *network_by_name(struct networks *all, const char *name)
 	struct network *n;
 
 	TAILQ_FOREACH(n, &all->list, next)
-	if (str_eq(n->name, name))
-		return n;
+		if (str_eq(n->name, name))
+			return n;
 	return NULL;
 }
 
@@ -45,8 +45,7 @@ int network_find(struct networks *all, const char *ref, struct network **out, st
 
 	if (!found && str_eq(ref, "default"))
 		found = network_by_name(all, "bridge");
-	TAILQ_FOREACH(n, &all->list, next)
-	{
+	TAILQ_FOREACH(n, &all->list, next) {
 		if (found || len < 1 || strncmp(n->id, ref, len) != 0)
 			continue;
 		struct network *other = TAILQ_NEXT(n, next);
@@ -240,8 +239,8 @@ struct attachment *attachment_find(struct networks *all, const char *container)
 	struct attachment *a;
 
 	TAILQ_FOREACH(a, &all->attachments, next)
-	if (!a->gone && str_eq(a->container, container))
-		return a;
+		if (!a->gone && str_eq(a->container, container))
+			return a;
 	return NULL;
 }
 
@@ -342,10 +341,8 @@ void networks_forget_endpoint(struct networks *all, const char *id)
 	struct attachment *a;
 	struct endpoint *ep;
 
-	TAILQ_FOREACH(a, &all->attachments, next)
-	{
-		TAILQ_FOREACH(ep, &a->endpoints, of_attachment)
-		{
+	TAILQ_FOREACH(a, &all->attachments, next) {
+		TAILQ_FOREACH(ep, &a->endpoints, of_attachment) {
 			if (!a->gone || !str_eq(ep->id, id))
 				continue;
 			endpoint_free(ep);

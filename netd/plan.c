@@ -106,8 +106,7 @@ static int read_options(struct network *n, struct err *e)
 	json_t *value;
 	int rc = 0;
 
-	json_object_foreach(n->options, key, value)
-	{
+	json_object_foreach(n->options, key, value) {
 		const char *text = json_string_value(value) ? json_string_value(value) : "";
 
 		if (str_eq(key, OPTION("driver.mtu")))
@@ -135,8 +134,7 @@ static int take_auxiliary(struct network_pool *p, const json_t *auxiliary, struc
 	const char *name;
 	json_t *value;
 
-	json_object_foreach((json_t *)auxiliary, name, value)
-	{
+	json_object_foreach((json_t *)auxiliary, name, value) {
 		struct address a;
 
 		if (!address_parse(json_string_value(value), &a))
@@ -219,8 +217,7 @@ static int make_pools(struct networks *all, struct network *n, const struct conf
 
 	if (n->driver == DRIVER_HOST || n->driver == DRIVER_NONE)
 		return json_array_size(list) ? err_http(e, 400, "IPAM: this driver has no addresses") : 0;
-	json_array_foreach(list, i, item)
-	{
+	json_array_foreach(list, i, item) {
 		/* {"Gateway": …} alone, as clients send for "choose": there is no subnet that it could be in. */
 		rc = add_pool(all, n, item, e);
 		if (rc == 0 && links && n->driver == DRIVER_BRIDGE)

@@ -106,13 +106,11 @@ static int each_binding(const json_t *spec, int (*fn)(void *arg, const struct bi
 	size_t i;
 	int rc;
 
-	json_object_foreach((json_t *)bindings, key, list)
-	{
+	json_object_foreach((json_t *)bindings, key, list) {
 		rc = parse_binding(key, NULL, &b, e);
 		if (rc == 0 && json_array_size(list) == 0)
 			rc = fn(arg, &b, e);
-		json_array_foreach(list, i, item)
-		{
+		json_array_foreach(list, i, item) {
 			if (rc == 0)
 				rc = parse_binding(key, item, &b, e);
 			if (rc == 0)
@@ -121,8 +119,7 @@ static int each_binding(const json_t *spec, int (*fn)(void *arg, const struct bi
 		if (rc < 0)
 			return rc;
 	}
-	json_object_foreach((json_t *)exposed, key, item)
-	{
+	json_object_foreach((json_t *)exposed, key, item) {
 		rc = parse_binding(key, NULL, &b, e);
 		if (rc == 0 && all && !json_object_get(bindings, key))
 			rc = fn(arg, &b, e);
@@ -198,8 +195,7 @@ static const struct attachment *holder(struct networks *all, const struct port *
 	static const struct address none;
 	struct attachment *a;
 
-	TAILQ_FOREACH(a, &all->attachments, next)
-	{
+	TAILQ_FOREACH(a, &all->attachments, next) {
 		for (size_t i = 0; i < a->nports; i++) {
 			const struct port *p = &a->ports[i];
 			const bool any = memcmp(p->host.bytes, none.bytes, 16) == 0 ||
@@ -418,8 +414,7 @@ void ports_restore(struct attachment *a, const json_t *record)
 	json_t *item;
 	size_t i;
 
-	json_array_foreach(record, i, item)
-	{
+	json_array_foreach(record, i, item) {
 		struct port p = {.reserved = -1,
 				 .protocol = (uint8_t)json_integer_value(json_object_get(item, "Protocol")),
 				 .inside = (uint16_t)json_integer_value(json_object_get(item, "Inside")),

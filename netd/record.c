@@ -48,7 +48,7 @@ json_t *attachment_record(const struct attachment *a)
 	struct endpoint *ep;
 
 	TAILQ_FOREACH(ep, &a->endpoints, of_attachment)
-	json_array_append_new(endpoints, endpoint_record(ep));
+		json_array_append_new(endpoints, endpoint_record(ep));
 	return json_pack("{s:s, s:s, s:O, s:o, s:o}", "Container", a->container, "Name", a->name, "Spec", a->spec,
 			 "Endpoints", endpoints, "Ports", ports_record(a));
 }
@@ -104,7 +104,8 @@ int attachment_restore(struct networks *all, const json_t *doc, struct err *e)
 	struct attachment *a = attachment_new(all, text_of(doc, "Container"), spec);
 	free(a->name);
 	a->name = xstrdup(text_of(doc, "Name"));
-	json_array_foreach(json_object_get(doc, "Endpoints"), i, endpoint) restore_endpoint(all, a, endpoint);
+	json_array_foreach(json_object_get(doc, "Endpoints"), i, endpoint)
+		restore_endpoint(all, a, endpoint);
 	ports_restore(a, json_object_get(doc, "Ports"));
 	return 0;
 }

@@ -28,8 +28,7 @@ static json_t *containers_json(const struct network *n)
 	const struct endpoint *ep;
 	char v4[ADDRESS_TEXT], v6[ADDRESS_TEXT];
 
-	TAILQ_FOREACH(ep, &n->endpoints, of_network)
-	{
+	TAILQ_FOREACH(ep, &n->endpoints, of_network) {
 		if (ep->attachment->gone)
 			continue;
 		json_object_set_new(containers, ep->attachment->container,
@@ -80,8 +79,7 @@ json_t *endpoint_json(const struct network *n, const struct endpoint *ep, const 
 	}
 	const json_t *hostname = ep ? json_object_get(ep->attachment->spec, "Hostname") : NULL;
 	json_object_set_new(json, "DNSNames",
-			    n->builtin ? json_null()
-				       : names_of(asked, name, container, json_string_value(hostname)));
+			    n->builtin ? json_null() : names_of(asked, name, container, json_string_value(hostname)));
 	return json;
 }
 
@@ -91,8 +89,7 @@ json_t *attachment_json(const struct attachment *a)
 	const struct address none = {0};
 	json_t *networks = json_object();
 
-	TAILQ_FOREACH(ep, &a->endpoints, of_attachment)
-	{
+	TAILQ_FOREACH(ep, &a->endpoints, of_attachment) {
 		json_object_set_new(networks, ep->network->name,
 				    endpoint_json(ep->network, ep, ep->settings, a->name, a->container));
 		if (str_eq(ep->network->name, "bridge"))

@@ -17,12 +17,12 @@ int subnets_of_others(struct networks *all, const struct network *except, const 
 	char text[ADDRESS_TEXT];
 
 	TAILQ_FOREACH(n, &all->list, next)
-	for (unsigned i = 0; n != except && i < n->npools; i++)
-		if (subnet_overlaps(pool_subnet(n->pools[i].pool), s))
-			return err_http(
-				e, 403,
-				"Pool overlaps with other one on this address space: %s is in use by network %s",
-				subnet_text(pool_subnet(n->pools[i].pool), text), n->name);
+		for (unsigned i = 0; n != except && i < n->npools; i++)
+			if (subnet_overlaps(pool_subnet(n->pools[i].pool), s))
+				return err_http(e, 403,
+						"Pool overlaps with other one on this address space: %s is in use by "
+						"network %s",
+						subnet_text(pool_subnet(n->pools[i].pool), text), n->name);
 	return 0;
 }
 

@@ -16,13 +16,7 @@
 #define ANSWER_MS 60000
 
 static const struct ctl_command *const commands[] = {
-	&ctl_status,
-	&ctl_restart,
-	&ctl_reload,
-	&ctl_info,
-	&ctl_audit,
-	&ctl_policy,
-	&ctl_image,
+	&ctl_status, &ctl_restart, &ctl_reload, &ctl_info, &ctl_audit, &ctl_policy, &ctl_image,
 };
 
 static int call(const struct ctl *c, enum process_id peer, uint16_t number, void *msg, uint32_t wait_ms, void **reply,

@@ -178,9 +178,12 @@ static int print_record(void *arg, const json_t *record)
 static int query(const struct ctl *c, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"since", required_argument, NULL, 's'},  {"until", required_argument, NULL, 'u'},
-		{"who", required_argument, NULL, 'w'},	  {"operation", required_argument, NULL, 'o'},
-		{"object", required_argument, NULL, 'O'}, {"stage", required_argument, NULL, 'S'},
+		{"since", required_argument, NULL, 's'},
+		{"until", required_argument, NULL, 'u'},
+		{"who", required_argument, NULL, 'w'},
+		{"operation", required_argument, NULL, 'o'},
+		{"object", required_argument, NULL, 'O'},
+		{"stage", required_argument, NULL, 'S'},
 		{NULL, 0, NULL, 0},
 	};
 	struct query q = {0};

@@ -89,13 +89,11 @@ static int run_status(const struct ctl *c, int argc, char **argv)
 	printf("%-14s %-9s %8s %9s %8s %11s  %s\n", "NAME", "STATE", "PID", "UPTIME", "RESTARTS", "MEMORY",
 	       "LAST EXIT");
 	print_line(state, "pouchd", text(state, "State"));
-	json_array_foreach(json_object_get(state, "Services"), i, o)
-	{
+	json_array_foreach(json_object_get(state, "Services"), i, o) {
 		print_line(o, text(o, "Name"), text(o, "State"));
 		total += number(o, "Pss");
 	}
-	json_array_foreach(json_object_get(state, "Workers"), i, o)
-	{
+	json_array_foreach(json_object_get(state, "Workers"), i, o) {
 		total += number(o, "Pss");
 		if (number(o, "Started"))
 			printf("%-14s %" JSON_INTEGER_FORMAT " running, %" JSON_INTEGER_FORMAT
@@ -125,8 +123,7 @@ static int run_info(const struct ctl *c, int argc, char **argv)
 		return ctl_fail(&e);
 	for (size_t k = 0; k < ARRAY_LEN(keys); k++)
 		printf("%-9s %s\n", keys[k], text(state, keys[k]));
-	json_array_foreach(json_object_get(state, "Services"), i, o)
-	{
+	json_array_foreach(json_object_get(state, "Services"), i, o) {
 		AUTO_FREE char *sandbox = json_dumps(json_object_get(o, "Sandbox"), JSON_COMPACT | JSON_ENCODE_ANY);
 		printf("\n%s: %s\n  %s\n", text(o, "Name"), text(o, "Owns"), sandbox ? sandbox : "-");
 	}

@@ -26,8 +26,7 @@ static size_t print_report(const json_t *report, bool json)
 	const json_t *list = json_object_get(report, "Damaged"), *one;
 	size_t left = 0, i;
 
-	json_array_foreach(list, i, one)
-	{
+	json_array_foreach(list, i, one) {
 		bool repaired = json_is_true(json_object_get(one, "Repaired"));
 		left += !repaired;
 		if (!json)

@@ -43,8 +43,11 @@ static int load(const struct ctl *c, const char *policy_file, struct config **co
 
 	if (r < 0)
 		return r;
-	struct config_source source = {.file = text.text ? config_file : NULL, .text = text.text, .len = text.len,
-				       .root = c->root, .run = c->run};
+	struct config_source source = {.file = text.text ? config_file : NULL,
+				       .text = text.text,
+				       .len = text.len,
+				       .root = c->root,
+				       .run = c->run};
 	r = config_parse(&source, config, e);
 	free(text.text);
 	if (r < 0)
@@ -135,8 +138,8 @@ static int explain_binds(const struct policy_grant *g, const char *permission, c
 	json_array_foreach(json_object_get(host, "Binds"), i, item) {
 		AUTO_FREE char *text = xstrdup(json_is_string(item) ? json_string_value(item) : "");
 		char *target = strchr(text, ':'), *options = target ? strchr(target + 1, ':') : NULL;
-		bool read_only = options && (str_eq(options, ":ro") || str_starts(options, ":ro,") ||
-					     strstr(options, ",ro"));
+		bool read_only =
+			options && (str_eq(options, ":ro") || str_starts(options, ":ro,") || strstr(options, ",ro"));
 		if (target)
 			*target = 0;
 		if (r == 0)
@@ -179,9 +182,12 @@ static bool add_gid(struct explain *x, const char *text)
 static bool parse_options(struct explain *x, int argc, char **argv)
 {
 	static const struct option options[] = {
-		{"policy", required_argument, NULL, 'p'},   {"as", required_argument, NULL, 'a'},
-		{"gid", required_argument, NULL, 'g'},	    {"listener", required_argument, NULL, 'l'},
-		{"document", required_argument, NULL, 'd'}, {"permission", required_argument, NULL, 'P'},
+		{"policy", required_argument, NULL, 'p'},
+		{"as", required_argument, NULL, 'a'},
+		{"gid", required_argument, NULL, 'g'},
+		{"listener", required_argument, NULL, 'l'},
+		{"document", required_argument, NULL, 'd'},
+		{"permission", required_argument, NULL, 'P'},
 		{NULL, 0, NULL, 0},
 	};
 	bool ok = true;

@@ -29,9 +29,9 @@ struct ipc_request;
 struct json_t;
 
 #define LISTENERS_MAX 64
-#define SERVICES	6
-#define WORKER_KINDS	7
-#define WORKERS_MAX	4096
+#define SERVICES      6
+#define WORKER_KINDS  7
+#define WORKERS_MAX   4096
 
 enum service_phase { SERVICE_DOWN, SERVICE_STARTING, SERVICE_READY, SERVICE_STOPPING };
 
@@ -39,20 +39,20 @@ struct service {
 	struct supervisor *sup;
 	enum process_id id;
 	enum service_phase state;
-	int listen_fd;		/* -1: apid, which has the HTTP sockets */
-	pid_t pid;		/* 0: no process */
-	int64_t started_ms;	/* CLOCK_MONOTONIC */
+	int listen_fd;	    /* -1: apid, which has the HTTP sockets */
+	pid_t pid;	    /* 0: no process */
+	int64_t started_ms; /* CLOCK_MONOTONIC */
 	int64_t ready_ms;
-	unsigned restarts;	/* since pouchd started */
-	unsigned failures;	/* deaths before READY or soon behind it, in a row */
-	int last_exit;		/* wait status of the last process */
-	bool exited;		/* last_exit counts */
+	unsigned restarts; /* since pouchd started */
+	unsigned failures; /* deaths before READY or soon behind it, in a row */
+	int last_exit;	   /* wait status of the last process */
+	bool exited;	   /* last_exit counts */
 	struct channel *control;
-	uint64_t next_id;	/* of requests on it */
-	char *report;		/* service_state of the last process that was ready; JSON text */
-	pid_t leaving;		/* apid: its predecessor, which still ends what it has begun; 0: none */
-	struct event *leaving_timer; /* gives it up */
-	struct event *timer;	/* by state: DOWN: start; STARTING, STOPPING: give up and kill */
+	uint64_t next_id;		     /* of requests on it */
+	char *report;			     /* service_state of the last process that was ready; JSON text */
+	pid_t leaving;			     /* apid: its predecessor, which still ends what it has begun; 0: none */
+	struct event *leaving_timer;	     /* gives it up */
+	struct event *timer;		     /* by state: DOWN: start; STARTING, STOPPING: give up and kill */
 	struct ipc_request *restart_request; /* `ctl restart` waits for READY */
 };
 
@@ -63,16 +63,16 @@ struct worker_kind {
 	unsigned running, max;
 	uint64_t spawned, failed;
 	bool present;
-	bool resident;		/* one process that accepts by itself, and outlives who has called it */
+	bool resident; /* one process that accepts by itself, and outlives who has called it */
 	struct event *acceptable;
-	struct event *again;	/* a resident one that died young: the next connection starts it after a pause */
-	unsigned failures;	/* of those, in a row */
+	struct event *again; /* a resident one that died young: the next connection starts it after a pause */
+	unsigned failures;   /* of those, in a row */
 };
 
 struct worker {
 	pid_t pid;
 	struct worker_kind *kind;
-	int control;		/* of a resident one: its end ends the process; else -1 */
+	int control; /* of a resident one: its end ends the process; else -1 */
 	int64_t started_ms;
 };
 
@@ -85,7 +85,7 @@ enum engine_phase { ENGINE_STARTING, ENGINE_READY, ENGINE_STOPPING };
 
 struct supervisor {
 	struct daemon_args args;
-	char *programs;		/* directory of the children's programs */
+	char *programs; /* directory of the children's programs */
 	struct event_base *base;
 	struct config *config;
 	int config_fd, policy_fd; /* sealed memfds; policy -1: there is no file */

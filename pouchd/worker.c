@@ -27,8 +27,9 @@ static const struct {
 	unsigned max;
 	bool resident;
 } kinds[] = {
-	{PROC_image_fetch, 64, false}, {PROC_image_unpack, 16, false}, {PROC_rootfs, 64, false},
-	{PROC_volume_mount, 8, false}, {PROC_dns, 1, true},	       {PROC_log, 1024, false},
+	{PROC_image_fetch, 64, false}, {PROC_image_unpack, 16, false},
+	{PROC_rootfs, 64, false},      {PROC_volume_mount, 8, false},
+	{PROC_dns, 1, true},	       {PROC_log, 1024, false},
 };
 _Static_assert(ARRAY_LEN(kinds) <= WORKER_KINDS, "WORKER_KINDS is too small");
 
@@ -169,8 +170,8 @@ int workers_init(struct supervisor *s, struct err *e)
 			log_warn("%s is not installed beside pouchd", process_name(k->id));
 			continue;
 		}
-		k->acceptable = event_new(s->base, k->listen_fd, EV_READ | EV_PERSIST,
-					  k->resident ? on_first : on_connect, k);
+		k->acceptable =
+			event_new(s->base, k->listen_fd, EV_READ | EV_PERSIST, k->resident ? on_first : on_connect, k);
 		k->again = evtimer_new(s->base, on_again, k);
 		event_add(k->acceptable, NULL);
 	}

@@ -141,9 +141,8 @@ int bind_from_mount(const json_t *mount, json_t **out, struct err *e)
 	if (rc < 0)
 		return rc;
 	*out = json_pack("{s:s s:s s:s s:s s:b s:s s:{s:b s:b s:b s:b}}", "Type", "bind", "Source", source,
-			 "Destination", json_text(mount, "Target"),
-			 "Mode", "", "RW", !json_true_at(mount, "ReadOnly"), "Propagation",
-			 propagation ? propagation : "rprivate", "_", "recursive",
+			 "Destination", json_text(mount, "Target"), "Mode", "", "RW", !json_true_at(mount, "ReadOnly"),
+			 "Propagation", propagation ? propagation : "rprivate", "_", "recursive",
 			 !json_true_at(options, "NonRecursive"), "create", json_true_at(options, "CreateMountpoint"),
 			 "nocopy", true, "top_only", json_true_at(options, "ReadOnlyNonRecursive"));
 	return 0;

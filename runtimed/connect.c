@@ -12,8 +12,8 @@ struct connecting {
 	struct waiter waiter; /* first */
 	struct ipc_request *req;
 	struct container *container;
-	const char *ref; /* of the network, as the request has it */
-	char *network;	 /* its name */
+	const char *ref;  /* of the network, as the request has it */
+	char *network;	  /* its name */
 	json_t *settings; /* of the endpoint; borrowed from the request, or what is taken away */
 	bool leaving, force;
 };
@@ -67,8 +67,9 @@ static int may_connect(const struct connecting *n, struct err *e)
 	const char *mode = networks_plain_mode(c);
 
 	if (c->removing || c->state.status == CT_REMOVING || c->state.status == CT_DEAD)
-		return err_http(e, 409, "container %s is marked for removal and cannot be connected or disconnected to "
-					"a network",
+		return err_http(e, 409,
+				"container %s is marked for removal and cannot be connected or disconnected to "
+				"a network",
 				c->name);
 	if (mode)
 		return err_http(e, 403,

@@ -131,8 +131,8 @@ static struct waiter *next_due(struct container *c)
 	struct waiter *w;
 
 	TAILQ_FOREACH(w, &c->waiters, link)
-	if (w->due)
-		return w;
+		if (w->due)
+			return w;
 	return NULL;
 }
 
@@ -142,7 +142,7 @@ void container_notify(struct container *c, uint32_t event)
 
 	container_ref(c);
 	TAILQ_FOREACH(w, &c->waiters, link)
-	w->due = (w->events & event) != 0;
+		w->due = (w->events & event) != 0;
 	while ((w = next_due(c))) {
 		waiter_cancel(w);
 		w->fn(w, c, event);

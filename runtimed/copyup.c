@@ -110,7 +110,8 @@ void copyup(struct container *c, copyup_done done, void *arg)
 	size_t i;
 
 	*x = (struct copying){.container = container_ref(c), .done = done, .arg = arg};
-	json_array_foreach(c->mounts, i, m) mount = mount || (is_wanted(m) && !is_known(m));
+	json_array_foreach(c->mounts, i, m)
+		mount = mount || (is_wanted(m) && !is_known(m));
 	if (mount)
 		volumes_use(c, on_mounted, x);
 	else

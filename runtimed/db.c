@@ -97,8 +97,8 @@ static int flush(struct runtimed *rt, struct err *e)
 
 	int rc = store_begin(rt->store, e);
 	TAILQ_FOREACH(c, &rt->changed, changed)
-	if (rc == 0)
-		rc = put_state(c, e);
+		if (rc == 0)
+			rc = put_state(c, e);
 	if (rc == 0)
 		rc = store_commit(rt->store, e);
 	if (rc < 0)

@@ -33,8 +33,7 @@ static void tell(struct exec *x, const char *action)
 	json_t *v;
 	size_t i;
 
-	json_array_foreach(json_object_get(x->config, "Cmd"), i, v)
-	{
+	json_array_foreach(json_object_get(x->config, "Cmd"), i, v) {
 		char *longer = xasprintf("%s %s", text, json_string_value(v));
 		free(text);
 		text = longer;
@@ -79,7 +78,7 @@ static void forget_oldest(struct container *c)
 	size_t count = 0;
 
 	TAILQ_FOREACH(x, &c->execs, link)
-	count++;
+		count++;
 	for (x = TAILQ_FIRST(&c->execs); x && count > KEPT_MAX; x = next) {
 		next = TAILQ_NEXT(x, link);
 		if (x->status != EXEC_ENDED || x->hidden)

@@ -182,8 +182,7 @@ static int extra_hosts_check(const json_t *host, struct err *e)
 	json_t *v;
 	size_t i;
 
-	json_array_foreach(json_object_get(host, "ExtraHosts"), i, v)
-	{
+	json_array_foreach(json_object_get(host, "ExtraHosts"), i, v) {
 		const char *text = json_string_value(v), *colon = strchr(text, ':');
 		if (!colon || colon == text)
 			return err_http(e, 400, "bad format for add-host: \"%s\"", text);

@@ -106,8 +106,7 @@ static json_t *exec_ids(const struct container *c)
 	struct exec *x;
 	json_t *ids = NULL;
 
-	TAILQ_FOREACH(x, &c->execs, link)
-	{
+	TAILQ_FOREACH(x, &c->execs, link) {
 		if (x->status == EXEC_ENDED || x->hidden)
 			continue;
 		if (!ids)

@@ -61,8 +61,7 @@ static json_t *command_shown(const struct container *c)
 	size_t i;
 
 	for (size_t p = 0; p < ARRAY_LEN(parts); p++)
-		json_array_foreach(parts[p], i, v)
-		{
+		json_array_foreach(parts[p], i, v) {
 			const char *word = json_string_value(v);
 			bool quote = strpbrk(word, " \t\n") != NULL;
 			char *longer = xasprintf(quote ? "%s%s'%s'" : "%s%s%s", text, *text ? " " : "", word);

@@ -160,9 +160,10 @@ static bool match_volume(const char *value, void *arg)
 	json_t *m;
 	size_t i;
 
-	json_array_foreach(c->mounts, i, m) if (str_eq(value, json_text(m, "Name")) ||
-						str_eq(value, json_text(m, "Source")) ||
-						str_eq(value, json_text(m, "Destination"))) return true;
+	json_array_foreach(c->mounts, i, m)
+		if (str_eq(value, json_text(m, "Name")) || str_eq(value, json_text(m, "Source")) ||
+		    str_eq(value, json_text(m, "Destination")))
+			return true;
 	return false;
 }
 
@@ -173,7 +174,8 @@ static bool match_network(const char *value, void *arg)
 	bool found = json_object_get(all, value) != NULL;
 	const char *name;
 
-	json_object_foreach(all, name, v) found = found || str_eq(value, json_text(v, "NetworkID"));
+	json_object_foreach(all, name, v)
+		found = found || str_eq(value, json_text(v, "NetworkID"));
 	json_decref(listed);
 	return found;
 }
@@ -193,7 +195,9 @@ static bool match_ports(const char *wanted, const json_t *ports)
 	const char *port;
 	json_t *v;
 
-	json_object_foreach((json_t *)(uintptr_t)ports, port, v) if (port_fits(wanted, port)) return true;
+	json_object_foreach((json_t *)(uintptr_t)ports, port, v)
+		if (port_fits(wanted, port))
+			return true;
 	return false;
 }
 

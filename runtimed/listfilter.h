@@ -9,8 +9,8 @@ struct ipc_request;
 
 struct list_filter {
 	struct filters filters;
-	bool reaches_stopped;		/* it asks for containers that do not run, so all are looked at */
-	int64_t before, since;		/* creation times; 0: any */
+	bool reaches_stopped;  /* it asks for containers that do not run, so all are looked at */
+	int64_t before, since; /* creation times; 0: any */
 };
 
 /* `doc` is borrowed and may be NULL. -EINVAL by name; -ENOENT for a container of before or since. */

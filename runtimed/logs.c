@@ -84,8 +84,7 @@ static void put_details(struct reader *r, const struct log_line *line)
 	json_t *attrs = line->attrs ? json_loadb(line->attrs, line->attrs_len, 0, NULL) : NULL, *value;
 	const char *key, *comma = "";
 
-	json_object_foreach(attrs, key, value)
-	{
+	json_object_foreach(attrs, key, value) {
 		put(r, comma, strlen(comma));
 		put(r, key, strlen(key));
 		put(r, "=", 1);

@@ -8,7 +8,7 @@
 
 /* One line of the log file, {"log":"…","stream":"stdout","time":"…"}, taken apart. */
 struct log_line {
-	char *text;	  /* unescaped in place: points into the line */
+	char *text; /* unescaped in place: points into the line */
 	size_t len;
 	bool is_stderr;
 	const char *time; /* RFC 3339, not terminated */

@@ -58,8 +58,7 @@ static void add_labels(const struct container *c, const json_t *options, json_t 
 	json_t *value;
 
 	choice_init(&ch, options, "labels", "labels-regex");
-	json_object_foreach(json_object_get(c->config, "Labels"), name, value)
-	{
+	json_object_foreach(json_object_get(c->config, "Labels"), name, value) {
 		if (chosen(&ch, name))
 			json_object_set(out, name, value);
 	}
@@ -73,8 +72,7 @@ static void add_variables(const struct container *c, const json_t *options, json
 	size_t i;
 
 	choice_init(&ch, options, "env", "env-regex");
-	json_array_foreach(json_object_get(c->config, "Env"), i, item)
-	{
+	json_array_foreach(json_object_get(c->config, "Env"), i, item) {
 		const char *text = json_string_value(item), *equals = strchr(text, '=');
 		AUTO_FREE char *name = xasprintf("%.*s", (int)(equals ? equals - text : 0), text);
 		if (equals && chosen(&ch, name))
@@ -141,8 +139,7 @@ static json_t *command_of(const struct container *c)
 	size_t i;
 
 	for (size_t p = 0; p < ARRAY_LEN(parts); p++)
-		json_array_foreach(json_object_get(c->config, parts[p]), i, item)
-		{
+		json_array_foreach(json_object_get(c->config, parts[p]), i, item) {
 			AUTO_FREE char *before = text;
 			text = xasprintf("%s%s%s", before, *before ? " " : "", json_string_value(item));
 		}

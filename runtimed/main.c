@@ -38,8 +38,7 @@ void on_container_counts(struct ipc_request *req, struct container_counts *m, st
 	struct container *c;
 
 	(void)m;
-	TAILQ_FOREACH(c, &rt->containers.all, link)
-	{
+	TAILQ_FOREACH(c, &rt->containers.all, link) {
 		counted.running += container_running(c) && c->state.status != CT_PAUSED;
 		counted.paused += c->state.status == CT_PAUSED;
 	}
@@ -56,8 +55,8 @@ static struct container *container_of_range(struct runtimed *rt, uid_t uid)
 	if (range == RANGE_NONE)
 		return NULL;
 	TAILQ_FOREACH(c, &rt->containers.all, link)
-	if (c->range == range)
-		return c;
+		if (c->range == range)
+			return c;
 	return NULL;
 }
 
@@ -283,9 +282,10 @@ static void on_imaged(void *arg, bool connected)
 
 	if (connected) {
 		TAILQ_FOREACH(c, &rt->containers.all, link)
-		json_object_set_new(all, c->id, json_string(c->image));
+			json_object_set_new(all, c->id, json_string(c->image));
 		TAILQ_FOREACH(n, &rt->creating, link)
-		json_object_set_new(all, n->container->id, json_string(n->container->image ? n->container->image : ""));
+			json_object_set_new(all, n->container->id,
+					    json_string(n->container->image ? n->container->image : ""));
 		struct rootfs_reconcile m = {.containers = {.json = all}};
 		if (!ipc_call(rt->imaged, IPC_rootfs_reconcile, &m, &options, &events, NULL, &e))
 			log_warn("%s", e.text);

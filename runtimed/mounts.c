@@ -20,8 +20,7 @@ static void put(struct container *c, json_t *take_mount)
 	json_t *m;
 	size_t i;
 
-	json_array_foreach(c->mounts, i, m)
-	{
+	json_array_foreach(c->mounts, i, m) {
 		if (str_eq(json_text(m, "Destination"), destination)) {
 			json_array_set_new(c->mounts, i, take_mount);
 			return;
@@ -35,7 +34,9 @@ static bool taken(const struct container *c, const char *destination)
 	json_t *m;
 	size_t i;
 
-	json_array_foreach(c->mounts, i, m) if (str_eq(json_text(m, "Destination"), destination)) return true;
+	json_array_foreach(c->mounts, i, m)
+		if (str_eq(json_text(m, "Destination"), destination))
+			return true;
 	return json_object_get(json_object_get(c->host, "Tmpfs"), destination) != NULL;
 }
 
@@ -64,8 +65,7 @@ static int read_from(struct reading *r, const char *from, struct err *e)
 	struct container *x = containers_find(&r->c->rt->containers, name, e);
 	if (!x || !guard_sees(r->req, x->owner))
 		return err_http(e, 404, "No such container: %s", name);
-	json_array_foreach(x->mounts, i, m)
-	{
+	json_array_foreach(x->mounts, i, m) {
 		if (str_eq(json_text(m, "Type"), "tmpfs"))
 			continue;
 		copy = json_deep_copy(m);
@@ -166,8 +166,7 @@ static int check_duplicates(const json_t *binds, struct err *e)
 	size_t i;
 	int rc = 0;
 
-	json_array_foreach(binds, i, v)
-	{
+	json_array_foreach(binds, i, v) {
 		json_t *m = NULL;
 		if (bind_parse(json_string_value(v), &m, NULL) < 0)
 			continue; /* told later */
@@ -190,13 +189,19 @@ int mounts_read(struct container *c, struct ipc_request *req, json_t *warnings, 
 
 	c->mounts = json_array();
 	int rc = check_duplicates(binds, e);
-	json_object_foreach(json_object_get(c->host, "Tmpfs"), path, v) if (rc == 0) rc = check_destination(path, e);
-	json_array_foreach(json_object_get(c->host, "VolumesFrom"), i, v) if (rc == 0) rc =
-		read_from(&r, json_string_value(v), e);
-	json_array_foreach(binds, i, v) if (rc == 0) rc = read_bind(&r, json_string_value(v), e);
-	json_array_foreach(json_object_get(c->host, "Mounts"), i, v) if (rc == 0) rc = read_mount(&r, v, e);
-	json_object_foreach(json_object_get(c->config, "Volumes"), path, v)
-	{
+	json_object_foreach(json_object_get(c->host, "Tmpfs"), path, v)
+		if (rc == 0)
+			rc = check_destination(path, e);
+	json_array_foreach(json_object_get(c->host, "VolumesFrom"), i, v)
+		if (rc == 0)
+			rc = read_from(&r, json_string_value(v), e);
+	json_array_foreach(binds, i, v)
+		if (rc == 0)
+			rc = read_bind(&r, json_string_value(v), e);
+	json_array_foreach(json_object_get(c->host, "Mounts"), i, v)
+		if (rc == 0)
+			rc = read_mount(&r, v, e);
+	json_object_foreach(json_object_get(c->config, "Volumes"), path, v) {
 		AUTO_FREE char *target = launch_clean_target(path);
 		if (rc == 0)
 			rc = check_destination(path, e);
@@ -260,7 +265,9 @@ int mounts_check(struct container *c, const struct launch_ids *ids, json_t *warn
 	size_t i;
 	int rc = 0;
 
-	json_array_foreach(c->mounts, i, m) if (rc == 0) rc = check_one(c, m, ids, warnings, e);
+	json_array_foreach(c->mounts, i, m)
+		if (rc == 0)
+			rc = check_one(c, m, ids, warnings, e);
 	return rc;
 }
 
@@ -271,8 +278,7 @@ int mounts_open(struct container *c, struct launch_mount **out, size_t *n, struc
 
 	*out = xcalloc(json_array_size(c->mounts) + 1, sizeof **out);
 	*n = 0;
-	json_array_foreach(c->mounts, i, m)
-	{
+	json_array_foreach(c->mounts, i, m) {
 		if (str_eq(json_text(m, "Type"), "tmpfs"))
 			continue;
 		int rc = open_one(m, &(*out)[*n], e);
@@ -297,8 +303,7 @@ json_t *mounts_shown(const struct container *c)
 	json_t *all = json_array(), *m;
 	size_t i;
 
-	json_array_foreach(c->mounts, i, m)
-	{
+	json_array_foreach(c->mounts, i, m) {
 		json_t *shown = json_copy(m);
 		json_object_del(shown, "_");
 		json_array_append_new(all, shown);

@@ -118,8 +118,7 @@ struct container *containers_find(const struct containers *all, const char *ref,
 		return found;
 	if (len == 0 || len >= ID_LEN || strspn(ref, "0123456789abcdef") != len)
 		goto none;
-	TAILQ_FOREACH(c, &all->all, link)
-	{
+	TAILQ_FOREACH(c, &all->all, link) {
 		if (strncmp(c->id, ref, len) != 0)
 			continue;
 		if (found) {

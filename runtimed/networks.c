@@ -57,7 +57,8 @@ static const char *first_network(const struct container *c)
 
 	if (!networks_wanted(c) || !c->name)
 		return mode_of(c);
-	json_object_foreach(c->endpoints, name, v) return name;
+	json_object_foreach(c->endpoints, name, v)
+		return name;
 	return "none";
 }
 
@@ -67,8 +68,7 @@ static int links_of(const struct container *c, json_t **out, struct err *e)
 	json_t *all = json_array(), *v;
 	size_t i;
 
-	json_array_foreach(json_object_get(c->host, "Links"), i, v)
-	{
+	json_array_foreach(json_object_get(c->host, "Links"), i, v) {
 		const char *text = json_string_value(v), *colon = strchr(text, ':');
 		AUTO_FREE char *ref = xstrndup(text, colon ? (size_t)(colon - text) : strlen(text));
 		const struct container *other = containers_find(&c->rt->containers, ref, NULL);
@@ -86,7 +86,7 @@ static int links_of(const struct container *c, json_t **out, struct err *e)
 
 static json_t *spec_of(const struct container *c, struct err *e)
 {
-	static const char *const from_host[] = {"PortBindings", "PublishAllPorts", "Dns",	   "DnsSearch",
+	static const char *const from_host[] = {"PortBindings", "PublishAllPorts", "Dns",    "DnsSearch",
 						"DnsOptions",	"ExtraHosts",	   "Sysctls"};
 	static const char *const from_config[] = {"Hostname", "Domainname", "ExposedPorts", "MacAddress"};
 	json_t *links = NULL, *spec;
@@ -111,8 +111,7 @@ static int take_networks(struct network_call *call, json_t *found, struct err *e
 	json_t *endpoints = json_object(), *v;
 	const char *name;
 
-	json_object_foreach(found, name, v)
-	{
+	json_object_foreach(found, name, v) {
 		if (!guard_sees(call->req, json_text(v, "Owner"))) {
 			json_decref(endpoints);
 			return err_http(e, 404, "network %s not found", name);
@@ -346,13 +345,13 @@ void networks_reconcile(struct runtimed *rt)
 	struct container *c;
 
 	TAILQ_FOREACH(c, &rt->containers.all, link)
-	json_object_set_new(all, c->id, json_boolean(container_alive(c) || c->starting));
+		json_object_set_new(all, c->id, json_boolean(container_alive(c) || c->starting));
 	struct network_reconcile m = {.containers = {.json = all}};
 	ipc_call(rt->netd, IPC_network_reconcile, &m, &tell, &told, NULL, NULL);
 	json_decref(all);
 	TAILQ_FOREACH(c, &rt->containers.all, link)
-	if (container_alive(c) && networks_wanted(c) && !c->hosts)
-		describe(c);
+		if (container_alive(c) && networks_wanted(c) && !c->hosts)
+			describe(c);
 }
 
 /* ---- what is shown ---- */
@@ -379,7 +378,8 @@ static json_t *networks_planned(const struct container *c)
 	if (plain && !str_eq(plain, "container"))
 		json_object_set_new(all, plain, endpoint_shown(NULL));
 	if (!plain)
-		json_object_foreach(asked, name, v) json_object_set_new(all, name, endpoint_shown(v));
+		json_object_foreach(asked, name, v)
+			json_object_set_new(all, name, endpoint_shown(v));
 	json_decref(asked);
 	return all;
 }
@@ -413,8 +413,7 @@ static void list_port(json_t *list, const char *port, const json_t *bindings)
 	json_t *b;
 	size_t i;
 
-	json_array_foreach(bindings, i, b)
-	{
+	json_array_foreach(bindings, i, b) {
 		const char *host_port = json_text(b, "HostPort");
 		json_array_append_new(list, json_pack("{s:s* s:i s:i s:s}", "IP", json_text(b, "HostIp"), "PrivatePort",
 						      atoi(port), "PublicPort", host_port ? atoi(host_port) : 0, "Type",
@@ -431,8 +430,10 @@ json_t *networks_ports_listed(const struct container *c)
 
 	if (!container_alive(c))
 		return list;
-	json_object_foreach(ports, port, v) list_port(list, port, v);
-	json_object_foreach(json_object_get(c->config, "ExposedPorts"), port,
-			    v) if (!json_object_get(ports, port) && networks_wanted(c)) list_port(list, port, NULL);
+	json_object_foreach(ports, port, v)
+		list_port(list, port, v);
+	json_object_foreach(json_object_get(c->config, "ExposedPorts"), port, v)
+		if (!json_object_get(ports, port) && networks_wanted(c))
+			list_port(list, port, NULL);
 	return list;
 }

@@ -11,12 +11,26 @@
 #include "lib/fd.h"
 #include "lib/util.h"
 
-
 /* Numbers of /proc/PID/stat, proc(5), by their place there, from 3 on. */
 enum {
-	S_PPID = 4, S_PGRP, S_SESSION, S_TTY, S_TPGID, S_FLAGS,
-	S_UTIME = 14, S_STIME, S_PRIORITY = 18, S_NICE, S_THREADS, S_STARTED = 22, S_VSIZE, S_RSS,
-	S_WCHAN = 35, S_CPU = 39, S_POLICY = 41, S_LIMIT = 45
+	S_PPID = 4,
+	S_PGRP,
+	S_SESSION,
+	S_TTY,
+	S_TPGID,
+	S_FLAGS,
+	S_UTIME = 14,
+	S_STIME,
+	S_PRIORITY = 18,
+	S_NICE,
+	S_THREADS,
+	S_STARTED = 22,
+	S_VSIZE,
+	S_RSS,
+	S_WCHAN = 35,
+	S_CPU = 39,
+	S_POLICY = 41,
+	S_LIMIT = 45
 };
 
 struct process {
@@ -31,7 +45,7 @@ struct process {
 
 /* ---- cells ---- */
 
-#define SHOW(name)   static void show_##name(const struct process *p, char out[CELL_MAX])
+#define SHOW(name) static void show_##name(const struct process *p, char out[CELL_MAX])
 #define NUMBER(name, value)                                                                                            \
 	SHOW(name)                                                                                                     \
 	{                                                                                                              \

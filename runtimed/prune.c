@@ -26,9 +26,9 @@ static void finish(struct prune *p)
 
 	snprintf(bytes, sizeof bytes, "%lld", (long long)p->reclaimed);
 	event_add_any(p->rt->events, "container", "prune", "", json_pack("{s:s}", "reclaimed", bytes), "", time_now());
-	ipc_reply_json(p->req, 200,
-		       json_pack("{s:o s:I}", "ContainersDeleted", p->deleted, "SpaceReclaimed",
-				 (json_int_t)p->reclaimed));
+	ipc_reply_json(
+		p->req, 200,
+		json_pack("{s:o s:I}", "ContainersDeleted", p->deleted, "SpaceReclaimed", (json_int_t)p->reclaimed));
 	for (size_t i = 0; i < p->count; i++)
 		container_unref(p->items[i]);
 	free(p->items);
@@ -90,7 +90,7 @@ void on_container_prune(struct ipc_request *req, struct container_prune *m, stru
 	p->deleted = json_array();
 	p->items = xcalloc(rt->containers.count + 1, sizeof(struct container *));
 	TAILQ_FOREACH(c, &rt->containers.all, link)
-	if (guard_sees(req, c->owner) && wanted(c, f, until))
-		p->items[p->count++] = container_ref(c);
+		if (guard_sees(req, c->owner) && wanted(c, f, until))
+			p->items[p->count++] = container_ref(c);
 	next(p);
 }

@@ -18,7 +18,8 @@ void spec_basic(struct container *c, struct spec *out)
 
 	*out = (struct spec){.layers = xcalloc(n + 1, sizeof *out->layers), .fds = {-1, -1, -1, -1, -1, -1}};
 	logsetup_make(c, &out->log);
-	json_array_foreach(c->layers, i, layer) out->layers[i] = json_string_value(layer);
+	json_array_foreach(c->layers, i, layer)
+		out->layers[i] = json_string_value(layer);
 	out->launch = (struct launch_spec){
 		.id = c->id,
 		.config = c->config,

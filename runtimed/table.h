@@ -8,7 +8,7 @@ struct table {
 	struct table_slot {
 		const char *key; /* NULL: free */
 		void *value;
-	} *slots;
+	} * slots;
 	size_t size, count; /* size is a power of two, at least twice the count */
 };
 

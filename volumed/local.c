@@ -171,8 +171,7 @@ int local_check_options(const json_t *options, struct err *e)
 	const char *key;
 	json_t *value;
 
-	json_object_foreach((json_t *)options, key, value)
-	{
+	json_object_foreach((json_t *)options, key, value) {
 		bool ok = false;
 
 		if (str_eq(key, "size"))

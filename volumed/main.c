@@ -25,12 +25,12 @@ static void on_service_status(struct ipc_request *req, struct service_status *m,
 }
 
 static const struct ipc_handler handlers[] = {
-	IPC_HANDLER(volume_list, struct volumed),     IPC_HANDLER(volume_create, struct volumed),
-	IPC_HANDLER(volume_inspect, struct volumed),  IPC_HANDLER(volume_remove, struct volumed),
-	IPC_HANDLER(volume_prune, struct volumed),    IPC_HANDLER(volume_acquire, struct volumed),
-	IPC_HANDLER(volume_use, struct volumed),      IPC_HANDLER(volume_unuse, struct volumed),
-	IPC_HANDLER(volume_release, struct volumed),  IPC_HANDLER(volume_reconcile, struct volumed),
-	IPC_HANDLER(volume_usage, struct volumed),    IPC_HANDLER(service_status, struct volumed),
+	IPC_HANDLER(volume_list, struct volumed),    IPC_HANDLER(volume_create, struct volumed),
+	IPC_HANDLER(volume_inspect, struct volumed), IPC_HANDLER(volume_remove, struct volumed),
+	IPC_HANDLER(volume_prune, struct volumed),   IPC_HANDLER(volume_acquire, struct volumed),
+	IPC_HANDLER(volume_use, struct volumed),     IPC_HANDLER(volume_unuse, struct volumed),
+	IPC_HANDLER(volume_release, struct volumed), IPC_HANDLER(volume_reconcile, struct volumed),
+	IPC_HANDLER(volume_usage, struct volumed),   IPC_HANDLER(service_status, struct volumed),
 };
 
 static bool has_record(void *arg, const char *name)
@@ -54,13 +54,20 @@ static int open_records(struct volumed *d, struct err *e)
 static int serve(struct volumed *d, struct err *e)
 {
 	const struct ipc_client_config runtimed = {
-		.self = PROC_volumed, .peer = PROC_runtimed, .path = daemon_socket_path(&d->daemon, PROC_runtimed),
+		.self = PROC_volumed,
+		.peer = PROC_runtimed,
+		.path = daemon_socket_path(&d->daemon, PROC_runtimed),
 		.ids_base = d->daemon.config->ids_base,
 	};
 	const struct ipc_server_config server = {
-		.self = PROC_volumed, .listen_fd = d->daemon.listen_fd, .ids_base = d->daemon.config->ids_base,
-		.handlers = handlers, .nhandlers = ARRAY_LEN(handlers), .daemon = d,
-		.guard = guard_plug(d->guard), .proc_fd = d->daemon.proc_fd,
+		.self = PROC_volumed,
+		.listen_fd = d->daemon.listen_fd,
+		.ids_base = d->daemon.config->ids_base,
+		.handlers = handlers,
+		.nhandlers = ARRAY_LEN(handlers),
+		.daemon = d,
+		.guard = guard_plug(d->guard),
+		.proc_fd = d->daemon.proc_fd,
 	};
 
 	d->turns = turns_new();

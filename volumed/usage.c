@@ -25,8 +25,7 @@ static void measure(void *arg, const atomic_bool *stop)
 	size_t i;
 	json_t *volume;
 
-	json_array_foreach(u->volumes, i, volume)
-	{
+	json_array_foreach(u->volumes, i, volume) {
 		uint64_t bytes;
 
 		if (str_eq(json_string_value(json_object_get(volume, "Driver")), VOLUME_LOCAL) &&

@@ -199,7 +199,9 @@ void on_archive_join(struct ipc_request *req, struct archive_join *m, struct wor
 	size_t i;
 
 	int rc = worker_narrow(m->blobs, -1, &e);
-	json_array_foreach(m->members.json, i, member) if (rc == 0) rc = join_member(&t, m->blobs, member, &e);
+	json_array_foreach(m->members.json, i, member)
+		if (rc == 0)
+			rc = join_member(&t, m->blobs, member, &e);
 	if (rc == 0)
 		rc = tarout_end(&t, &e);
 	if (rc < 0)

@@ -48,8 +48,7 @@ static int check_digests(const struct unpacking *u, const struct layer_unpack *m
 
 int unpacking_run(struct unpacking *u, const struct layer_unpack *m, struct err *e)
 {
-	const struct place_config place = {
-		.dir = m->dir, .max_entries = m->max_entries, .min_free = m->min_free};
+	const struct place_config place = {.dir = m->dir, .max_entries = m->max_entries, .min_free = m->min_free};
 
 	inflate_begin(&u->inflate, source_feed(&u->source), true, m->max_expanded, m->max_ratio);
 	tar_begin(&u->tar, inflate_feed(&u->inflate), m->max_path ? m->max_path : 4095);

@@ -59,10 +59,10 @@ void on_store_sync(struct ipc_request *req, struct store_sync *m, struct worker 
 }
 
 static const struct ipc_handler handlers[] = {
-	IPC_HANDLER(layer_unpack, struct worker), IPC_HANDLER(layer_verify, struct worker),
-	IPC_HANDLER(layer_compress, struct worker),
-	IPC_HANDLER(layer_remove, struct worker), IPC_HANDLER(archive_split, struct worker),
-	IPC_HANDLER(archive_join, struct worker), IPC_HANDLER(store_sync, struct worker),
+	IPC_HANDLER(layer_unpack, struct worker),   IPC_HANDLER(layer_verify, struct worker),
+	IPC_HANDLER(layer_compress, struct worker), IPC_HANDLER(layer_remove, struct worker),
+	IPC_HANDLER(archive_split, struct worker),  IPC_HANDLER(archive_join, struct worker),
+	IPC_HANDLER(store_sync, struct worker),
 };
 
 static void on_idle(void *arg)

@@ -18,12 +18,13 @@ static const struct schema_field cells = {.type = S_INT, .min = 0, .max = 65535}
 static const struct schema_object schema_port_binding_object = {
 	.name = "PortBinding",
 	.doc = "Where on the host a container's port is published.",
-	.fields = (const struct schema_field[]){
-		TEXT("HostIp", G_IP, 45, C_NETWORK, "Address of the host; empty: the engine's default."),
-		TEXT("HostPort", G_HOST_PORT, 11, C_NETWORK, "Port or range of ports; empty or 0: a free one.",
-		     .number_too = true),
-		{0},
-	},
+	.fields =
+		(const struct schema_field[]){
+			TEXT("HostIp", G_IP, 45, C_NETWORK, "Address of the host; empty: the engine's default."),
+			TEXT("HostPort", G_HOST_PORT, 11, C_NETWORK, "Port or range of ports; empty or 0: a free one.",
+			     .number_too = true),
+			{0},
+		},
 };
 OBJECT_ELEMENT(binding, port_binding);
 static const struct schema_field bindings = {.type = S_LIST, .of = &binding, .max = LIST_MAX};
@@ -31,12 +32,13 @@ static const struct schema_field bindings = {.type = S_LIST, .of = &binding, .ma
 static const struct schema_object schema_log_config_object = {
 	.name = "LogConfig",
 	.doc = "Where the container's output goes.",
-	.fields = (const struct schema_field[]){
-		TEXT("Type", G_RUNTIME, 64, C_LOGGING,
-		     "Log driver: json-file, local, none, syslog, journald, gelf, fluentd or splunk."),
-		MAP("Config", G_BYTES, schema_option_element, C_LOGGING, "Options of the driver."),
-		{0},
-	},
+	.fields =
+		(const struct schema_field[]){
+			TEXT("Type", G_RUNTIME, 64, C_LOGGING,
+			     "Log driver: json-file, local, none, syslog, journald, gelf, fluentd or splunk."),
+			MAP("Config", G_BYTES, schema_option_element, C_LOGGING, "Options of the driver."),
+			{0},
+		},
 };
 
 static const char *const cgroupns_modes[] = {"private", "host", NULL};
@@ -88,8 +90,7 @@ static const struct schema_field fields[] = {
 
 	/* namespaces */
 	WORDS("CgroupnsMode", cgroupns_modes, C_NAMESPACE, "Cgroup namespace: its own or the host's.",
-	      .spec = IN_DOCKER,
-	      .since = 41),
+	      .spec = IN_DOCKER, .since = 41),
 	TEXT("IpcMode", G_WORD, 256, C_NAMESPACE, "none, private, shareable, host or container:NAME."),
 	TEXT("PidMode", G_WORD, 256, C_NAMESPACE, "host or container:NAME; its own when empty."),
 	TEXT("UTSMode", G_WORD, 256, C_NAMESPACE, "host; its own when empty."),

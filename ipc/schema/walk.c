@@ -98,8 +98,12 @@ static void expected_integer(const struct schema_field *f, char *out, size_t siz
 void schema_expected(const struct schema_field *f, char *out, size_t size)
 {
 	static const char *const words[] = {
-		[S_ANY] = "an object or a list", [S_BOOL] = "true or false", [S_OBJECT] = "an object",
-		[S_MAP] = "an object",		 [S_REFUSED] = "nothing",    [S_ANSWER] = "anything",
+		[S_ANY] = "an object or a list",
+		[S_BOOL] = "true or false",
+		[S_OBJECT] = "an object",
+		[S_MAP] = "an object",
+		[S_REFUSED] = "nothing",
+		[S_ANSWER] = "anything",
 		[S_FILTER] = "a list of texts, or an object of booleans",
 	};
 

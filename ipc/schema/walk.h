@@ -17,7 +17,6 @@ struct walk {
 	struct err *e;
 };
 
-
 /* One step into the document; false, with the error set, when it is too deep. */
 bool walk_enter(struct walk *w, const char *key, size_t index);
 void walk_leave(struct walk *w);

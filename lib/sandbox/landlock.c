@@ -10,12 +10,12 @@
 #include "lib/util.h"
 
 /* Newer than the headers of Debian 12; the numbers are the kernel's interface. */
-#define FS_TRUNCATE   (1ull << 14) /* ABI 3 */
-#define FS_IOCTL_DEV  (1ull << 15) /* ABI 5 */
-#define NET_BIND_TCP  (1ull << 0)  /* ABI 4 */
+#define FS_TRUNCATE	(1ull << 14) /* ABI 3 */
+#define FS_IOCTL_DEV	(1ull << 15) /* ABI 5 */
+#define NET_BIND_TCP	(1ull << 0)  /* ABI 4 */
 #define NET_CONNECT_TCP (1ull << 1)
-#define SCOPE_ABSTRACT (1ull << 0) /* ABI 6 */
-#define SCOPE_SIGNAL   (1ull << 1)
+#define SCOPE_ABSTRACT	(1ull << 0) /* ABI 6 */
+#define SCOPE_SIGNAL	(1ull << 1)
 
 struct ruleset {
 	uint64_t fs, net, scoped;

@@ -61,20 +61,20 @@ struct sandbox_stage {
 };
 
 struct sandbox_profile {
-	const char *keeps;	    /* not NULL: the process keeps root's power, and why; only `limits` are set */
+	const char *keeps; /* not NULL: the process keeps root's power, and why; only `limits` are set */
 	enum profile_ids ids;
-	int namespaces;		    /* CLONE_NEW*; CLONE_NEWNS means: a root of its own with nothing but what follows */
-	bool state;		    /* <root>/<name>, writable */
-	unsigned state_use;	    /* more of enum path_use for it */
-	bool proc;		    /* takes a descriptor of /proc, reading only */
-	uint32_t peers;		    /* P(x): the helpers whose sockets it reaches */
+	int namespaces;	    /* CLONE_NEW*; CLONE_NEWNS means: a root of its own with nothing but what follows */
+	bool state;	    /* <root>/<name>, writable */
+	unsigned state_use; /* more of enum path_use for it */
+	bool proc;	    /* takes a descriptor of /proc, reading only */
+	uint32_t peers;	    /* P(x): the helpers whose sockets it reaches */
 	const struct sandbox_path *paths; /* further ones, ended by a NULL path */
 	/* Paths that the config names. */
 	void (*configured)(const struct config *config, struct paths *out);
-	bool landlock_files;	    /* false: workers that learn their directories from the request */
-	bool landlock_tcp;	    /* neither binds nor connects TCP */
-	bool landlock_scope;	    /* reaches no foreign abstract socket, signals nobody outside */
-	uint64_t bounding;	    /* beyond what the stages hold; 0 for all */
+	bool landlock_files; /* false: workers that learn their directories from the request */
+	bool landlock_tcp;   /* neither binds nor connects TCP */
+	bool landlock_scope; /* reaches no foreign abstract socket, signals nobody outside */
+	uint64_t bounding;   /* beyond what the stages hold; 0 for all */
 	struct sandbox_stage first, second;
 	const struct sandbox_limit *limits; /* ended by a negative resource */
 };

@@ -160,8 +160,8 @@ static const struct sandbox_profile profiles[PROC_LIMIT] = {
 			/* SYS_ADMIN is for setns(2), with seccomp keeping all its other uses away. */
 			.first.capabilities = CAP(NET_ADMIN) | CAP(NET_BIND_SERVICE) | CAP(NET_RAW) | CAP(SYS_ADMIN),
 			/* The thread removes devices (netd/devices.h). */
-			.first.calls = CALLS(CALLS_read_files, CALLS_watch_files, CALLS_write_files, CALLS_netlink,
-					     CALLS_threads, CALLS_serve, CALLS_call_peers),
+			.first.calls = CALLS(CALLS_read_files, CALLS_watch_files, CALLS_write_files,
+					     CALLS_netlink, CALLS_threads, CALLS_serve, CALLS_call_peers),
 			.limits = LIMITS(NO_CORE, THREADS, FILES(65536)),
 		},
 	[PROC_auditd] =
@@ -206,8 +206,8 @@ static const struct sandbox_profile profiles[PROC_LIMIT] = {
 			 * there, takes the container's ids on disk, and enters the second stage. No Landlock: a
 			 * ruleset would keep it from links between directories.
 			 */
-			.first.capabilities = FILE_POWER | CAP(SETFCAP) | CAP(DAC_READ_SEARCH) |
-					      CAP(SETUID) | CAP(SETGID) | CAP(SYS_CHROOT),
+			.first.capabilities = FILE_POWER | CAP(SETFCAP) | CAP(DAC_READ_SEARCH) | CAP(SETUID) |
+					      CAP(SETGID) | CAP(SYS_CHROOT),
 			.first.calls = CALLS(CALLS_read_files, CALLS_write_files, CALLS_own_files, CALLS_no_threads,
 					     CALLS_chroot, CALLS_take_ids, CALLS_narrow),
 			.second.capabilities = FILE_POWER | CAP(SETFCAP) | CAP(DAC_READ_SEARCH),

@@ -13,7 +13,7 @@ struct paths {
 		char path[4096]; /* inside and outside */
 		unsigned use;	 /* enum path_use */
 		int tree;	 /* a clone of the mount, attached by root_enter() */
-	} *v;
+	} * v;
 	size_t n;
 	int code; /* first failure of paths_add(), 0 without */
 	struct err error;

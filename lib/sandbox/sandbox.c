@@ -57,8 +57,8 @@ int sandbox_begin(unsigned passed, struct err *e)
 int sandbox_proc_open(enum process_id id, struct err *e)
 {
 	const struct sandbox_profile *profile = sandbox_profile(id);
-	struct mount_attr attr = {
-		.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC};
+	struct mount_attr attr = {.attr_set =
+					  MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC};
 	AUTO_CLOSE int tree = -1;
 
 	if (!profile->proc) {
@@ -192,9 +192,8 @@ static int enter(enum process_id id, const struct sandbox_profile *profile, cons
 		return r;
 	if ((r = set_limits(profile->limits, true, e)) < 0 ||
 	    (r = power_drop(ids, ids, profile->first.capabilities, bounding, report, e)) < 0 ||
-	    (r = enter_landlock(profile, paths, args->proc_fd, report, e)) < 0 ||
-	    (r = power_verify(report, e)) < 0 || (r = power_prove(before, report, e)) < 0 ||
-	    (r = power_verify(report, e)) < 0)
+	    (r = enter_landlock(profile, paths, args->proc_fd, report, e)) < 0 || (r = power_verify(report, e)) < 0 ||
+	    (r = power_prove(before, report, e)) < 0 || (r = power_verify(report, e)) < 0)
 		return r;
 	paths_free(paths);
 	if ((r = calls_enter(profile->first.calls, e)) < 0)

@@ -41,7 +41,9 @@ static bool is_among(const json_t *texts, const char *text)
 	json_t *item;
 	size_t i;
 
-	json_array_foreach(texts, i, item) if (str_eq(json_string_value(item), text)) return true;
+	json_array_foreach(texts, i, item)
+		if (str_eq(json_string_value(item), text))
+			return true;
 	return false;
 }
 

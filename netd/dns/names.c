@@ -128,8 +128,7 @@ static void each_key(struct names *n, struct name_endpoint *ep,
 	json_t *name;
 	size_t i;
 
-	json_array_foreach(json_object_get(ep->json, "Names"), i, name)
-	{
+	json_array_foreach(json_object_get(ep->json, "Names"), i, name) {
 		name_key(key, ep->network, json_string_value(name), json_string_length(name));
 		fn(n, key, ep);
 	}
@@ -148,8 +147,7 @@ static void read_addresses(struct name_endpoint *ep)
 	size_t i;
 
 	ep->addresses = xcalloc(json_array_size(all) + 1, sizeof *ep->addresses);
-	json_array_foreach(all, i, text)
-	{
+	json_array_foreach(all, i, text) {
 		struct name_address *a = &ep->addresses[ep->naddresses];
 
 		a->family = strchr(json_string_value(text), ':') ? AF_INET6 : AF_INET;
@@ -167,8 +165,7 @@ void names_enter(struct names *n, struct name_view *v, const json_t *doc)
 	v->dotted = json_is_true(json_object_get(doc, "Dotted"));
 	names_read_servers(json_object_get(doc, "Servers"), &v->own);
 	v->endpoints = xcalloc(json_array_size(json_object_get(doc, "Endpoints")) + 1, sizeof *v->endpoints);
-	json_array_foreach(json_object_get(doc, "Endpoints"), i, item)
-	{
+	json_array_foreach(json_object_get(doc, "Endpoints"), i, item) {
 		struct name_endpoint *ep = &v->endpoints[v->nendpoints++];
 
 		ep->json = item;
@@ -208,8 +205,7 @@ static const char *linked(const struct name_endpoint *ep, const char *name, size
 	const char *alias;
 	json_t *other;
 
-	json_object_foreach(json_object_get(ep->json, "Links"), alias, other)
-	{
+	json_object_foreach(json_object_get(ep->json, "Links"), alias, other) {
 		if (strlen(alias) != *len || strncasecmp(alias, name, *len) != 0)
 			continue;
 		*len = json_string_length(other);
@@ -267,8 +263,7 @@ void names_read_servers(const json_t *texts, struct name_servers *out)
 	size_t i;
 
 	out->n = 0;
-	json_array_foreach(texts, i, item)
-	{
+	json_array_foreach(texts, i, item) {
 		AUTO_FREE char *text = xstrdup(json_string_value(item));
 		char *scope = strchr(text, '%');
 		struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(PORT)};

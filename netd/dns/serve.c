@@ -10,8 +10,8 @@ struct served *serve_find(struct dns *d, const char *container)
 	struct served *s;
 
 	TAILQ_FOREACH(s, &d->served, next)
-	if (str_eq(s->container, container))
-		return s;
+		if (str_eq(s->container, container))
+			return s;
 	return NULL;
 }
 

@@ -23,8 +23,7 @@ static bool env_has(const json_t *env, const char *name)
 	size_t n = strlen(name), i;
 	json_t *item;
 
-	json_array_foreach(env, i, item)
-	{
+	json_array_foreach(env, i, item) {
 		const char *text = json_string_value(item);
 		if (text && strncmp(text, name, n) == 0 && (text[n] == '=' || text[n] == '\0'))
 			return true;
@@ -45,8 +44,7 @@ static json_t *env_of(const json_t *config, const json_t *more, bool tty, const 
 		json_array_append_new(env, json_sprintf("HOSTNAME=%s", hostname));
 	if (tty && !env_has(own, "TERM") && !env_has(more, "TERM"))
 		json_array_append_new(env, json_string("TERM=xterm"));
-	json_array_foreach(own, i, item)
-	{
+	json_array_foreach(own, i, item) {
 		const char *text = json_string_value(item);
 		size_t n = text ? strcspn(text, "=") : 0;
 		AUTO_FREE char *name = xstrndup(text ? text : "", n);
@@ -54,8 +52,9 @@ static json_t *env_of(const json_t *config, const json_t *more, bool tty, const 
 		if (text && text[n] == '=' && !env_has(more, name))
 			json_array_append(env, item);
 	}
-	json_array_foreach(more, i, item) if (json_string_value(item) && strchr(json_string_value(item), '='))
-		json_array_append(env, item);
+	json_array_foreach(more, i, item)
+		if (json_string_value(item) && strchr(json_string_value(item), '='))
+			json_array_append(env, item);
 	return env;
 }
 
@@ -112,8 +111,10 @@ static json_t *args_of(const struct bundle *b, bool init)
 		json_array_append_new(args, json_string("/sbin/docker-init"));
 		json_array_append_new(args, json_string("--"));
 	}
-	json_array_foreach(json_object_get(b->config, "Entrypoint"), i, item) json_array_append(args, item);
-	json_array_foreach(json_object_get(b->config, "Cmd"), i, item) json_array_append(args, item);
+	json_array_foreach(json_object_get(b->config, "Entrypoint"), i, item)
+		json_array_append(args, item);
+	json_array_foreach(json_object_get(b->config, "Cmd"), i, item)
+		json_array_append(args, item);
 	return args;
 }
 

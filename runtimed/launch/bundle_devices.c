@@ -56,12 +56,11 @@ static void add_node(struct devices *d, const char *host, const char *inside, co
 		json_array_append_new(d->mounts, json_pack("{s:s, s:s, s:s, s:[s,s]}", "destination", inside, "type",
 							   "bind", "source", host, "options", "bind", "nosuid"));
 	else
-		json_array_append_new(d->nodes,
-				      json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "path", inside, "type", type,
-						"major", (json_int_t)major(st->st_rdev), "minor",
-						(json_int_t)minor(st->st_rdev), "fileMode",
-						(json_int_t)(st->st_mode & 07777), "uid", (json_int_t)st->st_uid, "gid",
-						(json_int_t)st->st_gid));
+		json_array_append_new(d->nodes, json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "path", inside, "type",
+							  type, "major", (json_int_t)major(st->st_rdev), "minor",
+							  (json_int_t)minor(st->st_rdev), "fileMode",
+							  (json_int_t)(st->st_mode & 07777), "uid",
+							  (json_int_t)st->st_uid, "gid", (json_int_t)st->st_gid));
 }
 
 /* Parts of /dev that every container has its own of. */
@@ -138,8 +137,11 @@ int bundle_devices(const struct bundle *b, json_t *linux_, json_t *resources, js
 	json_array_append_new(d.rules, rule(privileged, NULL, -1, -1, "rwm"));
 	if (privileged)
 		add_below(&d, "/dev", "/dev", NULL, 0);
-	json_array_foreach(json_object_get(b->host, "Devices"), i, item) if (r == 0) r = add_device(&d, item, e);
-	json_array_foreach(json_object_get(b->host, "DeviceCgroupRules"), i, item) if (r == 0 && json_is_string(item))
-		r = add_rule(d.rules, json_string_value(item), e);
+	json_array_foreach(json_object_get(b->host, "Devices"), i, item)
+		if (r == 0)
+			r = add_device(&d, item, e);
+	json_array_foreach(json_object_get(b->host, "DeviceCgroupRules"), i, item)
+		if (r == 0 && json_is_string(item))
+			r = add_rule(d.rules, json_string_value(item), e);
 	return r;
 }

@@ -102,8 +102,7 @@ static char *tmpfs_words(const json_t *mount)
 	json_t *item;
 	size_t i;
 
-	json_array_foreach(json_object_get(o, "Options"), i, item)
-	{
+	json_array_foreach(json_object_get(o, "Options"), i, item) {
 		const char *value = json_string_value(json_array_get(item, 1));
 		longer = xasprintf("%s,%s%s%s", text, json_string_value(json_array_get(item, 0)), value ? "=" : "",
 				   value ? value : "");
@@ -125,13 +124,11 @@ static int add_tmpfs(const struct bundle *b, struct entries *list, struct err *e
 	size_t i;
 	int r = 0;
 
-	json_object_foreach((json_t *)(uintptr_t)json_object_get(b->host, "Tmpfs"), path, v)
-	{
+	json_object_foreach((json_t *)(uintptr_t)json_object_get(b->host, "Tmpfs"), path, v) {
 		if (r == 0)
 			r = add_one_tmpfs(list, path, json_string_value(v), e);
 	}
-	json_array_foreach(json_object_get(b->host, "Mounts"), i, item)
-	{
+	json_array_foreach(json_object_get(b->host, "Mounts"), i, item) {
 		if (r < 0 || !str_eq(doc_text(item, "Type"), "tmpfs"))
 			continue;
 		AUTO_FREE char *given = tmpfs_words(item);

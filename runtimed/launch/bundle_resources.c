@@ -49,8 +49,7 @@ static int add_throttles(const json_t *host, json_t *blkio, struct err *e)
 	for (size_t t = 0; t < ARRAY_LEN(throttles); t++) {
 		json_t *list = json_array(), *item;
 		size_t i;
-		json_array_foreach(json_object_get(host, throttles[t].docker), i, item)
-		{
+		json_array_foreach(json_object_get(host, throttles[t].docker), i, item) {
 			struct stat st;
 			const char *path = doc_text(item, "Path");
 			if (stat(path, &st) < 0 || !S_ISBLK(st.st_mode)) {
@@ -155,8 +154,7 @@ json_t *bundle_rlimits(const json_t *host)
 	bool may_raise = cap_may(CAP_SYS_RESOURCE);
 	size_t at;
 
-	json_array_foreach(json_object_get(host, "Ulimits"), at, item)
-	{
+	json_array_foreach(json_object_get(host, "Ulimits"), at, item) {
 		for (size_t i = 0; i < ARRAY_LEN(limits); i++) {
 			struct rlimit own;
 			char type[32] = "RLIMIT_";

@@ -89,8 +89,7 @@ static int read_list(const json_t *list, const char *field, bool *all, uint64_t 
 
 	*all = false;
 	*out = 0;
-	json_array_foreach(list, i, item)
-	{
+	json_array_foreach(list, i, item) {
 		const char *name = json_string_value(item);
 		if (name && strcasecmp(name, "ALL") == 0) {
 			*all = true;

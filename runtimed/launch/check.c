@@ -35,8 +35,7 @@ static int check_sysctls(const struct launch_spec *spec, struct err *e)
 	const char *key;
 	json_t *v;
 
-	json_object_foreach((json_t *)(uintptr_t)json_object_get(spec->host, "Sysctls"), key, v)
-	{
+	json_object_foreach((json_t *)(uintptr_t)json_object_get(spec->host, "Sysctls"), key, v) {
 		bool ipc = str_starts(key, "fs.mqueue.");
 		for (size_t i = 0; i < ARRAY_LEN(ipc_sysctls); i++)
 			ipc = ipc || str_eq(key, ipc_sysctls[i]);
@@ -57,12 +56,13 @@ static int check_annotations(const json_t *host, struct err *e)
 	const char *key;
 	json_t *v;
 
-	json_object_foreach((json_t *)(uintptr_t)json_object_get(host, "Annotations"), key,
-			    v) if (str_starts(key, "run.oci.") || str_starts(key, "org.systemd.property.") ||
-				   str_starts(key, "org.criu.")) return err_http(e, 400,
-										 "Annotations: \"%s\" would steer the "
-										 "runtime and is refused",
-										 key);
+	json_object_foreach((json_t *)(uintptr_t)json_object_get(host, "Annotations"), key, v)
+		if (str_starts(key, "run.oci.") || str_starts(key, "org.systemd.property.") ||
+		    str_starts(key, "org.criu."))
+			return err_http(e, 400,
+					"Annotations: \"%s\" would steer the "
+					"runtime and is refused",
+					key);
 	return 0;
 }
 
@@ -75,8 +75,7 @@ static int check_ulimits(const json_t *host, json_t *warnings, struct err *e)
 	json_t *item;
 	size_t at;
 
-	json_array_foreach(json_object_get(host, "Ulimits"), at, item)
-	{
+	json_array_foreach(json_object_get(host, "Ulimits"), at, item) {
 		const char *name = doc_text(item, "Name");
 		int64_t soft = doc_int(item, "Soft", 0), hard = doc_int(item, "Hard", 0);
 		int resource = rlimit_number(name);
@@ -296,8 +295,9 @@ static int check_storage(const struct launch *l, const json_t *host, struct err 
 	const char *key;
 	json_t *v;
 
-	json_object_foreach(json_object_get(host, "StorageOpt"), key, v) if (!str_eq(key, "size")) return err_http(
-		e, 400, "StorageOpt: unknown option \"%s\": only size is known", key);
+	json_object_foreach(json_object_get(host, "StorageOpt"), key, v)
+		if (!str_eq(key, "size"))
+			return err_http(e, 400, "StorageOpt: unknown option \"%s\": only size is known", key);
 	if (json_object_size(json_object_get(host, "StorageOpt")))
 		return err_http(e, 400,
 				"StorageOpt: sizes need project quotas, which the engine's file system has not (%s)",

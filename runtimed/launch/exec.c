@@ -270,8 +270,9 @@ static int add_settings(struct launch_exec *x, struct shim_settings *s, struct e
 	settings_text(s, "user", *user ? user : doc_text(x->config, "User"));
 	json_t *item;
 	size_t i;
-	json_array_foreach(json_object_get(x->host, "GroupAdd"), i, item) if (json_is_string(item))
-		settings_text(s, "group", json_string_value(item));
+	json_array_foreach(json_object_get(x->host, "GroupAdd"), i, item)
+		if (json_is_string(item))
+			settings_text(s, "group", json_string_value(item));
 	settings_number(s, "base", run->ids.base);
 	settings_number(s, "size", run->ids.size);
 	settings_number(s, "uid", run->launch->c.shim_uid);

@@ -124,7 +124,7 @@ struct launch_spec {
 	 */
 	int join_net, join_ipc, join_pid, join_uts;
 	int userns;
-	int join_shm; /* with join_ipc: X's /dev/shm, from launch_shared_memory(); borrowed */
+	int join_shm;		      /* with join_ipc: X's /dev/shm, from launch_shared_memory(); borrowed */
 	const struct launch_log *log; /* NULL: as without LogConfig's labels, env and tag; borrowed */
 	const char *log_path_name; /* file name of the json-file or local log in <state>/ID/log; NULL: "ID-json.log" */
 };

@@ -126,8 +126,7 @@ static void devices_of(const json_t *host, const char *field, const char *file, 
 	json_t *item;
 	size_t i;
 
-	json_array_foreach(json_object_get(host, field), i, item)
-	{
+	json_array_foreach(json_object_get(host, field), i, item) {
 		struct stat st;
 		if (stat(doc_text(item, "Path"), &st) < 0)
 			continue; /* told by the check */
@@ -142,8 +141,8 @@ static void blkio_of(const json_t *host, struct limits *all)
 	bool v2 = cgroup_is_v2();
 	int64_t weight = doc_int(host, "BlkioWeight", 0);
 	const char *file = v2 ? "io.bfq.weight" : blkio_file("/sys/fs/cgroup/blkio/blkio.weight", "blkio.bfq.weight");
-	const char *device = v2 ? file
-				: blkio_file("/sys/fs/cgroup/blkio/blkio.weight_device", "blkio.bfq.weight_device");
+	const char *device =
+		v2 ? file : blkio_file("/sys/fs/cgroup/blkio/blkio.weight_device", "blkio.bfq.weight_device");
 
 	if (weight)
 		add_number(all, "BlkioWeight", "blkio", file, weight);

@@ -68,8 +68,7 @@ int security_parse(const struct launch *l, const json_t *host, struct security *
 
 	*out = (struct security){.no_new_privileges = l->c.no_new_privileges,
 				 .apparmor = l->c.apparmor ? l->c.apparmor : ""};
-	json_array_foreach(json_object_get(host, "SecurityOpt"), i, item)
-	{
+	json_array_foreach(json_object_get(host, "SecurityOpt"), i, item) {
 		int r = option(out, json_string_value(item) ? json_string_value(item) : "", e);
 		if (r < 0)
 			return r;

@@ -130,8 +130,9 @@ static void add_tmpfs_targets(const struct launch_spec *spec, struct shim_settin
 
 	json_object_foreach((json_t *)(uintptr_t)json_object_get(spec->host, "Tmpfs"), path, v)
 		settings_text(settings, "tmpfs", path);
-	json_array_foreach(json_object_get(spec->host, "Mounts"), i, item) if (str_eq(doc_text(item, "Type"), "tmpfs"))
-		settings_text(settings, "tmpfs", doc_text(item, "Target"));
+	json_array_foreach(json_object_get(spec->host, "Mounts"), i, item)
+		if (str_eq(doc_text(item, "Type"), "tmpfs"))
+			settings_text(settings, "tmpfs", doc_text(item, "Target"));
 }
 
 static int add_layers(struct launch_run *run, const struct launch_spec *spec, struct shim_settings *settings,
@@ -230,8 +231,9 @@ static void add_user(const struct launch_spec *spec, struct shim_settings *setti
 	size_t i;
 
 	settings_text(settings, "user", doc_text(spec->config, "User"));
-	json_array_foreach(json_object_get(spec->host, "GroupAdd"), i, item) if (json_is_string(item))
-		settings_text(settings, "group", json_string_value(item));
+	json_array_foreach(json_object_get(spec->host, "GroupAdd"), i, item)
+		if (json_is_string(item))
+			settings_text(settings, "group", json_string_value(item));
 }
 
 static int add_runtime(struct launch_run *run, struct shim_settings *settings, struct err *e)

@@ -182,8 +182,8 @@ static struct launch_run *find_run(const struct launch *l, const char *id)
 	struct launch_run *run;
 
 	LIST_FOREACH(run, &l->runs, link)
-	if (str_eq(run->id, id))
-		return run;
+		if (str_eq(run->id, id))
+			return run;
 	return NULL;
 }
 

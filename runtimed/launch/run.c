@@ -382,8 +382,8 @@ int run_check_free(const struct launch *l, const char *id, struct err *e)
 	if (!id_valid(id))
 		return err_set(e, -EINVAL, "invalid container id");
 	LIST_FOREACH(run, &l->runs, link)
-	if (str_eq(run->id, id))
-		return err_set(e, -EALREADY, "container %.12s is being run", id);
+		if (str_eq(run->id, id))
+			return err_set(e, -EALREADY, "container %.12s is being run", id);
 	return 0;
 }
 

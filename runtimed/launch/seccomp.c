@@ -113,7 +113,9 @@ static bool list_has(const json_t *list, const char *text)
 	json_t *item;
 	size_t i;
 
-	json_array_foreach(list, i, item) if (str_eq(json_string_value(item), text)) return true;
+	json_array_foreach(list, i, item)
+		if (str_eq(json_string_value(item), text))
+			return true;
 	return false;
 }
 
@@ -130,8 +132,7 @@ static bool caps_all(const json_t *list, uint64_t caps, bool any)
 	json_t *item;
 	size_t i;
 
-	json_array_foreach(list, i, item)
-	{
+	json_array_foreach(list, i, item) {
 		int n = json_is_string(item) ? cap_number(json_string_value(item)) : -1;
 		bool have = n >= 0 && caps & 1ull << n;
 		if (any && have)
@@ -184,8 +185,7 @@ static int read_args(const json_t *rule, struct scmp_arg_cmp args[6], unsigned *
 	size_t i;
 
 	*n = 0;
-	json_array_foreach(json_object_get(rule, "args"), i, item)
-	{
+	json_array_foreach(json_object_get(rule, "args"), i, item) {
 		size_t c = 0;
 		while (c < ARRAY_LEN(compares) && !str_eq(doc_text(item, "op"), compares[c].name))
 			c++;
@@ -225,8 +225,7 @@ static int add_rules(scmp_filter_ctx ctx, const json_t *profile, uint64_t caps, 
 	json_t *rule, *name;
 	size_t i, j;
 
-	json_array_foreach(json_object_get(profile, "syscalls"), i, rule)
-	{
+	json_array_foreach(json_object_get(profile, "syscalls"), i, rule) {
 		struct scmp_arg_cmp args[6];
 		uint32_t action;
 		unsigned n = 0;
@@ -239,8 +238,9 @@ static int add_rules(scmp_filter_ctx ctx, const json_t *profile, uint64_t caps, 
 			return r;
 		if (action == otherwise)
 			continue;
-		json_array_foreach(json_object_get(rule, "names"), j, name) if (r == 0 && json_is_string(name)) r =
-			add_call(ctx, action, json_string_value(name), args, n, e);
+		json_array_foreach(json_object_get(rule, "names"), j, name)
+			if (r == 0 && json_is_string(name))
+				r = add_call(ctx, action, json_string_value(name), args, n, e);
 		/* The old form of a profile has one name a rule. */
 		if (r == 0 && *doc_text(rule, "name"))
 			r = add_call(ctx, action, doc_text(rule, "name"), args, n, e);
@@ -262,9 +262,9 @@ static void add_arches(scmp_filter_ctx ctx, const json_t *profile)
 	json_t *item, *sub;
 	size_t i, j;
 
-	json_array_foreach(json_object_get(profile, "architectures"), i, item) add_arch(ctx, json_string_value(item));
-	json_array_foreach(json_object_get(profile, "archMap"), i, item)
-	{
+	json_array_foreach(json_object_get(profile, "architectures"), i, item)
+		add_arch(ctx, json_string_value(item));
+	json_array_foreach(json_object_get(profile, "archMap"), i, item) {
 		for (size_t k = 0; k < ARRAY_LEN(arches); k++)
 			if (arches[k].token == seccomp_arch_native() &&
 			    str_eq(arches[k].oci, doc_text(item, "architecture")))
@@ -444,18 +444,16 @@ int seccomp_oci(struct launch *l, const char *profile, uint64_t caps, json_t **o
 		json_decref(list);
 		return r;
 	}
-	json_array_foreach(json_object_get(parsed, "syscalls"), i,
-			   rule) if (holds(rule, caps) &&
-				     !str_eq(doc_text(rule, "action"), doc_text(parsed, "defaultAction")))
-		json_array_append_new(calls, oci_rule(rule));
-	json_array_foreach(json_object_get(parsed, "archMap"), i,
-			   item) for (size_t k = 0; k < ARRAY_LEN(arches);
-				      k++) if (arches[k].token == seccomp_arch_native() &&
-					       str_eq(arches[k].oci, doc_text(item, "architecture")))
-	{
-		json_array_append(list, json_object_get(item, "architecture"));
-		json_array_extend(list, json_object_get(item, "subArchitectures"));
-	}
+	json_array_foreach(json_object_get(parsed, "syscalls"), i, rule)
+		if (holds(rule, caps) && !str_eq(doc_text(rule, "action"), doc_text(parsed, "defaultAction")))
+			json_array_append_new(calls, oci_rule(rule));
+	json_array_foreach(json_object_get(parsed, "archMap"), i, item)
+		for (size_t k = 0; k < ARRAY_LEN(arches); k++)
+			if (arches[k].token == seccomp_arch_native() &&
+			    str_eq(arches[k].oci, doc_text(item, "architecture"))) {
+				json_array_append(list, json_object_get(item, "architecture"));
+				json_array_extend(list, json_object_get(item, "subArchitectures"));
+			}
 	*out = json_object();
 	json_object_set(*out, "defaultAction", json_object_get(parsed, "defaultAction"));
 	if (json_is_integer(json_object_get(parsed, "defaultErrnoRet")))

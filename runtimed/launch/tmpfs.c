@@ -11,9 +11,9 @@
 static const struct {
 	const char *on, *off;
 } flags[] = {
-	{"exec", "noexec"},	    {"suid", "nosuid"},		{"dev", "nodev"},
-	{"rw", "ro"},		    {"atime", "noatime"},	{"diratime", "nodiratime"},
-	{"relatime", "norelatime"}, {"strictatime", "nostrictatime"}, {"async", "sync"},
+	{"exec", "noexec"},   {"suid", "nosuid"},	  {"dev", "nodev"},	      {"rw", "ro"},
+	{"atime", "noatime"}, {"diratime", "nodiratime"}, {"relatime", "norelatime"}, {"strictatime", "nostrictatime"},
+	{"async", "sync"},
 };
 
 static bool is_amount(const char *v, const char *units)

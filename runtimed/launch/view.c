@@ -31,8 +31,8 @@ static struct launch_view *view_find(const struct launch *l, enum view_kind kind
 	struct launch_view *v;
 
 	LIST_FOREACH(v, &l->views, link)
-	if (v->kind == kind && str_eq(v->run->id, id))
-		return v;
+		if (v->kind == kind && str_eq(v->run->id, id))
+			return v;
 	return NULL;
 }
 
@@ -100,7 +100,7 @@ static void on_shim(void *arg, const struct wire_head *head, char *text, size_t 
 	if (head && head->sig)
 		v->failure.status = head->sig;
 	LIST_FOREACH(u, &v->uses, link)
-	tell(u);
+		tell(u);
 }
 
 static int view_mount(struct launch_view *v, const struct launch_spec *spec, struct err *e)

@@ -46,8 +46,7 @@ static char *message(const struct setup *s, const struct line *line)
 	json_object_set_new(o, "_command", json_string(s->command));
 	json_object_set_new(o, "_tag", json_string(s->tag));
 	json_object_set_new(o, "_created", json_string(time_rfc3339(s->created, created)));
-	json_object_foreach((json_t *)(uintptr_t)s->attributes, name, value)
-	{
+	json_object_foreach((json_t *)(uintptr_t)s->attributes, name, value) {
 		AUTO_FREE char *key = xasprintf("_%s", name);
 		json_object_set(o, key, value);
 	}

@@ -52,8 +52,7 @@ static int deliver(struct sink *k, const struct lines *lines, struct err *e)
 
 	int r = connect_sink(k, e);
 	k->have = k->kept = 0;
-	STAILQ_FOREACH(line, lines, next)
-	{
+	STAILQ_FOREACH(line, lines, next) {
 		if (r < 0)
 			return r;
 		r = k->driver->send(k, line, e);

@@ -80,8 +80,7 @@ static json_t *raw_event(const struct setup *s, const struct line *line)
 	json_t *text = line_json(line), *value;
 	const char *name;
 
-	json_object_foreach((json_t *)(uintptr_t)s->attributes, name, value)
-	{
+	json_object_foreach((json_t *)(uintptr_t)s->attributes, name, value) {
 		AUTO_FREE char *old = before;
 		before = xasprintf("%s%s%s=%s", old, *old ? " " : "", name, json_string_value(value));
 	}

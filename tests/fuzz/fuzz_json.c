@@ -17,13 +17,11 @@ static size_t walk(const char *text, size_t len, const json_t *v, struct json_st
 
 	if (nsteps > bounds.depth || !json_locate(text, len, steps, nsteps, &place))
 		abort();
-	json_object_foreach((json_t *)(uintptr_t)v, key, inner)
-	{
+	json_object_foreach((json_t *)(uintptr_t)v, key, inner) {
 		steps[nsteps] = (struct json_step){.key = key};
 		count += walk(text, len, inner, steps, nsteps + 1);
 	}
-	json_array_foreach(v, index, inner)
-	{
+	json_array_foreach(v, index, inner) {
 		steps[nsteps] = (struct json_step){.index = index};
 		count += walk(text, len, inner, steps, nsteps + 1);
 	}

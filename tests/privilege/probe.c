@@ -92,7 +92,7 @@ static void print_outcome(const char *name, int status, bool first)
 
 	printf("%s\"%s\": \"%s\"", first ? "" : ", ", name,
 	       WIFSIGNALED(status) ? WTERMSIG(status) == SIGSYS ? "killed" : strsignal(WTERMSIG(status))
-	       : code == 0	   ? "works"
+	       : code == 0 ? "works"
 	       : error		   ? error
 				   : "?");
 }

@@ -14,14 +14,15 @@
 struct outside {
 	const char *root, *run; /* of the engine */
 	enum process_id self;
-	pid_t victim;		/* a process of root's */
-	uint16_t tcp_port;	/* listens on 127.0.0.1 */
-	char abstract[32];	/* name of a listening abstract socket, without its NUL */
-	char stream[108];	/* path of a listening stream socket */
-	char *victim_memory;	/* a byte of the victim's */
+	pid_t victim;	     /* a process of root's */
+	uint16_t tcp_port;   /* listens on 127.0.0.1 */
+	char abstract[32];   /* name of a listening abstract socket, without its NUL */
+	char stream[108];    /* path of a listening stream socket */
+	char *victim_memory; /* a byte of the victim's */
 };
 
-struct try {
+struct
+try {
 	const char *name;
 	int (*fn)(const struct outside *o); /* 0: it worked; -errno */
 };

@@ -209,8 +209,8 @@ static int turn_data_into_code(const struct outside *o)
 
 static int connect_tcp(const struct outside *o)
 {
-	struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(o->tcp_port),
-				 .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	struct sockaddr_in in = {
+		.sin_family = AF_INET, .sin_port = htons(o->tcp_port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	return fd < 0 ? -errno : outcome(connect(fd, (const struct sockaddr *)&in, sizeof in));
@@ -391,14 +391,17 @@ const struct try tries[] = {
 		(void)o;                                                                                               \
 		return outcome(syscall(SYS_##name, 0, 0, 0, 0, 0, 0));                                                 \
 	}
+/* clang-format off */
 #define CALLS                                                                                                          \
-	CALL(bpf) CALL(perf_event_open) CALL(keyctl) CALL(add_key) CALL(request_key) CALL(io_uring_setup)              \
-	CALL(userfaultfd) CALL(init_module) CALL(finit_module) CALL(delete_module) CALL(kexec_load) CALL(reboot)       \
-	CALL(swapon) CALL(syslog) CALL(acct) CALL(settimeofday) CALL(clock_settime) CALL(sethostname)                  \
-	CALL(open_by_handle_at) CALL(name_to_handle_at) CALL(fanotify_init) CALL(personality) CALL(quotactl)           \
-	CALL(pivot_root) CALL(setns) CALL(unshare) CALL(process_madvise) CALL(kcmp) CALL(rt_sigqueueinfo)              \
-	CALL(setpriority) CALL(sched_setscheduler) CALL(shmget) CALL(msgget) CALL(semget) CALL(mq_open)                \
-	CALL(vhangup) CALL(migrate_pages) CALL(move_pages) CALL(lookup_dcookie) CALL(uselib)
+	CALL(bpf) CALL(perf_event_open) CALL(keyctl) CALL(add_key) CALL(request_key) CALL(io_uring_setup) \
+	CALL(userfaultfd) CALL(init_module) CALL(finit_module) CALL(delete_module) CALL(kexec_load) \
+	CALL(reboot) CALL(swapon) CALL(syslog) CALL(acct) CALL(settimeofday) CALL(clock_settime) \
+	CALL(sethostname) CALL(open_by_handle_at) CALL(name_to_handle_at) CALL(fanotify_init) \
+	CALL(personality) CALL(quotactl) CALL(pivot_root) CALL(setns) CALL(unshare) CALL(process_madvise) \
+	CALL(kcmp) CALL(rt_sigqueueinfo) CALL(setpriority) CALL(sched_setscheduler) CALL(shmget) \
+	CALL(msgget) CALL(semget) CALL(mq_open) CALL(vhangup) CALL(migrate_pages) CALL(move_pages) \
+	CALL(lookup_dcookie) CALL(uselib)
+/* clang-format on */
 CALLS
 #undef CALL
 #define CALL(name) {#name, call_##name},

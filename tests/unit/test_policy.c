@@ -81,7 +81,7 @@ static void test_bad_files(void **state)
 static void test_text_has_numbers(void **state)
 {
 	static const char text[] = "{\"bindings\":[{\"role\":\"viewer\",\"uids\":[\"root\",\"7\"],"
-		"\"gids\":[\"root\"]}]}";
+				   "\"gids\":[\"root\"]}]}";
 	AUTO_FREE char *out = NULL;
 	struct policy *p = NULL;
 	size_t len;
@@ -97,8 +97,8 @@ static void test_text_has_numbers(void **state)
 static void test_listener_needs_its_role(void **state)
 {
 	static const char text[] = "{\"listeners\":[{\"role\":\"ci\"}]}";
-	struct config_source source = {.file = "pouch.json", .text = text, .len = strlen(text), .root = "/r",
-		.run = "/u"};
+	struct config_source source = {
+		.file = "pouch.json", .text = text, .len = strlen(text), .root = "/r", .run = "/u"};
 	struct config *config = NULL;
 	struct policy *p = NULL;
 	struct err e = {0};
@@ -147,10 +147,9 @@ static void expect_roles(struct policy_grant *g, const char *roles)
 /* covers D-5 */
 static void test_bindings(void **state)
 {
-	static const char text[] =
-		"{\"bindings\":[{\"role\":\"operator\",\"uids\":[1000],\"gids\":[50]},"
-		"{\"role\":\"viewer\",\"certificates\":[\"CN=watch*\",\"SAN=ops.example.org\"]},"
-		"{\"role\":\"admin\",\"listeners\":[\"inner\"]}]}";
+	static const char text[] = "{\"bindings\":[{\"role\":\"operator\",\"uids\":[1000],\"gids\":[50]},"
+				   "{\"role\":\"viewer\",\"certificates\":[\"CN=watch*\",\"SAN=ops.example.org\"]},"
+				   "{\"role\":\"admin\",\"listeners\":[\"inner\"]}]}";
 	gid_t groups[] = {40, 50};
 	struct caller c = local(1000, 1000);
 
@@ -286,7 +285,7 @@ static void test_permission_patterns(void **state)
 static void test_own_objects(void **state)
 {
 	static const char text[] = "{\"roles\":{\"dev\":{\"permissions\":[\"container.*\"],\"own\":true}},"
-		"\"bindings\":["
+				   "\"bindings\":["
 				   "{\"role\":\"dev\",\"uids\":[1,2]},{\"role\":\"viewer\",\"uids\":[2]}]}";
 	struct caller one = local(1, 1), two = local(2, 2);
 	struct policy_grant *g = grant(text, &one);
@@ -318,7 +317,8 @@ static int admit(const char *rules, enum policy_document kind, const char *doc, 
 {
 	struct caller c = local(1, 1);
 	AUTO_FREE char *text = xasprintf("{\"roles\":{\"ci\":{\"permissions\":[\"*\"],\"containers\":%s}},"
-					 "\"bindings\":[{\"role\":\"ci\",\"uids\":[1]}]}", rules);
+					 "\"bindings\":[{\"role\":\"ci\",\"uids\":[1]}]}",
+					 rules);
 	struct policy_grant *g = grant(text, &c);
 	struct config_source source = {.root = "/r", .run = "/u"};
 	struct config *config = NULL;
@@ -329,8 +329,8 @@ static int admit(const char *rules, enum policy_document kind, const char *doc, 
 		fail_msg("%s: %s", doc, where.text);
 	if (config_parse(&source, &config, e) < 0)
 		fail_msg("%s", e->text);
-	struct policy_facts facts = {.container_owner = owner, .config = config,
-				     .image = "docker.io/library/busybox:latest"};
+	struct policy_facts facts = {
+		.container_owner = owner, .config = config, .image = "docker.io/library/busybox:latest"};
 	int r = policy_admit(g, "x", kind, json, &facts, e);
 	policy_grant_free(g);
 	config_free(config);
@@ -364,7 +364,8 @@ static const struct {
 	{"{\"Mounts\":[{\"Type\":\"bind\",\"Source\":\"/etc\",\"Target\":\"/x\"}]}", "Mounts[0].Source: /etc", "binds",
 	 "{\"binds\":[\"/etc\"]}"},
 	{"{\"Mounts\":[{\"Type\":\"volume\",\"Target\":\"/x\",\"VolumeOptions\":{\"DriverConfig\":{\"Options\":"
-	 "{\"type\":\"none\"}}}}]}", "Mounts[0].VolumeOptions", "volume-options", "{\"volume-options\":true}"},
+	 "{\"type\":\"none\"}}}}]}",
+	 "Mounts[0].VolumeOptions", "volume-options", "{\"volume-options\":true}"},
 	{"{\"Mounts\":[{\"Type\":\"volume\",\"Target\":\"/x\","
 	 "\"VolumeOptions\":{\"DriverConfig\":{\"Name\":\"nfs\"}}}]}",
 	 "Mounts[0].VolumeOptions: nfs", "volume-drivers", "{\"volume-drivers\":[\"nfs\"]}"},
@@ -444,15 +445,15 @@ static void test_ordinary_requests(void **state)
 	static const char *const docs[] = {
 		"{\"Image\":\"busybox\",\"Cmd\":[\"sh\"],\"Env\":[\"A=b\"],\"HostConfig\":{\"NetworkMode\":\"default\","
 		"\"Privileged\":false,\"CapAdd\":[],\"Binds\":[\"data:/data:ro\"],\"LogConfig\":{\"Type\":\"\","
-			"\"Config\":{}},"
+		"\"Config\":{}},"
 		"\"RestartPolicy\":{\"Name\":\"no\"},\"CapDrop\":[\"ALL\"],\"SecurityOpt\":[\"no-new-privileges\"],"
 		"\"PortBindings\":{\"80/tcp\":[{\"HostIp\":\"\",\"HostPort\":\"8080\"}]},\"Memory\":1048576}}",
 		"{\"HostConfig\":{\"CapAdd\":[\"CHOWN\",\"CAP_KILL\"],\"Runtime\":\"crun\","
-			"\"PidMode\":\"container:mine\","
+		"\"PidMode\":\"container:mine\","
 		"\"OomScoreAdj\":500,\"Ulimits\":[{\"Name\":\"nofile\",\"Soft\":9,\"Hard\":9}]}}",
 		"{\"NetworkingConfig\":{\"EndpointsConfig\":{\"blue\":{\"Aliases\":[\"db\"],\"IPAMConfig\":{}}}}}",
 		"{\"HostConfig\":{\"Mounts\":[{\"Type\":\"tmpfs\",\"Target\":\"/t\"},{\"Type\":\"volume\","
-			"\"Target\":\"/v\"}]}}",
+		"\"Target\":\"/v\"}]}}",
 		"{\"HostConfig\":{\"PidMode\":\"container:nobody-of-that-name\"}}",
 	};
 	struct err e = {0};
@@ -466,11 +467,14 @@ static void test_ordinary_requests(void **state)
 static void test_ceilings(void **state)
 {
 	static const char rules[] = "{\"max-memory\":1000,\"max-nano-cpus\":1500000000,\"max-pids\":100,"
-		"\"max-shm\":64}";
+				    "\"max-shm\":64}";
 	static const char *const bad[] = {
-		"{}", "{\"Memory\":1001,\"NanoCpus\":1,\"PidsLimit\":1}", "{\"Memory\":1000,\"PidsLimit\":1}",
+		"{}",
+		"{\"Memory\":1001,\"NanoCpus\":1,\"PidsLimit\":1}",
+		"{\"Memory\":1000,\"PidsLimit\":1}",
 		"{\"Memory\":1000,\"NanoCpus\":1500000001,\"PidsLimit\":1}",
-		"{\"Memory\":1000,\"CpuQuota\":200000,\"PidsLimit\":1}", "{\"Memory\":1000,\"NanoCpus\":1}",
+		"{\"Memory\":1000,\"CpuQuota\":200000,\"PidsLimit\":1}",
+		"{\"Memory\":1000,\"NanoCpus\":1}",
 		"{\"Memory\":1000,\"NanoCpus\":1,\"PidsLimit\":-1}",
 		"{\"Memory\":1000,\"MemorySwap\":-1,\"NanoCpus\":1,\"PidsLimit\":1}",
 		"{\"Memory\":1000,\"NanoCpus\":1,\"PidsLimit\":1,\"ShmSize\":65}",
@@ -486,8 +490,10 @@ static void test_ceilings(void **state)
 	}
 	assert_int_equal(admit(rules, POLICY_CREATE,
 			       "{\"HostConfig\":{\"Memory\":1000,\"MemorySwap\":2000,\"CpuQuota\":150000,"
-				"\"CpuPeriod\":100000,"
-			       "\"PidsLimit\":100,\"ShmSize\":64}}", &e), 0);
+			       "\"CpuPeriod\":100000,"
+			       "\"PidsLimit\":100,\"ShmSize\":64}}",
+			       &e),
+			 0);
 	assert_int_equal(admit(rules, POLICY_UPDATE, "{\"CpuShares\":5}", &e), 0);
 	assert_int_equal(admit(rules, POLICY_UPDATE, "{\"Memory\":1001}", &e), -EPERM);
 	assert_int_equal(admit(rules, POLICY_UPDATE, "{\"PidsLimit\":-1}", &e), -EPERM);
@@ -512,14 +518,15 @@ static void test_ports(void **state)
 	}
 	assert_int_equal(admit(rules, POLICY_CREATE,
 			       "{\"HostConfig\":{\"PortBindings\":{\"80/tcp\":[{\"HostIp\":\"127.0.0.1\","
-				"\"HostPort\":\"\"}]}}}",
-			       &e), 0);
+			       "\"HostPort\":\"\"}]}}}",
+			       &e),
+			 0);
 }
 
 static void test_labels(void **state)
 {
 	static const char text[] = "{\"roles\":{\"ci\":{\"permissions\":[\"*\"]}},"
-		"\"bindings\":[{\"role\":\"ci\",\"uids\":[1]},"
+				   "\"bindings\":[{\"role\":\"ci\",\"uids\":[1]},"
 				   "{\"role\":\"admin\",\"container-labels\":{\"org.example.role\":\"manager\"}}]}";
 	struct caller c = local(1, 1);
 	struct policy_grant *g = grant(text, &c);
@@ -568,14 +575,18 @@ static void test_other_documents(void **state)
 	assert_int_equal(admit("{}", POLICY_EXEC, "{\"Privileged\":true}", &e), -EPERM);
 	assert_int_equal(admit("{\"privileged\":true}", POLICY_EXEC, "{\"Privileged\":true}", &e), 0);
 	assert_int_equal(admit("{}", POLICY_VOLUME, "{\"Name\":\"v\",\"Driver\":\"local\"}", &e), 0);
-	assert_int_equal(admit("{}", POLICY_VOLUME, "{\"DriverOpts\":{\"type\":\"none\",\"device\":\"/\","
-		"\"o\":\"bind\"}}", &e),
+	assert_int_equal(admit("{}", POLICY_VOLUME,
+			       "{\"DriverOpts\":{\"type\":\"none\",\"device\":\"/\","
+			       "\"o\":\"bind\"}}",
+			       &e),
 			 -EPERM);
 	assert_int_equal(admit("{}", POLICY_NETWORK, "{\"Name\":\"n\",\"Driver\":\"bridge\"}", &e), 0);
 	assert_int_equal(admit("{}", POLICY_NETWORK, "{\"Name\":\"n\",\"Driver\":\"macvlan\"}", &e), -EPERM);
-	assert_int_equal(admit("{}", POLICY_NETWORK, "{\"Name\":\"n\","
-		"\"Options\":{\"com.docker.network.bridge.name\":\"br0\"}}",
-			       &e), -EPERM);
+	assert_int_equal(admit("{}", POLICY_NETWORK,
+			       "{\"Name\":\"n\","
+			       "\"Options\":{\"com.docker.network.bridge.name\":\"br0\"}}",
+			       &e),
+			 -EPERM);
 }
 
 /* covers D-14 */
@@ -583,7 +594,7 @@ static void test_images(void **state)
 {
 	static const char text[] =
 		"{\"roles\":{\"ci\":{\"permissions\":[\"*\"],\"containers\":{\"images\":[\"docker.io/*\","
-			"\"reg.example/*\"]}}},"
+		"\"reg.example/*\"]}}},"
 		"\"bindings\":[{\"role\":\"ci\",\"uids\":[1]},{\"role\":\"admin\",\"uids\":[0]}],\"images\":["
 		"{\"match\":\"docker.io/library/*\"},{\"match\":\"docker.io/*\",\"require-digest\":true},"
 		"{\"match\":\"evil.example/*\",\"deny\":true}]}";
@@ -632,7 +643,7 @@ static void test_sha256(void **state)
 	expect_digest("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq", 1,
 		      "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
 	expect_digest("aaaaaaaaaaaaaaaaaaaa", 50000,
-		"cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+		      "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
 int main(void)

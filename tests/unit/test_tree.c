@@ -114,8 +114,7 @@ static void test_remove_stays_out_of_mounts(void **state)
 			_exit(77);
 		dir = open(path, O_DIRECTORY | O_RDONLY | O_CLOEXEC); /* as the new namespace has it */
 		strcat(path, "/tree/mounted");
-		if ( mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-		    mount("tmpfs", path, "tmpfs", 0, NULL))
+		if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) || mount("tmpfs", path, "tmpfs", 0, NULL))
 			_exit(77);
 		AUTO_CLOSE int mounted = open(path, O_DIRECTORY | O_RDONLY | O_CLOEXEC);
 		put(mounted, "canary", 1);

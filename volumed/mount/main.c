@@ -121,8 +121,13 @@ int main(int argc, char **argv)
 	}
 	daemon_confine(&w.daemon);
 	struct ipc_server_config config = {
-		.self = PROC_volume_mount, .listen_fd = -1, .ids_base = w.daemon.config->ids_base,
-		.handlers = handlers, .nhandlers = ARRAY_LEN(handlers), .daemon = &w, .proc_fd = -1,
+		.self = PROC_volume_mount,
+		.listen_fd = -1,
+		.ids_base = w.daemon.config->ids_base,
+		.handlers = handlers,
+		.nhandlers = ARRAY_LEN(handlers),
+		.daemon = &w,
+		.proc_fd = -1,
 	};
 	if (ipc_server_new(w.daemon.base, &config, &w.server, &e) < 0 ||
 	    ipc_server_serve_fd(w.server, w.daemon.listen_fd, &e) < 0) {

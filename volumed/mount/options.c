@@ -14,14 +14,29 @@ static const struct {
 	unsigned long flag;
 	bool clears;
 } words[] = {
-	{"defaults", 0, false},		 {"ro", MS_RDONLY, false},	{"rw", MS_RDONLY, true},
-	{"bind", MS_BIND, false},	 {"rbind", MS_BIND | MS_REC, false},
-	{"nosuid", MS_NOSUID, false},	 {"suid", MS_NOSUID, true},	{"nodev", MS_NODEV, false},
-	{"dev", MS_NODEV, true},	 {"noexec", MS_NOEXEC, false},	{"exec", MS_NOEXEC, true},
-	{"sync", MS_SYNCHRONOUS, false}, {"async", MS_SYNCHRONOUS, true}, {"dirsync", MS_DIRSYNC, false},
-	{"noatime", MS_NOATIME, false},	 {"atime", MS_NOATIME, true},	{"nodiratime", MS_NODIRATIME, false},
-	{"relatime", MS_RELATIME, false}, {"norelatime", MS_RELATIME, true}, {"strictatime", MS_STRICTATIME, false},
-	{"mand", MS_MANDLOCK, false},	 {"nomand", MS_MANDLOCK, true}, {"lazytime", MS_LAZYTIME, false},
+	{"defaults", 0, false},
+	{"ro", MS_RDONLY, false},
+	{"rw", MS_RDONLY, true},
+	{"bind", MS_BIND, false},
+	{"rbind", MS_BIND | MS_REC, false},
+	{"nosuid", MS_NOSUID, false},
+	{"suid", MS_NOSUID, true},
+	{"nodev", MS_NODEV, false},
+	{"dev", MS_NODEV, true},
+	{"noexec", MS_NOEXEC, false},
+	{"exec", MS_NOEXEC, true},
+	{"sync", MS_SYNCHRONOUS, false},
+	{"async", MS_SYNCHRONOUS, true},
+	{"dirsync", MS_DIRSYNC, false},
+	{"noatime", MS_NOATIME, false},
+	{"atime", MS_NOATIME, true},
+	{"nodiratime", MS_NODIRATIME, false},
+	{"relatime", MS_RELATIME, false},
+	{"norelatime", MS_RELATIME, true},
+	{"strictatime", MS_STRICTATIME, false},
+	{"mand", MS_MANDLOCK, false},
+	{"nomand", MS_MANDLOCK, true},
+	{"lazytime", MS_LAZYTIME, false},
 };
 
 static bool take_word(struct mount_options *o, const char *word, size_t len)

@@ -26,8 +26,9 @@ static void test_address(void **state)
 	char text[ADDRESS_TEXT];
 	struct subnet s;
 	struct address a;
-	static const char *const bad[] = {"", "10.0.0.0", "10.0.0.0/", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0/8",
-					  "10.0.0.0/8x", "fd00::/129", "10.0.0.0/ 8", "::1/", "01.2.3.4/8"};
+	static const char *const bad[] = {"",	       "10.0.0.0",    "10.0.0.0/",  "10.0.0.0/33", "10.0.0.0/-1",
+					  "10.0.0/8",  "10.0.0.0/8x", "fd00::/129", "10.0.0.0/ 8", "::1/",
+					  "01.2.3.4/8"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
