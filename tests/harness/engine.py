@@ -22,6 +22,7 @@ import time
 import urllib.parse
 
 from . import leaks, rootfs
+from .machine import Namespace
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("POUCH_BUILD", REPOSITORY / "build")).resolve()
@@ -243,6 +244,14 @@ class Engine:
             raise AssertionError(f"docker {' '.join(map(str, arguments))}: {done.returncode}\n"
                                  f"{done.stdout}\n{done.stderr}\n{self.log()}")
         return done
+
+    def inspect(self, name):
+        """docker inspect of a container, as JSON."""
+        return json.loads(self.docker("inspect", name).stdout)[0]
+
+    def space(self, name):
+        """The network namespace of a running container."""
+        return Namespace(self.inspect(name)["State"]["Pid"])
 
     def ctl(self, *arguments, check=True, input=None):
         """pouchd ctl."""

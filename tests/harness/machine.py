@@ -78,6 +78,11 @@ class Namespace:
                         input=json.dumps([kind, host, port, source, payload, seconds]), timeout=seconds + 30)
         return done.stdout
 
+    def get(self, address):
+        """What a web server at "ADDRESS:PORT" answers from its index.html."""
+        where, _, port = address.rpartition(":")
+        return self.talk("tcp", where, int(port), payload="GET /index.html HTTP/1.0\r\n\r\n")
+
     def socket(self, kind, host, port):
         """A bound socket of the test's process that is there; "tcp" listens."""
         result = []

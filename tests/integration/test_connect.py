@@ -1,40 +1,18 @@
 """Containers onto further networks and off them, with the docker CLI, and what the kernel says of it."""
-import json
 import signal
 import os
 
 import pytest
 
-from tests.harness.engine import Engine
-from tests.harness.machine import Machine
 
 
 @pytest.fixture(scope="module")
-def host():
-    """A machine of its own: subnets are nobody else's."""
-    with Machine() as machine:
-        yield machine
-
-
-@pytest.fixture(scope="module")
-def engine(host):
-    with Engine(machine=host) as running:
-        running.busybox()
-        yield running
-
-
-def get(host, address):
-    """What a web server at "ADDRESS:PORT" answers to the host."""
-    where, _, port = address.rpartition(":")
-    return host.talk("tcp", where, int(port), payload="GET /index.html HTTP/1.0\r\n\r\n")
-
-
-def inspect(engine, name):
-    return json.loads(engine.docker("inspect", name).stdout)[0]
+def engine_settings(host):
+    return {"machine": host}
 
 
 def networks(engine, name):
-    return inspect(engine, name)["NetworkSettings"]["Networks"]
+    return engine.inspect(name)["NetworkSettings"]["Networks"]
 
 
 def inside(engine, name, *command, check=True):
@@ -212,7 +190,7 @@ def test_events(engine, box):
     until = engine.docker("info", "--format", "{{.SystemTime}}").stdout.strip()
     lines = engine.docker("events", "--since", since, "--until", until, "--filter", "type=network", "--format",
                           "{{.Action}} {{.Actor.Attributes.name}} {{.Actor.Attributes.container}}").stdout.splitlines()
-    container = inspect(engine, box)["Id"]
+    container = engine.inspect(box)["Id"]
     assert lines == [f"connect red {container}", f"disconnect red {container}"]
 
 
@@ -229,14 +207,14 @@ def test_ports_follow_the_gateway(engine, host, nets):
     engine.docker("run", "-d", "--name", "web", "--network", "red", "-p", "127.0.0.1::80", "busybox", "sh", "-c",
                   "mkdir /www; echo moved > /www/index.html; exec httpd -f -p 80 -h /www")
     port = engine.docker("port", "web", "80/tcp").stdout.strip()
-    assert "moved" in get(host, port)
+    assert "moved" in host.get(port)
     engine.docker("network", "connect", "blue", "web")
     engine.docker("network", "disconnect", "red", "web")
     assert engine.docker("port", "web", "80/tcp").stdout.strip() == port
-    assert "moved" in get(host, port)
+    assert "moved" in host.get(port)
     engine.docker("network", "disconnect", "blue", "web")
     assert engine.docker("port", "web").stdout == ""
     engine.docker("network", "connect", "red", "web")
     port = engine.docker("port", "web", "80/tcp").stdout.strip()
-    assert "moved" in get(host, port)
+    assert "moved" in host.get(port)
     engine.docker("rm", "-f", "web")

@@ -1,6 +1,5 @@
 """Names of containers: what their name server at 127.0.0.11 says, asked from within their network namespaces."""
 import contextlib
-import json
 import os
 import random
 import shutil
@@ -30,16 +29,12 @@ def engine(upstream):
         yield running
 
 
-def inspect(engine, name):
-    return json.loads(engine.docker("inspect", name).stdout)[0]
-
-
 def asker(engine, name):
-    return Asker(inspect(engine, name)["State"]["Pid"])
+    return Asker(engine.inspect(name)["State"]["Pid"])
 
 
 def address(engine, name, network, key="IPAddress"):
-    return inspect(engine, name)["NetworkSettings"]["Networks"][network][key]
+    return engine.inspect(name)["NetworkSettings"]["Networks"][network][key]
 
 
 def reverse(text):
@@ -82,7 +77,7 @@ def box(engine, net):
 # ---- names ----
 
 def test_names_of_a_container(engine, box):
-    web = inspect(engine, "web")
+    web = engine.inspect("web")
     expected = [address(engine, "web", "net")]
     for name in ("web", "www", "WEB", web["Id"][:12], "webhost", "web.net", "www.NET"):
         for tcp in (False, True):
@@ -208,7 +203,7 @@ def test_resolv_conf(engine, net, upstream):
 def test_a_server_of_the_containers_own(engine, net):
     """Port 53 is the container's: what it runs there takes nothing from 127.0.0.11, nor the other way round."""
     with container(engine, "named", "--network", "net"):
-        pid = inspect(engine, "named")["State"]["Pid"]
+        pid = engine.inspect("named")["State"]["Pid"]
 
         def listen():
             udp, tcp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM), socket.socket()
@@ -495,7 +490,7 @@ def test_killed_under_questions(engine, box, victims):  # covers D-17
 def test_nothing_is_left_of_an_ended_container(engine, net):
     """Its sockets would keep its namespace, and that its addresses."""
     with container(engine, "short", "--network", "net"):
-        namespace = os.readlink(f"/proc/{inspect(engine, 'short')['State']['Pid']}/ns/net")
+        namespace = os.readlink(f"/proc/{engine.inspect('short')['State']['Pid']}/ns/net")
         worker, netd = engine.pids()["dns"], engine.pids()["netd"]
         fds = [len(os.listdir(f"/proc/{pid}/fd")) for pid in (worker, netd)]
     assert namespace.startswith("net:[")

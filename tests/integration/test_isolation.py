@@ -6,34 +6,14 @@ import signal
 
 import pytest
 
-from tests.harness.engine import Engine
-from tests.harness.machine import Machine, Namespace, Servers
+from tests.harness.machine import Servers
 
 RED, BLUE, INNER = "10.31.1", "10.31.2", "10.31.3"  # on a machine of the test's own: nobody else's
 
 
 @pytest.fixture(scope="module")
-def host():
-    with Machine() as machine:
-        yield machine
-
-
-@pytest.fixture(scope="module")
-def peer():
-    with Machine() as machine:
-        yield machine
-
-
-@pytest.fixture(scope="module")
-def wire(host, peer):
-    return host.wire(peer)
-
-
-@pytest.fixture(scope="module")
-def engine(host, wire):
-    with Engine(machine=host, sets=["network.ip-forward=true"]) as running:
-        running.busybox()
-        yield running
+def engine_settings(host, wire):
+    return {"machine": host, "sets": ["network.ip-forward=true"]}
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +30,7 @@ def world(engine, host, peer, wire):
                                         ("inner1", "inner", "-p", "8101:80"), ("inner2", "inner"),
                                         ("local1", "red", "-p", "127.0.0.1:8102:80")):
             engine.docker("run", "-d", "--name", name, "--network", network, *options, "busybox", "sleep", "1000")
-            spaces[name] = Namespace(json.loads(engine.docker("inspect", name).stdout)[0]["State"]["Pid"])
+            spaces[name] = engine.space(name)
             for kind, port in (("tcp", 80), ("udp", 53)):
                 servers.add(name, spaces[name], kind, port)
         for name, machine in (("host", host), ("peer", peer)):
@@ -69,7 +49,7 @@ def world(engine, host, peer, wire):
 
 
 def address(engine, name, family=4):
-    (settings,) = json.loads(engine.docker("inspect", name).stdout)[0]["NetworkSettings"]["Networks"].values()
+    (settings,) = engine.inspect(name)["NetworkSettings"]["Networks"].values()
     return settings["IPAddress" if family == 4 else "GlobalIPv6Address"]
 
 
@@ -191,7 +171,7 @@ def test_options_of_a_bridge(engine, host, peer, wire):
         spaces = {}
         for name in ("opt1", "opt2"):
             engine.docker("run", "-d", "--name", name, "--network", "opts", "-p", "80", "busybox", "sleep", "1000")
-            spaces[name] = Namespace(json.loads(engine.docker("inspect", name).stdout)[0]["State"]["Pid"])
+            spaces[name] = engine.space(name)
             servers.add(name, spaces[name], "tcp", 80)
         servers.add("peer", peer, "tcp", 7001)
         silent(spaces["opt1"], "tcp", address(engine, "opt2"), 80)

@@ -3,29 +3,11 @@ import json
 
 import pytest
 
-from tests.harness.engine import Engine
-from tests.harness.machine import Machine
 
 
 @pytest.fixture(scope="module")
-def host():
-    """A machine of its own: subnets are nobody else's."""
-    with Machine() as machine:
-        yield machine
-
-
-@pytest.fixture(scope="module")
-def engine(host):
-    with Engine(machine=host) as running:
-        running.busybox()
-        yield running
-
-
-def get(host, address):
-    """What a web server at "ADDRESS:PORT" answers to the host."""
-    where, _, port = address.rpartition(":")
-    return host.talk("tcp", where, int(port), payload="GET /index.html HTTP/1.0\r\n\r\n")
-
+def engine_settings(host):
+    return {"machine": host}
 
 
 def test_default_network(engine):
@@ -49,7 +31,7 @@ def web(engine):
 def test_published_port_by_loopback(engine, host, web):
     address = engine.docker("port", web, "8080/tcp").stdout.strip()
     assert address.startswith("127.0.0.1:")
-    assert "found" in get(host, address)
+    assert "found" in host.get(address)
 
 
 def test_port_conflict_names_the_holder(engine, web):
@@ -99,7 +81,7 @@ def test_firewall_comes_back(engine, host, web):
     address = engine.docker("port", web, "8080/tcp").stdout.strip()
     host.run("nft", "delete", "table", "inet", engine.nft_table)
     host.run("timeout", "20", "sh", "-c", f"until nft list table inet {engine.nft_table} 2>/dev/null; do :; done")
-    assert "found" in get(host, address)
+    assert "found" in host.get(address)
 
 
 def test_low_ports_without_capabilities(engine):

@@ -1,37 +1,15 @@
 """Published ports: from the host, from another machine, from containers; who comes is seen as who he is."""
-import json
-
 import pytest
 
-from tests.harness.engine import Engine
-from tests.harness.machine import Machine, Namespace, Servers
+from tests.harness.machine import Machine, Servers
 
 FILTERS_BRIDGES = "bridge/bridge-nf-call-ip6tables"
 
 
 @pytest.fixture(scope="module")
-def host():
-    with Machine() as machine:
-        machine.sysctl(FILTERS_BRIDGES, 0)
-        yield machine
-
-
-@pytest.fixture(scope="module")
-def peer():
-    with Machine() as machine:
-        yield machine
-
-
-@pytest.fixture(scope="module")
-def wire(host, peer):
-    return host.wire(peer)
-
-
-@pytest.fixture(scope="module")
-def engine(host, wire):
-    with Engine(machine=host, sets=["network.ip-forward=true", "network.bridge.subnet6=fd00:b0b::/64"]) as running:
-        running.busybox()
-        yield running
+def engine_settings(host, wire):
+    host.sysctl(FILTERS_BRIDGES, 0)
+    return {"machine": host, "sets": ["network.ip-forward=true", "network.bridge.subnet6=fd00:b0b::/64"]}
 
 
 @pytest.fixture
@@ -42,7 +20,7 @@ def run(engine):
         def start(name, *options):
             names.append(name)
             engine.docker("run", "-d", "--name", name, *options, "busybox", "sleep", "1000")
-            inside = Namespace(shown(engine, name)["State"]["Pid"])
+            inside = engine.space(name)
             for kind, port in (("tcp", 80), ("tcp", 81), ("udp", 53)):
                 servers.add(f"{name}:{port}", inside, kind, port)
             return inside
@@ -52,16 +30,12 @@ def run(engine):
         engine.docker("rm", "-f", name)
 
 
-def shown(engine, name):
-    return json.loads(engine.docker("inspect", name).stdout)[0]
-
-
 def port_of(engine, name, port="80/tcp"):
     return int(engine.docker("port", name, port).stdout.splitlines()[0].rpartition(":")[2])
 
 
 def address(engine, name, key="IPAddress"):
-    return shown(engine, name)["NetworkSettings"][key]
+    return engine.inspect(name)["NetworkSettings"][key]
 
 
 def test_from_another_machine_and_from_the_host(engine, host, peer, wire, run):
@@ -159,7 +133,7 @@ def test_hairpin(engine, host, wire, run):
             if client is not far:  # which has no IPv6
                 assert client.talk("tcp", wire.here6, port, seconds=1).startswith("error:" if name == "far" else name)
     # Without the port they do not meet.
-    address = shown(engine, "far")["NetworkSettings"]["Networks"]["elsewhere"]["IPAddress"]
+    address = engine.inspect("far")["NetworkSettings"]["Networks"]["elsewhere"]["IPAddress"]
     assert "error:" in one.talk("tcp", address, 80, seconds=1)
     engine.docker("rm", "-f", "far")
     engine.docker("network", "rm", "elsewhere")

@@ -1,32 +1,18 @@
 """Which subnets networks get and may have, beside the host's own and other engines'."""
 import concurrent.futures
 import ipaddress
-import json
 import os
 import signal
 
 import pytest
 
 from tests.harness.engine import Engine
-from tests.harness.machine import Machine, Namespace, Servers
+from tests.harness.machine import Servers
 
 
 @pytest.fixture(scope="module")
-def host():
-    with Machine() as machine:
-        yield machine
-
-
-@pytest.fixture(scope="module")
-def wire(host):
-    with Machine() as neighbour:
-        yield host.wire(neighbour)
-
-
-@pytest.fixture(scope="module")
-def engine(host, wire):
-    with Engine(machine=host) as running:
-        yield running
+def engine_settings(host, wire):
+    return {"machine": host}
 
 
 def subnet(engine, name):
@@ -106,7 +92,7 @@ def test_ranges_gateways_and_auxiliary_addresses(engine):
     given = set()
     for _ in range(7):
         shown = engine.docker("run", "-d", "--network", "plan", "busybox", "sleep", "1000").stdout.strip()
-        (settings,) = json.loads(engine.docker("inspect", shown).stdout)[0]["NetworkSettings"]["Networks"].values()
+        (settings,) = engine.inspect(shown)["NetworkSettings"]["Networks"].values()
         assert settings["Gateway"] == "10.78.0.5"
         given.add(settings["IPAddress"])
     assert given == {f"10.78.0.{n}" for n in range(128, 136)} - {"10.78.0.130"}
@@ -195,9 +181,8 @@ def test_macvlan(engine, wire, mode):
     if mode == "bridge":
         engine.docker("run", "-d", "--name", "other", "--network", "mac", "busybox", "sleep", "1000")
         with Servers() as servers:
-            space = lambda name: Namespace(json.loads(engine.docker("inspect", name).stdout)[0]["State"]["Pid"])
-            servers.add("onwire", space("onwire"), "tcp", 80)
-            assert space("other").talk("tcp", "10.80.0.9", 80).startswith("onwire")
+            servers.add("onwire", engine.space("onwire"), "tcp", 80)
+            assert engine.space("other").talk("tcp", "10.80.0.9", 80).startswith("onwire")
         engine.docker("network", "disconnect", "mac", "other")
         engine.docker("rm", "-f", "other")
     engine.docker("rm", "-f", "onwire")
