@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "apid/connection.h"
+#include "lib/logopt.h"
 #include "lib/util.h"
 #include "lib/version.h"
 
@@ -114,12 +115,21 @@ static void set(json_t *o, const char *key, json_t *take_value)
 	json_object_set_new(o, key, take_value);
 }
 
+static json_t *log_drivers(void)
+{
+	json_t *all = json_array();
+
+	for (enum log_driver d = 0; d < LOG_DRIVERS; d++)
+		json_array_append_new(all, json_string(log_driver_name(d)));
+	return all;
+}
+
 static void add_configured(json_t *o, const struct config *c)
 {
 	set(o, "LoggingDriver", json_string(c->log_driver));
 	set(o, "Plugins",
-	    json_pack("{s:[s] s:[s,s,s] s:n s:[s,s]}", "Volume", "local", "Network", "bridge", "host", "none",
-		      "Authorization", "Log", "json-file", "none"));
+	    json_pack("{s:[s] s:[s,s,s,s,s] s:n s:o}", "Volume", "local", "Network", "bridge", "host", "ipvlan",
+		      "macvlan", "null", "Authorization", "Log", log_drivers()));
 	set(o, "Runtimes", runtimes(c));
 	set(o, "DefaultRuntime", json_string(c->runtime_default));
 	set(o, "RegistryConfig", registries(c));

@@ -102,6 +102,21 @@ static int add_name(struct commit *x, const char *repo, const char *tag, struct 
 	return verified_name(x->d, full, "", e);
 }
 
+/* What the container ran, as `docker history` shows it. */
+static char *command_of(const json_t *config)
+{
+	char *line = xstrdup("");
+	const json_t *word;
+	size_t i;
+
+	json_array_foreach(json_object_get(config, "Cmd"), i, word) {
+		char *longer = xasprintf("%s%s%s", line, i ? " " : "", json_string_value(word));
+		free(line);
+		line = longer;
+	}
+	return line;
+}
+
 /* The parent's config with what commit changes. */
 static int make_config(struct commit *x, const struct image_commit *m, struct err *e)
 {
@@ -119,9 +134,10 @@ static int make_config(struct commit *x, const struct image_commit *m, struct er
 	json_object_set_new(x->config, "author", json_string(m->author ? m->author : ""));
 	if (!json_is_array(json_object_get(x->config, "history")))
 		json_object_set_new(x->config, "history", json_array());
+	AUTO_FREE char *command = command_of(m->container_config.json);
 	json_array_append_new(json_object_get(x->config, "history"),
-			      json_pack("{s:s, s:s, s:s}", "created", now, "comment", m->comment ? m->comment : "",
-					"author", m->author ? m->author : ""));
+			      json_pack("{s:s, s:s, s:s, s:s}", "created", now, "created_by", command, "comment",
+					m->comment ? m->comment : "", "author", m->author ? m->author : ""));
 	return m->changes ? changes_apply(imageconf_config(x->config), m->changes, e) : 0;
 }
 

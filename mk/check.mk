@@ -65,4 +65,4 @@ lint:	## layout, static analysis, manual pages
 
 .PHONY: format
 format:	## lay out the C source as .clang-format says
-	clang-format -i $(shell git ls-files '*.c' '*.h')
+	@clang-format -i $(shell git ls-files '*.c' '*.h')

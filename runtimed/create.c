@@ -21,6 +21,16 @@
 /* imaged answers from its records; more than this means that it is not there. */
 #define LEASE_MS 30000
 
+/* 404 means to clients that the image is missing: they pull it and try again. What else is missing is a bad request. */
+static void refuse(struct creating *n, const struct err *e)
+{
+	struct err bad = *e;
+
+	if (n->leased && bad.status == 404)
+		bad.status = 400;
+	ipc_reply_error(n->req, &bad);
+}
+
 static void give_up(struct creating *n, const struct err *e)
 {
 	static const struct ipc_call_events none = {.done = creating_ignored};
@@ -29,7 +39,7 @@ static void give_up(struct creating *n, const struct err *e)
 	struct rootfs_release m = {.container = c->id};
 	struct runtimed *rt = c->rt;
 
-	ipc_reply_error(n->req, e);
+	refuse(n, e);
 	if (n->leased)
 		ipc_call(rt->imaged, IPC_rootfs_release, &m, &options, &none, NULL, NULL);
 	if (n->volumes_held && volumes_any(c))

@@ -319,7 +319,8 @@ static const struct column all[] = {
 	{"etime", "ELAPSED", show_etime},
 	{"etimes", "ELAPSED", show_etimes},
 	{"comm|ucmd|ucomm", "COMMAND", show_comm},
-	{"args|cmd|command", "COMMAND", show_args},
+	{"args|command", "COMMAND", show_args},
+	{"cmd", "CMD", show_args},
 };
 
 static bool has_name(const char *names, const char *name, size_t len)

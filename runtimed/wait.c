@@ -9,7 +9,7 @@ struct waiting {
 	struct container *container;
 	char *error; /* of the state, as of the exit */
 	int code;
-	bool exited;
+	bool removal; /* is what is waited for */
 };
 
 static void waiting_free(struct waiting *w)
@@ -36,13 +36,14 @@ static void answer(struct waiting *w)
 	ipc_reply_done(req);
 }
 
+/* Who waits for the removal is told of what went wrong with it, not with the start: the starter has been. */
 static void take_exit(struct waiting *w)
 {
 	const struct container_state *s = &w->container->state;
 
 	w->code = s->exit_code;
 	free(w->error);
-	w->error = s->error ? xstrdup(s->error) : NULL;
+	w->error = s->error && !w->removal ? xstrdup(s->error) : NULL;
 }
 
 static void on_event(struct waiter *waiter, struct container *c, uint32_t event)
@@ -77,6 +78,7 @@ void on_container_wait(struct ipc_request *req, struct container_wait *m, struct
 	struct waiting *w = XNEW(struct waiting);
 	w->req = req;
 	w->container = container_ref(c);
+	w->removal = removed;
 	ipc_chunk(req, NULL, 0);
 	if (!removed && !next && !container_running(c) && !c->starting) {
 		take_exit(w);

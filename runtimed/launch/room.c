@@ -146,6 +146,16 @@ static int ensure_dir(int at, const char *name, mode_t mode, uid_t owner, struct
 	return fchmodat(at, name, mode, 0) < 0 ? err_sys(e, -errno, "chmod %s", name) : 0;
 }
 
+/* By the empty file /.dockerenv programs find out that they run in a container. */
+static int ensure_sign(int dir, struct err *e)
+{
+	AUTO_CLOSE int fd = openat(dir, "upper/.dockerenv", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0755);
+
+	if (fd < 0 && errno != EEXIST)
+		return err_sys(e, -errno, "create .dockerenv");
+	return fd >= 0 && fchmod(fd, 0755) < 0 ? err_sys(e, -errno, "chmod .dockerenv") : 0;
+}
+
 int state_dirs_make(const struct launch *l, const char *id, int *out, struct err *e)
 {
 	int r = ensure_dir(l->c.state_dir, id, 0700, 0, e);
@@ -155,6 +165,8 @@ int state_dirs_make(const struct launch *l, const char *id, int *out, struct err
 		r = err_sys(e, -errno, "open the state of %s", id);
 	if (r == 0)
 		r = ensure_dir(dir, "upper", 0755, 0, e);
+	if (r == 0)
+		r = ensure_sign(dir, e);
 	if (r == 0)
 		r = ensure_dir(dir, "work", 0700, 0, e);
 	if (r == 0)

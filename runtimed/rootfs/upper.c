@@ -33,7 +33,7 @@ bool is_opaque(int fd)
 /* ---- what the engine has made ---- */
 
 static const char *const mountpoints[] = {
-	"dev", "proc", "sys", "etc/hostname", "etc/hosts", "etc/resolv.conf",
+	"dev", "proc", "sys", "etc/hostname", "etc/hosts", "etc/resolv.conf", ".dockerenv",
 };
 
 static bool is_known(const char *path)

@@ -17,7 +17,7 @@ def test_run_foreground(cli):
 
 def test_run_exit_codes(cli):
     cli(*RUN, "busybox", "sh", "-c", "exit 42", code=42)
-    cli(*RUN, "busybox", "/nothing/here", code=127)
+    assert "Error waiting" not in cli(*RUN, "busybox", "/nothing/here", code=127).stderr
     cli(*RUN, "busybox", "/etc/passwd", code=126)
     cli(*RUN, "--no-such-flag", "busybox", "true", code=125)
     cli(*RUN, "-w", "relative/path", "busybox", "true", code=125)
@@ -105,6 +105,20 @@ def test_a_missing_image_is_named(cli):
     assert "No such image: nothing-here:1" in said
 
 
+def test_what_else_is_missing_is_not_taken_for_the_image(cli):
+    said = cli("run", "--rm", "--network", "nothing-here", "busybox", "true", code=125).stderr
+    assert "network nothing-here not found" in said and "Unable to find image" not in said
+    said = cli("run", "--rm", "--volumes-from", "nobody", "busybox", "true", code=125).stderr
+    assert "No such container: nobody" in said and "Unable to find image" not in said
+
+
+def test_programs_see_that_they_are_in_a_container(cli):
+    cli("run", "--name", "sign", "--network", "none", "busybox", "test", "-f", "/.dockerenv")
+    assert cli.out("diff", "sign") == ""
+    cli(*RUN, "--read-only", "busybox", "test", "-f", "/.dockerenv")
+    cli("rm", "sign")
+
+
 # ---- around a container ----
 
 def running(cli, name, *command, options=()):
@@ -171,9 +185,12 @@ def test_cp(cli, tmp_path):
 
 
 def test_top_stats_inspect(cli):
-    running(cli, "looks", options=("--label", "k=v"))
-    assert "sleep 1000" in cli.out("top", "looks")
-    assert "sleep" in cli.out("top", "looks", "-o", "pid,comm").splitlines()[1]
+    running(cli, "looks", "sh", "-c", "echo up; read x", options=("--label", "k=v", "-i"))
+    while not cli.out("logs", "looks"):
+        time.sleep(0.01)
+    assert "sh -c echo up; read x" in cli.out("top", "looks")
+    assert "sh" in cli.out("top", "looks", "-o", "pid,comm").splitlines()[1]
+    assert cli.out("top", "looks", "-o", "pid,cmd").splitlines()[0].split() == ["PID", "CMD"]
     shown = cli.out("stats", "--no-stream", "--format", "{{.Name}} {{.PIDs}}", "looks").split()
     assert shown == ["looks", "1"]
     assert cli.out("inspect", "-f", "{{.State.Status}} {{index .Config.Labels \"k\"}}", "looks") == "running v"
@@ -188,6 +205,7 @@ def test_diff_commit_export(cli, tmp_path):
         {"C /etc", "D /etc/group", "C /home", "C /home/app", "A /home/app/new"}
     image = cli.out("commit", "-m", "because", "-a", "me", "-c", 'CMD ["cat", "/home/app/new"]', "changes", "committed:1")
     assert image.startswith("sha256:")
+    assert "echo new > /home/app/new" in cli.out("history", "--no-trunc", "committed:1").splitlines()[1]
     assert cli.out(*RUN, "committed:1") == "new"
     cli("export", "-o", tmp_path / "tar", "changes")
     names = tarfile.open(tmp_path / "tar").getnames()
@@ -234,4 +252,6 @@ def test_prune_and_df(cli):
 
 def test_info_and_version(cli):
     assert "Storage Driver" in cli.out("info")
+    plugins = json.loads(cli.out("info", "--format", "{{json .Plugins}}"))
+    assert {"json-file", "syslog", "splunk"} <= set(plugins["Log"]) and "macvlan" in plugins["Network"]
     assert json.loads(cli.out("version", "--format", "{{json .Server}}"))["ApiVersion"] == "1.47"
