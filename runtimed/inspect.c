@@ -52,11 +52,30 @@ static json_t *host_defaults(void)
 	return o;
 }
 
+/* What holds when nothing is said. With Privileged and systempaths=unconfined nothing is hidden. */
+static void show_paths(json_t *o)
+{
+	const json_t *option;
+	size_t i;
+
+	if (json_is_true(json_object_get(o, "Privileged")))
+		return;
+	json_array_foreach(json_object_get(o, "SecurityOpt"), i, option) {
+		if (str_eq(json_string_value(option), "systempaths=unconfined"))
+			return;
+	}
+	if (!json_is_array(json_object_get(o, "MaskedPaths")))
+		json_object_set_new(o, "MaskedPaths", launch_masked_paths());
+	if (!json_is_array(json_object_get(o, "ReadonlyPaths")))
+		json_object_set_new(o, "ReadonlyPaths", launch_readonly_paths());
+}
+
 static json_t *host_shown(const struct container *c)
 {
 	json_t *o = host_defaults(), *policy;
 
 	json_object_update(o, c->host);
+	show_paths(o);
 	policy = json_object_get(o, "RestartPolicy");
 	if (!json_object_get(policy, "MaximumRetryCount")) {
 		policy = json_copy(policy);
@@ -143,6 +162,23 @@ static void show_path(json_t *o, const char *key, const struct container *c, con
 	json_object_set_new(o, key, json_string(path));
 }
 
+/* The layers, the topmost first, and what the container writes. The merged tree is in its own mount namespace alone. */
+static json_t *graph_shown(const struct container *c)
+{
+	AUTO_FREE char *upper = state_path(c, "upper"), *work = state_path(c, "work"), *lower = xstrdup("");
+	const json_t *layer;
+	size_t i;
+
+	json_array_foreach(c->layers, i, layer) {
+		char *longer = xasprintf("%s/imaged/layers/%s%s%s", c->rt->d.root, json_string_value(layer),
+					 i ? ":" : "", lower);
+		free(lower);
+		lower = longer;
+	}
+	return json_pack("{s:s s:{s:s s:s s:s}}", "Name", "overlay2", "Data", "LowerDir", lower, "UpperDir", upper,
+			 "WorkDir", work);
+}
+
 static json_t *inspect(const struct container *c, const struct ipc_request *req)
 {
 	char created[TIME_TEXT];
@@ -159,10 +195,7 @@ static json_t *inspect(const struct container *c, const struct ipc_request *req)
 	show_path(o, "HostnamePath", c, "files/hostname");
 	show_path(o, "HostsPath", c, "files/hosts");
 	show_path(o, "LogPath", c, file ? log : NULL);
-	AUTO_FREE char *upper = state_path(c, "upper"), *work = state_path(c, "work");
-	json_object_set_new(
-		o, "GraphDriver",
-		json_pack("{s:s s:{s:s s:s}}", "Name", "overlay2", "Data", "UpperDir", upper, "WorkDir", work));
+	json_object_set_new(o, "GraphDriver", graph_shown(c));
 	json_object_set_new(o, "ExecIDs", exec_ids(c));
 	json_object_set_new(o, "HostConfig", host_shown(c));
 	json_object_set_new(o, "Config", config_shown(c, req));

@@ -16,6 +16,37 @@ static const char *const readonly_paths[] = {
 	"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger",
 };
 
+/* ---- paths of /proc and /sys ---- */
+
+static json_t *list_of(const char *const *words, size_t n)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(list, json_string(words[i]));
+	return list;
+}
+
+/* And each CPU's temperature events, which tell of what else the host does. */
+json_t *launch_masked_paths(void)
+{
+	json_t *list = list_of(masked_paths, ARRAY_LEN(masked_paths));
+	long cpus = sysconf(_SC_NPROCESSORS_CONF);
+	char path[80];
+
+	for (long i = 0; i < cpus; i++) {
+		snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%ld/thermal_throttle", i);
+		if (access(path, F_OK) == 0)
+			json_array_append_new(list, json_string(path));
+	}
+	return list;
+}
+
+json_t *launch_readonly_paths(void)
+{
+	return list_of(readonly_paths, ARRAY_LEN(readonly_paths));
+}
+
 /* ---- process ---- */
 
 static bool env_has(const json_t *env, const char *name)
@@ -226,34 +257,6 @@ static json_t *namespaces_of(const struct bundle *b)
 	return list;
 }
 
-static json_t *paths_of(const json_t *given, const char *const *otherwise, size_t n)
-{
-	json_t *list = json_array();
-
-	if (json_is_array(given)) {
-		json_array_extend(list, (json_t *)(uintptr_t)given);
-		return list;
-	}
-	for (size_t i = 0; i < n; i++)
-		json_array_append_new(list, json_string(otherwise[i]));
-	return list;
-}
-
-/* The default ones, and each CPU's temperature events, which tell of what else the host does. */
-static json_t *masked_of(const json_t *given)
-{
-	json_t *list = paths_of(given, masked_paths, ARRAY_LEN(masked_paths));
-	long cpus = sysconf(_SC_NPROCESSORS_CONF);
-	char path[80];
-
-	for (long i = 0; !json_is_array(given) && i < cpus; i++) {
-		snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu%ld/thermal_throttle", i);
-		if (access(path, F_OK) == 0)
-			json_array_append_new(list, json_string(path));
-	}
-	return list;
-}
-
 static int add_filter(const struct bundle *b, const struct security *sec, uint64_t caps, json_t *linux_,
 		      json_t *annotations, struct err *e)
 {
@@ -331,10 +334,12 @@ static int linux_of(const struct bundle *b, const struct security *sec, uint64_t
 		json_object_set_new(l, "gidMappings", mapping(&b->ids));
 	}
 	if (!sec->unconfined_paths) {
-		json_object_set_new(l, "maskedPaths", masked_of(json_object_get(b->host, "MaskedPaths")));
-		json_object_set_new(
-			l, "readonlyPaths",
-			paths_of(json_object_get(b->host, "ReadonlyPaths"), readonly_paths, ARRAY_LEN(readonly_paths)));
+		json_t *masked = json_object_get(b->host, "MaskedPaths");
+		json_t *readonly = json_object_get(b->host, "ReadonlyPaths");
+		json_object_set_new(l, "maskedPaths",
+				    json_is_array(masked) ? json_incref(masked) : launch_masked_paths());
+		json_object_set_new(l, "readonlyPaths",
+				    json_is_array(readonly) ? json_incref(readonly) : launch_readonly_paths());
 	}
 	add_sysctls(b, l);
 	int r = bundle_resources(b->launch, b->host, resources, e);

@@ -76,6 +76,10 @@ void launch_reconfigure(struct launch *l, const struct launch_config *config);
 /* Lets go of all shims; containers run on. */
 void launch_free(struct launch *l);
 
+/* What is hidden and what is read-only below /proc and /sys unless the container says otherwise; the caller's. */
+json_t *launch_masked_paths(void);
+json_t *launch_readonly_paths(void);
+
 /* ---- what a container is ---- */
 
 /* A range of host ids: container id 0 is host id `base`. size 0: the host's own ids, no user namespace. */

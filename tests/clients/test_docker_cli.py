@@ -198,6 +198,17 @@ def test_top_stats_inspect(cli):
     assert cli.out("ps", "-s", "--format", "{{.Size}}").endswith(")")
 
 
+def test_inspect_says_what_is_hidden(cli):
+    show = ("{{json .HostConfig.MaskedPaths}} {{json .HostConfig.ReadonlyPaths}} {{.GraphDriver.Data.LowerDir}}",)
+    for name, options, hidden in (("plain", (), True), ("bare", ("--security-opt", "systempaths=unconfined"), False),
+                                  ("mighty", ("--privileged",), False)):
+        cli("create", "--name", name, "--network", "none", *options, "busybox", "true")
+        masked, readonly, lower = cli.out("inspect", "-f", *show, name).split()
+        assert ("/proc/kcore" in masked, "/proc/sys" in readonly) == (hidden, hidden), (name, masked, readonly)
+        assert "/layers/" in lower
+        cli("rm", name)
+
+
 def test_diff_commit_export(cli, tmp_path):
     running(cli, "changes", "sh", "-c", "echo new > /home/app/new; rm /etc/group; exec sleep 1000")
     cli("exec", "changes", "sh", "-c", "until [ -e /home/app/new ] && [ ! -e /etc/group ]; do :; done")
