@@ -51,6 +51,7 @@ struct apid {
 	struct json_t *host; /* the host's share of /info, read before the sandbox; NULL without */
 	uint32_t boot;	     /* random: tells this run's requests from another's */
 	uint64_t next_request;
+	uint64_t reads; /* of clients' bytes */
 	bool stopping;
 	unsigned stop_turns;
 	void (*on_stopped)(void *arg);
@@ -65,6 +66,8 @@ void apid_free(struct apid *a);
 void apid_add_peer(struct apid *a, enum process_id peer, const char *path);
 /* Accept no more, let the requests in flight end (a few seconds), then call `done`. */
 void apid_stop(struct apid *a, void (*done)(void *arg), void *arg);
+/* For daemon_run(): events until the end of the loop. 0, or -1 when it fails. */
+int apid_loop(struct event_base *base, void *arg);
 /* free(p), later; `g` is a part of it. */
 void apid_discard(struct apid *a, struct garbage *g, void *p);
 

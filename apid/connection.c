@@ -375,6 +375,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 		room = CONN_INPUT_MAX > evbuffer_get_length(c->in) ? CONN_INPUT_MAX - evbuffer_get_length(c->in) : 1;
 	do {
 		ssize_t n = transport_read(&c->transport, c->apid->buffer, room);
+		c->apid->reads++;
 		if (n == -EAGAIN) {
 			if (c->transport.want_write)
 				event_add(&c->writable, NULL);

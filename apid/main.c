@@ -65,6 +65,7 @@ int main(int argc, char **argv)
 	d.arg = a;
 	d.stop = on_stop;
 	d.reload = on_reload;
+	d.loop = apid_loop;
 	daemon_confine(&d);
 	listener_start_all(a);
 	int code = daemon_run(&d);

@@ -411,7 +411,7 @@ int daemon_run(struct daemon *d)
 		d->control_fd = -1;
 	}
 	notify_send(d->notify_fd, "READY=1");
-	if (event_base_dispatch(d->base) < 0) {
+	if ((d->loop ? d->loop(d->base, d->arg) : event_base_dispatch(d->base)) < 0) {
 		log_error("the event loop has failed");
 		return 1;
 	}

@@ -78,7 +78,8 @@ struct daemon {
 	 * old config is freed after the call, so nothing may point into it any longer.
 	 */
 	void (*reload)(struct daemon *d, void *arg);
-	void (*stop)(struct daemon *d, void *arg); /* SIGTERM: end when done by daemon_stop(); NULL: at once */
+	void (*stop)(struct daemon *d, void *arg);	 /* SIGTERM: end when done by daemon_stop(); NULL: at once */
+	int (*loop)(struct event_base *base, void *arg); /* NULL: event_base_dispatch(3) */
 	void *arg;
 };
 
