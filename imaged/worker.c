@@ -3,45 +3,15 @@
 #include <inttypes.h>
 
 struct worker_session {
-	struct event_base *base;
 	struct ipc_client *client;
 };
 
 struct worker_call {
-	struct event_base *base;
 	struct ipc_client *client; /* of this call alone, NULL within a session */
 	struct ipc_call *call;
 	const struct worker_events *events;
 	void *arg;
 };
-
-struct ended {
-	struct ipc_client *client;
-	struct event *event;
-};
-
-static void free_client(evutil_socket_t fd, short what, void *arg)
-{
-	struct ended *x = arg;
-
-	(void)fd;
-	(void)what;
-	ipc_client_free(x->client);
-	event_free(x->event);
-	free(x);
-}
-
-/* A client cannot be freed from within its own callback. */
-static void free_later(struct event_base *base, struct ipc_client *client)
-{
-	if (!client)
-		return;
-	struct ended *x = XNEW(struct ended);
-
-	x->client = client;
-	x->event = event_new(base, -1, 0, free_client, x);
-	event_active(x->event, EV_TIMEOUT, 0);
-}
 
 static void on_chunk(void *arg, struct chunk *chunk)
 {
@@ -59,7 +29,7 @@ static void on_done(void *arg, void *reply, const struct err *e)
 {
 	struct worker_call w = *(struct worker_call *)arg;
 
-	free_later(w.base, w.client);
+	ipc_client_free(w.client);
 	free(arg);
 	w.events->done(w.arg, reply, e);
 }
@@ -79,17 +49,16 @@ static struct ipc_client *connect_to(struct imaged *d, enum process_id kind)
 }
 
 /* By `own`, which it then has, or by the session's client. */
-static struct worker_call *call(struct event_base *base, struct ipc_client *own, struct ipc_client *client,
-				uint16_t number, void *msg, const struct worker_events *events, void *arg,
-				struct err *e)
+static struct worker_call *call(struct ipc_client *own, struct ipc_client *client, uint16_t number, void *msg,
+				const struct worker_events *events, void *arg, struct err *e)
 {
 	struct worker_call *w = XNEW(struct worker_call);
 
-	*w = (struct worker_call){.base = base, .client = own, .events = events, .arg = arg};
+	*w = (struct worker_call){.client = own, .events = events, .arg = arg};
 	w->call = ipc_call(client, number, msg, &(struct ipc_call_options){0}, &call_events, w, e);
 	if (w->call)
 		return w;
-	free_later(base, own);
+	ipc_client_free(own);
 	free(w);
 	return NULL;
 }
@@ -99,7 +68,7 @@ struct worker_call *worker_call(struct imaged *d, uint16_t number, void *msg, co
 {
 	struct ipc_client *client = connect_to(d, MSG_OWNER(number));
 
-	return call(d->daemon.base, client, client, number, msg, events, arg, e);
+	return call(client, client, number, msg, events, arg, e);
 }
 
 void worker_cancel(struct worker_call *w)
@@ -107,7 +76,7 @@ void worker_cancel(struct worker_call *w)
 	if (!w)
 		return;
 	ipc_call_cancel(w->call);
-	free_later(w->base, w->client);
+	ipc_client_free(w->client);
 	free(w);
 }
 
@@ -115,7 +84,7 @@ struct worker_session *worker_session_new(struct imaged *d, enum process_id kind
 {
 	struct worker_session *s = XNEW(struct worker_session);
 
-	*s = (struct worker_session){.base = d->daemon.base, .client = connect_to(d, kind)};
+	*s = (struct worker_session){.client = connect_to(d, kind)};
 	return s;
 }
 
@@ -123,12 +92,12 @@ void worker_session_free(struct worker_session *s)
 {
 	if (!s)
 		return;
-	free_later(s->base, s->client);
+	ipc_client_free(s->client);
 	free(s);
 }
 
 struct worker_call *worker_session_call(struct worker_session *s, uint16_t number, void *msg,
 					const struct worker_events *events, void *arg, struct err *e)
 {
-	return call(s->base, NULL, s->client, number, msg, events, arg, e);
+	return call(NULL, s->client, number, msg, events, arg, e);
 }

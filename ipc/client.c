@@ -42,7 +42,9 @@ struct ipc_client {
 	struct ipc_client_config config;
 	char path[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
 	struct channel *channel;
-	bool ready; /* HELLO has come back */
+	bool ready;    /* HELLO has come back */
+	bool freed;    /* ipc_client_free() was called; goes when `busy` is 0 */
+	unsigned busy; /* callbacks of its connection that have not come back */
 	struct event *again;
 	unsigned backoff_ms;
 	struct calls calls;
@@ -132,6 +134,13 @@ static int call_send(struct ipc_call *call, struct err *e)
 
 /* ---- the connection ---- */
 
+/* A callback may free the client: what it was called from still looks at it. */
+static void leave(struct ipc_client *c)
+{
+	if (--c->busy == 0 && c->freed)
+		free(c);
+}
+
 static void try_connect(struct ipc_client *c);
 
 static void connect_later(struct ipc_client *c)
@@ -178,12 +187,15 @@ static void disconnect(struct ipc_client *c)
 {
 	bool was_ready = c->ready;
 
+	c->busy++;
 	channel_free(STEAL(c->channel));
 	c->ready = false;
 	if (was_ready && c->on_state)
 		c->on_state(c->state_arg, false);
 	sort_out_calls(c);
-	connect_later(c);
+	if (!c->freed)
+		connect_later(c);
+	leave(c);
 }
 
 static void on_closed(void *arg, const struct err *why)
@@ -255,12 +267,14 @@ static void on_message(void *arg, const struct ipc_head *head, void *msg)
 	struct ipc_client *c = arg;
 	struct ipc_call *call = call_find(c, head->id);
 
+	c->busy++;
 	if (head->kind == K_HELLO && head->message->number == IPC_hello && !c->ready)
 		on_hello(c, msg);
 	else if (call && c->ready)
 		on_answer(call, head, msg);
 	/* else: the answer to a call that was cancelled meanwhile */
 	channel_msg_free(head->message, msg);
+	leave(c);
 }
 
 static const struct channel_events channel_events = {.message = on_message, .closed = on_closed};
@@ -301,14 +315,16 @@ void ipc_client_free(struct ipc_client *c)
 {
 	struct ipc_call *call;
 
-	if (!c)
+	if (!c || c->freed)
 		return;
+	c->freed = true;
+	c->busy++;
 	channel_free(STEAL(c->channel));
 	c->ready = false;
 	while ((call = TAILQ_FIRST(&c->calls)))
 		call_fail(call, -ECANCELED, "shutting down");
 	event_free(c->again);
-	free(c);
+	leave(c);
 }
 
 void ipc_client_connect(struct ipc_client *c)
@@ -406,6 +422,10 @@ struct ipc_call *ipc_call(struct ipc_client *c, uint16_t number, void *msg, cons
 
 	if (!options)
 		options = &none;
+	if (c->freed) {
+		err_set(e, -ECANCELED, "shutting down");
+		return NULL;
+	}
 	if (c->ncalls >= c->config.max_calls) {
 		c->failures++;
 		err_set(e, -EBUSY, "busy: too many requests to %s are in flight", process_name(c->config.peer));

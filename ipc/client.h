@@ -23,7 +23,7 @@ struct ipc_client_config {
 };
 
 struct ipc_client *ipc_client_new(struct event_base *base, const struct ipc_client_config *config);
-/* Ends all calls with -ECANCELED. */
+/* Ends all calls with -ECANCELED. May be called from any callback of its own, also from those that it makes itself. */
 void ipc_client_free(struct ipc_client *c);
 /* Do not wait for the first call: who is told of the connection has something to say. */
 void ipc_client_connect(struct ipc_client *c);

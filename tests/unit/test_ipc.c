@@ -33,6 +33,7 @@ struct world {
 	bool hold;
 	/* the last answer */
 	bool done;
+	bool frees; /* the client, in the callback */
 	int code;
 	char text[ERR_TEXT_MAX];
 	char name[64];
@@ -120,6 +121,8 @@ static void on_done(void *arg, void *reply, const struct err *e)
 		snprintf(w->name, sizeof w->name, "%s", json_string_value(json_object_get(state, "Name")));
 		assert_int_equal(json_string_length(json_object_get(state, "Blob")), 200000);
 	}
+	if (w->frees)
+		ipc_client_free(STEAL(w->client));
 	event_base_loopbreak(w->base);
 }
 
@@ -229,6 +232,58 @@ static void test_server_lost(void **state)
 	assert_int_equal(w->code, -ECONNRESET);
 }
 
+/* Who has its answer, or learns that there will be none, may have no use for the client any more. */
+static void test_freed_in_callback(void **state)
+{
+	struct world *w = *state;
+
+	w->frees = true;
+	assert_non_null(call(w, false, 0));
+	run_until_done(w);
+	assert_int_equal(w->code, 0);
+	assert_null(w->client);
+}
+
+static void test_freed_when_lost(void **state)
+{
+	struct world *w = *state;
+
+	w->frees = w->hold = true;
+	assert_non_null(call(w, false, 0));
+	assert_non_null(call(w, false, 0)); /* ends within the first one's callback */
+	while (w->nheld < 2)
+		event_base_loop(w->base, EVLOOP_ONCE);
+	ipc_server_free(w->server);
+	ipc_reply_done(w->all_held[0]);
+	ipc_reply_done(w->all_held[1]);
+	w->server = NULL;
+	run_until_done(w);
+	assert_int_equal(w->code, -ECANCELED); /* the second one's */
+	assert_null(w->client);
+}
+
+static void test_freed_by_connection(void *arg, bool connected)
+{
+	struct world *w = arg;
+
+	if (connected == w->done)
+		ipc_client_free(STEAL(w->client));
+}
+
+/* The same from where a connection, and its loss, are told; calls that wait end. */
+static void test_freed_when_told(void **state)
+{
+	struct world *w = *state;
+
+	ipc_client_on_state(w->client, test_freed_by_connection, w);
+	w->done = true; /* at its beginning */
+	ipc_client_connect(w->client);
+	assert_non_null(call(w, false, 0));
+	while (w->client)
+		event_base_loop(w->base, EVLOOP_ONCE);
+	assert_int_equal(w->code, -ECANCELED);
+}
+
 static void test_sync(void **state)
 {
 	struct world *w = *state;
@@ -280,6 +335,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_error, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_busy, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_server_lost, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_freed_in_callback, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_freed_when_lost, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_freed_when_told, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_noise, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sync, setup, teardown),
 	};
