@@ -14,33 +14,10 @@ static const struct ipc_handler handlers[] = {
 	IPC_HANDLER(push_blob, struct worker),	      IPC_HANDLER(push_manifest, struct worker),
 };
 
-static void on_idle(void *arg)
-{
-	daemon_stop(&((struct worker *)arg)->daemon);
-}
-
 static void die(const struct err *e)
 {
 	log_error("%s", e->text);
 	exit(1);
-}
-
-static void serve(struct worker *w, struct err *e)
-{
-	const struct ipc_server_config config = {
-		.self = PROC_image_fetch,
-		.listen_fd = -1,
-		.ids_base = w->daemon.config->ids_base,
-		.handlers = handlers,
-		.nhandlers = ARRAY_LEN(handlers),
-		.daemon = w,
-		.proc_fd = -1,
-	};
-
-	if (multi_new(w->daemon.base, &w->multi, e) < 0 || ipc_server_new(w->daemon.base, &config, &w->server, e) < 0 ||
-	    ipc_server_serve_fd(w->server, STEAL_FD(w->daemon.listen_fd), e) < 0)
-		die(e);
-	ipc_server_on_idle(w->server, on_idle, w);
 }
 
 int main(int argc, char **argv)
@@ -54,9 +31,9 @@ int main(int argc, char **argv)
 	if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0)
 		die(&(struct err){.text = "cannot prepare libcurl"});
 	daemon_confine(&w.daemon);
-	serve(&w, &e);
-	int status = daemon_run(&w.daemon);
-	ipc_server_free(w.server);
+	if (multi_new(w.daemon.base, &w.multi, &e) < 0)
+		die(&e);
+	const int status = daemon_worker(&w.daemon, handlers, ARRAY_LEN(handlers), NULL, &w);
 	sites_free(w.sites);
 	login_free(w.login);
 	multi_free(w.multi);

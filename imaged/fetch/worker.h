@@ -6,13 +6,11 @@
 #include "imaged/fetch/multi.h"
 #include "imaged/fetch/settings.h"
 #include "imaged/fetch/site.h"
-#include "ipc/server.h"
 #include "lib/config.h"
-#include "lib/daemon.h"
+#include "lib/worker.h"
 
 struct worker {
 	struct daemon daemon;
-	struct ipc_server *server;
 	struct multi *multi;
 	struct settings *settings; /* how hosts are reached; read before the sandbox */
 	struct login *login;	   /* NULL before fetch_login */

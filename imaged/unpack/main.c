@@ -65,34 +65,13 @@ static const struct ipc_handler handlers[] = {
 	IPC_HANDLER(store_sync, struct worker),
 };
 
-static void on_idle(void *arg)
-{
-	daemon_stop(&((struct worker *)arg)->daemon);
-}
-
 int main(int argc, char **argv)
 {
 	struct worker w = {.watch = -1};
-	struct err e = {0};
 
 	daemon_init(&w.daemon, PROC_image_unpack, argc, argv);
 	daemon_confine(&w.daemon);
 	umask(077);
 	w.watch = w.daemon.listen_fd;
-	struct ipc_server_config config = {
-		.self = PROC_image_unpack,
-		.listen_fd = -1,
-		.ids_base = w.daemon.config->ids_base,
-		.handlers = handlers,
-		.nhandlers = ARRAY_LEN(handlers),
-		.daemon = &w,
-		.proc_fd = -1,
-	};
-	if (ipc_server_new(w.daemon.base, &config, &w.server, &e) < 0 ||
-	    ipc_server_serve_fd(w.server, STEAL_FD(w.daemon.listen_fd), &e) < 0) {
-		log_error("%s", e.text);
-		return 1;
-	}
-	ipc_server_on_idle(w.server, on_idle, &w);
-	return daemon_run(&w.daemon);
+	return daemon_worker(&w.daemon, handlers, ARRAY_LEN(handlers), NULL, &w);
 }

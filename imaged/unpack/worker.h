@@ -2,12 +2,10 @@
 #ifndef POUCH_IMAGE_UNPACK_WORKER_H
 #define POUCH_IMAGE_UNPACK_WORKER_H
 
-#include "ipc/server.h"
-#include "lib/daemon.h"
+#include "lib/worker.h"
 
 struct worker {
 	struct daemon daemon;
-	struct ipc_server *server;
 	int watch; /* imaged's connection: anything that comes there while a request is worked on takes it back */
 };
 

@@ -1,15 +1,13 @@
 /* log: see log.h. */
 #include <signal.h>
-#include <stdio.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#include "ipc/server.h"
 #include "lib/config.h"
-#include "lib/daemon.h"
 #include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/util.h"
+#include "lib/worker.h"
 #include "runtimed/log/log.h"
 
 /* For what is left when the container has ended. */
@@ -17,7 +15,6 @@
 
 struct worker {
 	struct daemon daemon;
-	struct ipc_server *server;
 	struct setup setup;
 	struct queue queue;
 	struct sender sender;
@@ -129,28 +126,11 @@ static void clean(struct worker *w)
 int main(int argc, char **argv)
 {
 	struct worker w = {0};
-	struct err e = {0};
 
 	daemon_init(&w.daemon, PROC_log, argc, argv);
 	signal(SIGPIPE, SIG_IGN);
 	daemon_confine(&w.daemon);
-	struct ipc_server_config config = {
-		.self = PROC_log,
-		.listen_fd = -1,
-		.ids_base = w.daemon.config->ids_base,
-		.handlers = handlers,
-		.nhandlers = ARRAY_LEN(handlers),
-		.daemon = &w,
-		.proc_fd = -1,
-	};
-	if (ipc_server_new(w.daemon.base, &config, &w.server, &e) < 0 ||
-	    ipc_server_serve_fd(w.server, STEAL_FD(w.daemon.listen_fd), &e) < 0) {
-		fprintf(stderr, "log: %s\n", e.text);
-		return 1;
-	}
-	ipc_server_on_idle(w.server, on_idle, &w);
-	int code = daemon_run(&w.daemon);
-	ipc_server_free(w.server);
+	const int code = daemon_worker(&w.daemon, handlers, ARRAY_LEN(handlers), on_idle, &w);
 	clean(&w);
 	return code;
 }

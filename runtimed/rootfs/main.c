@@ -2,21 +2,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "ipc/server.h"
 #include "lib/config.h"
-#include "lib/daemon.h"
 #include "lib/sandbox/sandbox.h"
 #include "lib/users.h"
 #include "lib/util.h"
+#include "lib/worker.h"
 #include "runtimed/rootfs/rootfs.h"
 
 struct worker {
 	struct daemon daemon;
-	struct ipc_server *server;
 	struct task task;
 };
 
@@ -202,37 +199,14 @@ static const struct ipc_handler handlers[] = {
 	IPC_HANDLER(rootfs_size, struct worker),    IPC_HANDLER(rootfs_copy_up, struct worker),
 };
 
-static void on_idle(void *arg)
-{
-	daemon_stop(&((struct worker *)arg)->daemon);
-}
-
 int main(int argc, char **argv)
 {
 	struct worker w = {0};
-	struct err e = {0};
 
 	daemon_init(&w.daemon, PROC_rootfs, argc, argv);
 	signal(SIGPIPE, SIG_IGN);
 	daemon_confine(&w.daemon);
 	umask(0);
 	w.task.peer = fcntl(w.daemon.listen_fd, F_DUPFD_CLOEXEC, 3);
-	struct ipc_server_config config = {
-		.self = PROC_rootfs,
-		.listen_fd = -1,
-		.ids_base = w.daemon.config->ids_base,
-		.handlers = handlers,
-		.nhandlers = ARRAY_LEN(handlers),
-		.daemon = &w,
-		.proc_fd = -1,
-	};
-	if (ipc_server_new(w.daemon.base, &config, &w.server, &e) < 0 ||
-	    ipc_server_serve_fd(w.server, STEAL_FD(w.daemon.listen_fd), &e) < 0) {
-		fprintf(stderr, "rootfs: %s\n", e.text);
-		return 1;
-	}
-	ipc_server_on_idle(w.server, on_idle, &w);
-	int code = daemon_run(&w.daemon);
-	ipc_server_free(w.server);
-	return code;
+	return daemon_worker(&w.daemon, handlers, ARRAY_LEN(handlers), NULL, &w);
 }

@@ -13,16 +13,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "ipc/server.h"
-#include "lib/config.h"
-#include "lib/daemon.h"
 #include "lib/log.h"
 #include "lib/util.h"
+#include "lib/worker.h"
 #include "volumed/mount/options.h"
 
 struct worker {
 	struct daemon daemon;
-	struct ipc_server *server;
 	int volumes; /* <root>/volumed/volumes */
 };
 
@@ -100,15 +97,9 @@ static const struct ipc_handler handlers[] = {
 	IPC_HANDLER(volume_mount_undo, struct worker),
 };
 
-static void on_idle(void *arg)
-{
-	daemon_stop(&((struct worker *)arg)->daemon);
-}
-
 int main(int argc, char **argv)
 {
 	struct worker w = {.volumes = -1};
-	struct err e = {0};
 	AUTO_FREE char *path = NULL;
 
 	daemon_init(&w.daemon, PROC_volume_mount, argc, argv);
@@ -120,20 +111,5 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	daemon_confine(&w.daemon);
-	struct ipc_server_config config = {
-		.self = PROC_volume_mount,
-		.listen_fd = -1,
-		.ids_base = w.daemon.config->ids_base,
-		.handlers = handlers,
-		.nhandlers = ARRAY_LEN(handlers),
-		.daemon = &w,
-		.proc_fd = -1,
-	};
-	if (ipc_server_new(w.daemon.base, &config, &w.server, &e) < 0 ||
-	    ipc_server_serve_fd(w.server, w.daemon.listen_fd, &e) < 0) {
-		log_error("%s", e.text);
-		return 1;
-	}
-	ipc_server_on_idle(w.server, on_idle, &w);
-	return daemon_run(&w.daemon);
+	return daemon_worker(&w.daemon, handlers, ARRAY_LEN(handlers), NULL, &w);
 }
