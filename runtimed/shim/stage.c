@@ -90,6 +90,20 @@ static void return_ids(void)
 	setfsgid(0);
 }
 
+/*
+ * Before Linux 6.15 an overlay takes no layer from outside the mounter's namespace, which a detached mount is. All lie
+ * on one directory, one over the other: they are named by their descriptors.
+ */
+static int attach_layers(const struct shim_args *a, struct err *e)
+{
+	if (mkdir("layers", 0700) < 0)
+		return err_sys(e, -errno, "mkdir layers");
+	for (size_t i = 0; i < a->nlayers; i++)
+		if (syscall(SYS_move_mount, a->layers[i], "", AT_FDCWD, "layers", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+			return err_sys(e, -errno, "attach layer %zu", i);
+	return 0;
+}
+
 static int mount_overlay(const struct shim_args *a, const char *stage, struct err *e)
 {
 	char *options = xcalloc(1, 8192);
@@ -136,6 +150,8 @@ int stage_build(const struct shim_args *a, char stage[256], struct err *e)
 		return err_sys(e, -errno, "make the stage");
 	if (a->top >= 0)
 		r = attach(a->top, "c", e);
+	if (r == 0)
+		r = attach_layers(a, e);
 	if (r == 0 && a->size)
 		r = take_ids(a->base, e);
 	if (r == 0)
