@@ -35,6 +35,11 @@ chaos: all	## kill, freeze and restart the engine's processes under load, and at
 	$(MAKE) --no-print-directory -s B=$(B)-faults FAULTS=1 all
 	POUCH_BUILD=$(abspath $(B)) $(PYTHON) -m pytest -q -p no:cacheprovider $(PYTEST_ARGS) tests/chaos
 
+.PHONY: vm
+vm: all	## the tests of containers on Debian's kernel with cgroup v2, in a virtual machine (takes long)
+	tools/install-packages vm
+	LONG=1 POUCH_BUILD=$(abspath $(B)) $(PYTHON) -m pytest -q -p no:cacheprovider $(PYTEST_ARGS) tests/vm
+
 .PHONY: packages
 packages:
 	tools/install-packages build run demo test lint

@@ -1,0 +1,20 @@
+"""The tests of containers, on Debian's kernel with cgroup v2."""
+import os
+
+import pytest
+
+from tests.harness.engine import BUILD, REPOSITORY
+from tests.vm import vm
+
+pytestmark = pytest.mark.skipif(not os.environ.get("LONG"), reason="takes minutes: LONG=1")
+
+# What the kernel, the cgroups or a whole set of capabilities have to do with.
+SUITES = ["test_fields_host.py", "test_fields_config.py", "test_fields_mounts.py", "test_operations.py", "test_security_start.py"]
+
+
+@pytest.mark.parametrize("suite", SUITES)
+def test_suite(suite):
+    status, text = vm.run(f"cd {REPOSITORY} && POUCH_BUILD={BUILD} python3 -m pytest -q --color=no -p no:cacheprovider "
+                          f"tests/integration/{suite} 2>&1", timeout=1800)
+    assert status == 0, text[-20000:]
+    assert " passed" in text, text
