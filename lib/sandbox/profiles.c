@@ -203,9 +203,10 @@ static const struct sandbox_profile profiles[PROC_LIMIT] = {
 			.namespaces = ALONE,
 			/*
 			 * What it works on comes with the request: directories of another mount namespace. It chroots
-			 * there, takes the container's ids on disk, and enters the second stage. No Landlock: a
-			 * ruleset would keep it from links between directories.
+			 * there, takes the container's ids on disk, and enters the second stage.
 			 */
+			.landlock_tcp = true,
+			.landlock_scope = true,
 			.first.capabilities = FILE_POWER | CAP(SETFCAP) | CAP(DAC_READ_SEARCH) | CAP(SETUID) |
 					      CAP(SETGID) | CAP(SYS_CHROOT),
 			.first.calls = CALLS(CALLS_read_files, CALLS_write_files, CALLS_own_files, CALLS_no_threads,

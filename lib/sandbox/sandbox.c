@@ -245,13 +245,14 @@ static int narrow_ids(const struct sandbox_narrow *to, struct err *e)
 int sandbox_narrow(enum process_id id, const struct sandbox_narrow *to, struct sandbox_report *report, struct err *e)
 {
 	const struct sandbox_profile *profile = sandbox_profile(id);
+	const unsigned nodes = profile->second.capabilities & CAP(MKNOD) ? PATH_NODES : 0;
 	struct landlock_use uses[ARRAY_LEN(to->dirs)];
 	int r;
 
 	if (!profile->second.calls)
 		return err_set(e, -EINVAL, "sandbox: %s has no second stage", process_name(id));
 	for (size_t i = 0; i < to->ndirs; i++)
-		uses[i] = (struct landlock_use){to->dirs[i], PATH_READ | PATH_WRITE | PATH_NODES};
+		uses[i] = (struct landlock_use){to->dirs[i], PATH_READ | PATH_WRITE | nodes};
 	if ((r = narrow_ids(to, e)) < 0 || (r = power_reduce(profile->second.capabilities, report, e)) < 0 ||
 	    (r = landlock_enter(uses, to->ndirs, to->ndirs > 0, profile->landlock_tcp, profile->landlock_scope, report,
 				e)) < 0)

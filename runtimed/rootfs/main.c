@@ -31,10 +31,18 @@ int64_t ids_on_disk(const struct ids *ids, int64_t id)
 	return id < (int64_t)ids->size ? (int64_t)ids->base + id : -1;
 }
 
-/* From here on the container's root is ours, and so are its ids on disk. */
-static int enter(struct worker *w, int root, uint32_t base, uint32_t size, struct err *e)
+/*
+ * From here on the container's root is ours, and so are its ids on disk; nothing is reached but what lies beneath it
+ * and `image` (-1: none).
+ */
+static int enter(struct worker *w, int root, int image, uint32_t base, uint32_t size, struct err *e)
 {
-	struct sandbox_narrow to = {.fsuid = size ? base : (uid_t)-1, .fsgid = size ? base : (gid_t)-1};
+	struct sandbox_narrow to = {
+		.dirs = {root, image},
+		.ndirs = image < 0 ? 1 : 2,
+		.fsuid = size ? base : (uid_t)-1,
+		.fsgid = size ? base : (gid_t)-1,
+	};
 	struct sandbox_report report = {0};
 
 	w->task.ids = (struct ids){base, size};
@@ -62,7 +70,7 @@ static void on_rootfs_stat(struct ipc_request *req, struct rootfs_stat *m, struc
 	json_t *result = NULL;
 	struct err e = {0};
 
-	int r = enter(w, m->root, m->base, m->size, &e);
+	int r = enter(w, m->root, -1, m->base, m->size, &e);
 	if (r == 0)
 		r = place_find(m->path, &place, &e);
 	if (r == 0)
@@ -92,7 +100,7 @@ static void on_rootfs_get(struct ipc_request *req, struct rootfs_get *m, struct 
 	json_t *info = NULL;
 	struct err e = {0};
 
-	int r = enter(w, m->root, m->base, m->size, &e);
+	int r = enter(w, m->root, -1, m->base, m->size, &e);
 	if (r == 0)
 		r = place_find(m->path, &place, &e);
 	if (r == 0)
@@ -109,7 +117,7 @@ static void on_rootfs_get(struct ipc_request *req, struct rootfs_get *m, struct 
 static void on_rootfs_export(struct ipc_request *req, struct rootfs_export *m, struct worker *w)
 {
 	struct err e = {0};
-	int r = enter(w, m->root, m->base, m->size, &e);
+	int r = enter(w, m->root, -1, m->base, m->size, &e);
 
 	if (r == 0)
 		r = archive(w, &m->tar, TREE_ROOT, AT_FDCWD, "/", "", &e);
@@ -119,7 +127,7 @@ static void on_rootfs_export(struct ipc_request *req, struct rootfs_export *m, s
 static void on_rootfs_commit(struct ipc_request *req, struct rootfs_commit *m, struct worker *w)
 {
 	struct err e = {0};
-	int r = enter(w, m->root, m->base, m->size, &e);
+	int r = enter(w, m->root, -1, m->base, m->size, &e);
 
 	if (r == 0)
 		r = archive(w, &m->tar, TREE_LAYER, AT_FDCWD, "/", "", &e);
@@ -153,7 +161,7 @@ static int put(struct worker *w, const struct rootfs_put *m, struct err *e)
 static void on_rootfs_put(struct ipc_request *req, struct rootfs_put *m, struct worker *w)
 {
 	struct err e = {0};
-	int r = enter(w, m->root, m->base, m->size, &e);
+	int r = enter(w, m->root, -1, m->base, m->size, &e);
 
 	if (r == 0)
 		r = put(w, m, &e);
@@ -164,7 +172,7 @@ static void on_rootfs_changes(struct ipc_request *req, struct rootfs_changes *m,
 {
 	json_t *result = NULL;
 	struct err e = {0};
-	int r = enter(w, m->root, m->base, m->size, &e);
+	int r = enter(w, m->root, m->image, m->base, m->size, &e);
 
 	if (r == 0)
 		r = upper_changes(&w->task, m->image, &result, &e);
@@ -175,7 +183,7 @@ static void on_rootfs_size(struct ipc_request *req, struct rootfs_size *m, struc
 {
 	uint64_t bytes = 0;
 	struct err e = {0};
-	int r = enter(w, m->root, m->base, m->size, &e);
+	int r = enter(w, m->root, -1, m->base, m->size, &e);
 
 	if (r == 0)
 		r = upper_size(&w->task, &bytes, &e);
@@ -185,7 +193,7 @@ static void on_rootfs_size(struct ipc_request *req, struct rootfs_size *m, struc
 static void on_rootfs_copy_up(struct ipc_request *req, struct rootfs_copy_up *m, struct worker *w)
 {
 	struct err e = {0};
-	int r = enter(w, m->root, m->base, m->size, &e);
+	int r = enter(w, m->root, m->image, m->base, m->size, &e);
 
 	if (r == 0)
 		r = copy_up(&w->task, m->image, m->path, &e);

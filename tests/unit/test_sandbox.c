@@ -34,6 +34,9 @@ static char run[64];
 
 static struct config config = {.ids_base = IDS_BASE, .volumes_plugin_dir = "/nonexistent/plugins"};
 
+/* Descriptors that a process in_sandbox() has, from 3 on. */
+static unsigned passed;
+
 /* A child that enters the sandbox of `id` and then runs `fn`; returns how it ended (waitpid's status). */
 static int in_sandbox(enum process_id id, int (*fn)(enum process_id id, const struct sandbox_report *report))
 {
@@ -47,7 +50,7 @@ static int in_sandbox(enum process_id id, int (*fn)(enum process_id id, const st
 		struct err e = {0};
 		char path[128];
 
-		if (sandbox_begin(0, &e) < 0)
+		if (sandbox_begin(passed, &e) < 0)
 			_exit(101);
 		args.proc_fd = sandbox_proc_open(id, &e);
 		if (sandbox_profile(id)->state) {
@@ -329,13 +332,13 @@ static void who_is_alone_makes_no_tcp_socket(void **state)
 
 /* ---- the second stage ---- */
 
+/* Two directories of whoever sends a request, each with a directory "below". */
+enum { GIVEN = 3, OTHER };
+
 static int narrowed(enum process_id id, const struct sandbox_report *r)
 {
 	struct sandbox_report report = *r;
-	struct sandbox_narrow to = {.dirs = {open("/", O_DIRECTORY | O_PATH | O_CLOEXEC)},
-				    .ndirs = 1,
-				    .fsuid = (uid_t)-1,
-				    .fsgid = (gid_t)-1};
+	struct sandbox_narrow to = {.dirs = {GIVEN}, .ndirs = 1, .fsuid = (uid_t)-1, .fsgid = (gid_t)-1};
 	struct err e;
 
 	if (sandbox_narrow(id, &to, &report, &e) < 0) {
@@ -344,17 +347,51 @@ static int narrowed(enum process_id id, const struct sandbox_report *r)
 	}
 	if (report.capabilities != sandbox_profile(id)->second.capabilities)
 		return 2;
+	/* Links between directories of what it was given are its work; of anything else not even the names are. */
+	if (close(openat(GIVEN, "f", O_CREAT | O_WRONLY, 0600)) < 0 || linkat(GIVEN, "f", GIVEN, "below/f", 0) < 0)
+		return 3;
+	if (openat(OTHER, "below", O_RDONLY | O_DIRECTORY) >= 0 || errno != EACCES ||
+	    linkat(GIVEN, "f", OTHER, "f", 0) == 0)
+		return 4;
 	return (int)syscall(SYS_setfsuid, 0); /* ends it */
+}
+
+static void make_directory(int as, char path[32])
+{
+	snprintf(path, 32, "/tmp/pouch-narrow-XXXXXX");
+	assert_non_null(mkdtemp(path));
+	int fd = open(path, O_DIRECTORY | O_PATH);
+	assert_int_equal(mkdirat(fd, "below", 0755), 0);
+	assert_int_equal(dup2(fd, as), as);
+	if (fd != as)
+		close(fd);
+}
+
+static void remove_directory(int fd, const char *path)
+{
+	unlinkat(fd, "below/f", 0);
+	unlinkat(fd, "f", 0);
+	unlinkat(fd, "below", AT_REMOVEDIR);
+	close(fd);
+	rmdir(path);
 }
 
 static void workers_narrow(void **state)
 {
-	int status = in_sandbox(PROC_image_unpack, narrowed);
+	static const enum process_id workers[] = {PROC_image_unpack, PROC_rootfs};
+	char given[32], other[32];
 
 	(void)state;
-	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS);
-	status = in_sandbox(PROC_rootfs, narrowed);
-	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS);
+	passed = 2;
+	for (size_t i = 0; i < ARRAY_LEN(workers); i++) {
+		make_directory(GIVEN, given);
+		make_directory(OTHER, other);
+		int status = in_sandbox(workers[i], narrowed);
+		assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS);
+		remove_directory(GIVEN, given);
+		remove_directory(OTHER, other);
+	}
+	passed = 0;
 }
 
 /* ---- the tables ---- */
