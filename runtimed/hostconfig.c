@@ -175,6 +175,26 @@ static int names_complete(struct container *c, struct err *e)
 	return 0;
 }
 
+/* The host's network and none have neither addresses to ask for nor ports to publish. */
+static int plain_network_check(const struct container *c, json_t *warnings, struct err *e)
+{
+	const char *mode = json_text(c->host, "NetworkMode"), *name;
+	json_t *endpoint;
+
+	if (!str_eq(mode, "host") && !str_eq(mode, "none"))
+		return 0;
+	json_object_foreach(c->endpoints, name, endpoint) {
+		const json_t *ipam = json_object_get(endpoint, "IPAMConfig");
+		const char *v4 = json_text(ipam, "IPv4Address"), *v6 = json_text(ipam, "IPv6Address");
+		if ((v4 && *v4) || (v6 && *v6))
+			return err_http(e, 400, "user specified IP address is supported on user defined networks only");
+	}
+	if (json_object_size(json_object_get(c->host, "PortBindings")) || json_true_at(c->host, "PublishAllPorts"))
+		json_array_append_new(
+			warnings, json_sprintf("Published ports are discarded when using %s network mode", mode));
+	return 0;
+}
+
 /* "name:address"; host-gateway is the host's address in the container's network. */
 static int extra_hosts_check(const json_t *host, struct err *e)
 {
@@ -227,7 +247,6 @@ int hostconfig_complete(struct container *c, json_t *warnings, struct err *e)
 	const struct config *config = c->rt->d.config;
 	json_t *host = c->host;
 
-	(void)warnings;
 	if (json_true_at(c->config, "NetworkDisabled"))
 		json_object_set_new(host, "NetworkMode", json_string("none"));
 	set_default(host, "NetworkMode", "default");
@@ -243,6 +262,8 @@ int hostconfig_complete(struct container *c, json_t *warnings, struct err *e)
 		rc = modes_check(host, e);
 	if (rc == 0)
 		rc = names_complete(c, e);
+	if (rc == 0)
+		rc = plain_network_check(c, warnings, e);
 	if (rc == 0)
 		rc = extra_hosts_check(host, e);
 	if (rc == 0)

@@ -2,7 +2,9 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <string.h>
 
+#include "ipc/grammar.h"
 #include "runtimed/bind.h"
 #include "runtimed/names.h"
 #include "runtimed/runtimed.h"
@@ -84,11 +86,26 @@ static int read_from(struct reading *r, const char *from, struct err *e)
 
 /* ---- Binds, Mounts, Volumes ---- */
 
+static int check_volume_name(const json_t *m, struct err *e)
+{
+	const char *name = json_text(m, "Name");
+
+	if (!str_eq(json_text(m, "Type"), "volume") || !name || grammar_check(G_VOLUME_NAME, name, strlen(name)))
+		return 0;
+	return err_http(e, 400,
+			"create %s: \"%s\" includes invalid characters for a local volume name, only "
+			"\"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use "
+			"absolute path",
+			name, name);
+}
+
 static int read_bind(struct reading *r, const char *text, struct err *e)
 {
 	json_t *m = NULL;
 	int rc = bind_parse(text, &m, e);
 
+	if (rc == 0)
+		rc = check_volume_name(m, e);
 	if (rc == 0)
 		rc = check_destination(json_text(m, "Destination"), e);
 	if (rc == 0 && str_eq(json_text(m, "Type"), "volume") && json_text(r->c->host, "VolumeDriver"))
@@ -137,6 +154,7 @@ static int read_mount(struct reading *r, const json_t *mount, struct err *e)
 			rc = bind_admit(r->req, m, e);
 	} else if (str_eq(type, "volume")) {
 		m = volume_point(mount);
+		rc = check_volume_name(m, e);
 	} else if (str_eq(type, "tmpfs")) {
 		if (source && *source)
 			return err_http(e, 400,

@@ -259,7 +259,7 @@ int run_start(struct container *c, struct err *e)
 	}
 	rc = launch_it(c, e);
 	if (rc < 0)
-		start_failed(c, e, 128);
+		start_settled_badly(c, e, 128);
 	return rc;
 }
 

@@ -42,25 +42,51 @@ static int add_rule(json_t *rules, const char *text, struct err *e)
 struct devices {
 	const struct bundle *b;
 	json_t *nodes, *rules, *mounts;
+	size_t bound; /* nodes made for a user namespace */
 };
 
+/* An id of the host's node as the container shall see it. */
+static unsigned mapped(const struct launch_ids *ids, unsigned id)
+{
+	return ids->base + (id < ids->size ? id : ids->size - 2);
+}
+
+/*
+ * In a user namespace no node can be made, and the host's own would belong to nobody there, closed even to root. So
+ * the container gets one of its own, with the owner that the host's has, seen from inside.
+ */
+static int bind_node(struct devices *d, const char *inside, const struct stat *st, struct err *e)
+{
+	const struct bundle *b = d->b;
+	char name[24];
+
+	snprintf(name, sizeof name, "%zu", d->bound++);
+	if (b->nodes_fd >= 0 && (mknodat(b->nodes_fd, name, st->st_mode & (S_IFMT | 0777), st->st_rdev) < 0 ||
+				 fchownat(b->nodes_fd, name, mapped(&b->ids, st->st_uid), mapped(&b->ids, st->st_gid),
+					  AT_SYMLINK_NOFOLLOW) < 0 ||
+				 fchmodat(b->nodes_fd, name, st->st_mode & 0777, 0) < 0))
+		return err_sys(e, -errno, "make the node %s", inside);
+	AUTO_FREE char *source = xasprintf("%s/m%zu/%s", b->stage, b->nmounts ? b->nmounts - 1 : 0, name);
+	json_array_append_new(d->mounts, json_pack("{s:s, s:s, s:s, s:[s,s]}", "destination", inside, "type", "bind",
+						   "source", source, "options", "bind", "nosuid"));
+	return 0;
+}
+
 /* A node, seen as `inside`; with `access` the container may open it so far. */
-static void add_node(struct devices *d, const char *host, const char *inside, const struct stat *st, const char *access)
+static int add_node(struct devices *d, const char *inside, const struct stat *st, const char *access, struct err *e)
 {
 	const char *type = S_ISCHR(st->st_mode) ? "c" : "b";
 
 	if (access)
 		json_array_append_new(d->rules, rule(true, type, major(st->st_rdev), minor(st->st_rdev), access));
-	/* In a user namespace nodes cannot be made: the host's own is bound. */
 	if (d->b->ids.size)
-		json_array_append_new(d->mounts, json_pack("{s:s, s:s, s:s, s:[s,s]}", "destination", inside, "type",
-							   "bind", "source", host, "options", "bind", "nosuid"));
-	else
-		json_array_append_new(d->nodes, json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "path", inside, "type",
-							  type, "major", (json_int_t)major(st->st_rdev), "minor",
-							  (json_int_t)minor(st->st_rdev), "fileMode",
-							  (json_int_t)(st->st_mode & 07777), "uid",
-							  (json_int_t)st->st_uid, "gid", (json_int_t)st->st_gid));
+		return bind_node(d, inside, st, e);
+	json_array_append_new(d->nodes,
+			      json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "path", inside, "type", type, "major",
+					(json_int_t)major(st->st_rdev), "minor", (json_int_t)minor(st->st_rdev),
+					"fileMode", (json_int_t)(st->st_mode & 07777), "uid", (json_int_t)st->st_uid,
+					"gid", (json_int_t)st->st_gid));
+	return 0;
 }
 
 /* Parts of /dev that every container has its own of. */
@@ -76,24 +102,27 @@ static bool is_own(const char *path)
 }
 
 /* Every device below a directory; symbolic links are left out. */
-static void add_below(struct devices *d, const char *host, const char *inside, const char *access, int depth)
+static int add_below(struct devices *d, const char *host, const char *inside, const char *access, int depth,
+		     struct err *e)
 {
 	DIR *dir = depth < DEPTH_MAX ? opendir(host) : NULL;
 	struct dirent *entry;
+	int r = 0;
 
-	while (dir && (entry = readdir(dir))) {
+	while (r == 0 && dir && (entry = readdir(dir))) {
 		struct stat st;
 		AUTO_FREE char *from = xasprintf("%s/%s", host, entry->d_name);
 		AUTO_FREE char *to = xasprintf("%s/%s", inside, entry->d_name);
 		if (str_eq(entry->d_name, ".") || str_eq(entry->d_name, "..") || is_own(from) || lstat(from, &st) < 0)
 			continue;
 		if (S_ISDIR(st.st_mode))
-			add_below(d, from, to, access, depth + 1);
+			r = add_below(d, from, to, access, depth + 1, e);
 		else if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode))
-			add_node(d, from, to, &st, access);
+			r = add_node(d, to, &st, access, e);
 	}
 	if (dir)
 		closedir(dir);
+	return r;
 }
 
 static int add_device(struct devices *d, const json_t *device, struct err *e)
@@ -102,6 +131,7 @@ static int add_device(struct devices *d, const json_t *device, struct err *e)
 	const char *access = doc_text(device, "CgroupPermissions");
 	size_t before = json_array_size(d->rules);
 	struct stat st;
+	int r = 0;
 
 	if (!*inside)
 		inside = host;
@@ -113,15 +143,15 @@ static int add_device(struct devices *d, const json_t *device, struct err *e)
 		return err_http(e, 400, "error gathering device information while adding custom device \"%s\": %s",
 				host, "no such file or directory");
 	if (S_ISDIR(st.st_mode))
-		add_below(d, host, inside, access, 0);
+		r = add_below(d, host, inside, access, 0, e);
 	else if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode))
-		add_node(d, host, inside, &st, access);
-	if (json_array_size(d->rules) == before)
+		r = add_node(d, inside, &st, access, e);
+	if (r == 0 && json_array_size(d->rules) == before)
 		return err_http(
 			e, 400,
 			"error gathering device information while adding custom device \"%s\": not a device node",
 			host);
-	return 0;
+	return r;
 }
 
 int bundle_devices(const struct bundle *b, json_t *linux_, json_t *resources, json_t *mounts, struct err *e)
@@ -136,7 +166,7 @@ int bundle_devices(const struct bundle *b, json_t *linux_, json_t *resources, js
 	json_object_set_new(linux_, "devices", d.nodes);
 	json_array_append_new(d.rules, rule(privileged, NULL, -1, -1, "rwm"));
 	if (privileged)
-		add_below(&d, "/dev", "/dev", NULL, 0);
+		r = add_below(&d, "/dev", "/dev", NULL, 0, e);
 	json_array_foreach(json_object_get(b->host, "Devices"), i, item)
 		if (r == 0)
 			r = add_device(&d, item, e);

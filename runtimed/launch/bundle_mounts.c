@@ -73,6 +73,8 @@ static void add_binds(const struct bundle *b, struct entries *list)
 	for (size_t i = 0; i < b->nmounts; i++) {
 		const struct bundle_mount *m = &b->mounts[i];
 		char source[300], options[64];
+		if (!m->destination)
+			continue;
 		snprintf(source, sizeof source, "%s/m%zu", b->stage, i);
 		snprintf(options, sizeof options, "bind,%s%s", propagation[m->propagation], m->read_only ? ",ro" : "");
 		add(list, mount_of(m->destination, "bind", source, options));

@@ -344,6 +344,7 @@ static int check_documents(struct launch *l, const struct launch_spec *spec, str
 			   .ipc_fd = spec->join_ipc,
 			   .pid_fd = spec->join_pid,
 			   .uts_fd = spec->join_uts,
+			   .nodes_fd = -1,
 			   .cgroup = "/"};
 	json_t *document = NULL;
 

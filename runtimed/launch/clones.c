@@ -73,3 +73,15 @@ int clone_mount(int fd, bool recursive, bool read_only, int propagation, int use
 	}
 	return err_sys(e, -error, "set attributes of a mount");
 }
+
+int tmpfs_mount(struct err *e)
+{
+	AUTO_CLOSE int fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
+
+	if (fs < 0 || syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "mode", "0711", 0) < 0 ||
+	    syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "size", "64k", 0) < 0 ||
+	    syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return err_sys(e, -errno, "make a tmpfs");
+	const int fd = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+	return fd < 0 ? err_sys(e, -errno, "mount a tmpfs") : fd;
+}

@@ -121,6 +121,21 @@ static int add_mounts(struct launch_run *run, const struct launch_spec *spec, st
 	return 0;
 }
 
+/* Devices of a container with a user namespace: see add_node() of bundle_devices.c. */
+static int add_nodes(struct launch_run *run, const struct launch_spec *spec, struct shim_settings *settings,
+		     struct err *e)
+{
+	if (!run->ids.size || json_array_size(json_object_get(spec->host, "Devices")) == 0)
+		return 0;
+	run->nodes_fd = tmpfs_mount(e);
+	if (run->nodes_fd < 0)
+		return run->nodes_fd;
+	settings_take_fd(settings, "mount", copy_fd(run->nodes_fd));
+	run->mounts = xrealloc(run->mounts, run->nmounts + 1, sizeof *run->mounts);
+	run->mounts[run->nmounts++] = (struct bundle_mount){0};
+	return 0;
+}
+
 /* Where the runtime mounts a tmpfs: for the shim to look at, as at the targets of the mounts. */
 static void add_tmpfs_targets(const struct launch_spec *spec, struct shim_settings *settings)
 {
@@ -286,6 +301,8 @@ int run_prepare(struct launch_run *run, const struct launch_spec *spec, struct s
 		r = add_layers(run, spec, settings, e);
 	if (r == 0)
 		r = add_mounts(run, spec, settings, false, e);
+	if (r == 0)
+		r = add_nodes(run, spec, settings, e);
 	add_tmpfs_targets(spec, settings);
 	if (r == 0)
 		r = add_log(run, spec, settings, e);

@@ -107,6 +107,8 @@ int namespaces_make(const struct launch_ids *ids, bool net, int join_user, int *
  * MS_SLAVE, MS_SHARED, 0 to stay as it is. Returns the descriptor or -errno.
  */
 int clone_mount(int fd, bool recursive, bool read_only, int propagation, int userns, struct err *e);
+/* A new tmpfs, mounted nowhere, that may hold device nodes and that everybody may traverse. Descriptor or -errno. */
+int tmpfs_mount(struct err *e);
 /* The name of the file system of `fd`, for messages. */
 const char *filesystem_name(int fd);
 
@@ -191,7 +193,7 @@ int security_parse(const struct launch *l, const json_t *host, struct security *
 /* ---- bundle.c ---- */
 
 struct bundle_mount {
-	char *destination;
+	char *destination; /* NULL: holds the device nodes, and is itself nowhere in the container */
 	bool read_only;
 	enum launch_propagation propagation;
 	bool is_file;
@@ -210,6 +212,7 @@ struct bundle {
 	const long *groups;
 	size_t ngroups;
 	int user_fd, net_fd, ipc_fd, pid_fd, uts_fd; /* namespaces to join, -1: none */
+	int nodes_fd;				     /* where device nodes are made: the last of the mounts; or -1 */
 	bool host_net;
 	const char *cgroup;
 };
@@ -256,6 +259,7 @@ struct launch_run {
 	struct bundle_mount *mounts;
 	size_t nmounts;
 	int user_fd, net_fd, ipc_fd, pid_fd, uts_fd;
+	int nodes_fd; /* a tmpfs for device nodes, also among the shim's mounts; -1: none is needed */
 	bool own_net, host_net;
 	struct event *soon; /* a callback that must not come from inside the caller */
 	struct err failure;

@@ -50,6 +50,7 @@ void run_free(struct launch_run *run)
 	fd_close(&run->ipc_fd);
 	fd_close(&run->pid_fd);
 	fd_close(&run->uts_fd);
+	fd_close(&run->nodes_fd);
 	fd_close(&run->pidfd);
 	free(run->cgroup);
 	free(run->who);
@@ -257,6 +258,7 @@ static int make_document(struct launch_run *run, struct err *e)
 			   .ipc_fd = run->ipc_fd,
 			   .pid_fd = run->pid_fd,
 			   .uts_fd = run->uts_fd,
+			   .nodes_fd = run->nodes_fd,
 			   .host_net = run->host_net,
 			   .cgroup = run->cgroup};
 	long groups[256];
@@ -362,8 +364,8 @@ struct launch_run *run_new(struct launch *l, const struct launch_spec *spec, con
 	run->shim.on = on_shim;
 	run->shim.arg = run;
 	run->shim.control = run->shim.pidfd = -1;
-	run->dir = run->state_dir = run->user_fd = run->net_fd = run->ipc_fd = run->pid_fd = run->uts_fd = run->pidfd =
-		-1;
+	run->dir = run->state_dir = run->user_fd = run->net_fd = run->ipc_fd = run->pid_fd = run->uts_fd =
+		run->nodes_fd = run->pidfd = -1;
 	run->ids = spec->ids;
 	run->host = json_incref((json_t *)(uintptr_t)spec->host);
 	run->config = json_incref((json_t *)(uintptr_t)spec->config);

@@ -112,6 +112,21 @@ def test_what_else_is_missing_is_not_taken_for_the_image(cli):
     assert "No such container: nobody" in said and "Unable to find image" not in said
 
 
+def test_a_network_without_addresses_has_none_to_give(cli):
+    said = cli("run", "--rm", "--network", "host", "--ip", "10.9.8.7", "busybox", "true", code=125).stderr
+    assert "user specified IP address is supported on user defined networks only" in said
+    said = cli(*RUN, "-p", "80", "busybox", "true").stderr
+    assert "Published ports are discarded when using none network mode" in said
+
+
+def test_a_start_that_cannot_be_ends_the_container(cli):
+    cli("create", "--name", "asleep", "--network", "none", "busybox", "true")
+    said = cli("run", "--rm", "--network", "container:asleep", "busybox", "true", code=125).stderr
+    assert "not running: asleep" in said
+    assert cli.out("ps", "-a", "--format", "{{.Names}}") == "asleep"
+    cli("rm", "asleep")
+
+
 def test_programs_see_that_they_are_in_a_container(cli):
     cli("run", "--name", "sign", "--network", "none", "busybox", "test", "-f", "/.dockerenv")
     assert cli.out("diff", "sign") == ""

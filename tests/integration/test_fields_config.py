@@ -188,11 +188,12 @@ def test_health_becomes_healthy_and_unhealthy(engine):
 
 
 def test_health_timeout_start_period_and_shell(engine):
-    check = {"Test": ["CMD", "sleep", "1000"], "Interval": 50 * MS, "Timeout": 100 * MS, "Retries": 1}
+    check = {"Test": ["CMD", "sleep", "999"], "Interval": 50 * MS, "Timeout": 100 * MS, "Retries": 3}
     run = Run(engine, "sleep 1000", config={"Healthcheck": check})
     health = wait_health(engine, run, "unhealthy")
     assert health["Log"][-1]["ExitCode"] == -1 and "exceeded timeout" in health["Log"][-1]["Output"]
-    assert "sleep" not in run.execute("ps").replace("sleep 1000", "", 1).split("PID", 1)[1].replace("sh -c", "")
+    # Three probes have been killed; the next one may be running.
+    assert run.execute("ps").count("sleep 999") <= 1
     run.remove()
     # In the start period failures do not count; a success ends it.
     check = {"Test": ["CMD-SHELL", "test $0 = /bin/odd"], "Interval": 3600 * 1000 * MS, "Retries": 1,
