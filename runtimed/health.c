@@ -171,8 +171,8 @@ static void on_test_ended(struct exec *x, const struct err *failure)
 	if (h->stopped)
 		return;
 	if (h->timed_out) {
-		AUTO_FREE char *text = xasprintf("Health check exceeded timeout (%llds)",
-						 (long long)(setting(h, "Timeout", DEFAULT_INTERVAL) / NS_PER_SEC));
+		AUTO_FREE char *text = xasprintf("Health check exceeded timeout (%gs)",
+						 (double)setting(h, "Timeout", DEFAULT_INTERVAL) / NS_PER_SEC);
 		record(h, -1, json_string(text));
 	} else {
 		record(h, failure ? -1 : code, failure ? json_string(failure->text) : output(h));
@@ -191,18 +191,24 @@ static void on_timeout(evutil_socket_t fd, short what, void *arg)
 		launch_exec_signal(h->exec->run, SIGKILL, NULL);
 }
 
+/* The time was over before there was anything to kill. */
+static void on_test_started(struct exec *x)
+{
+	const struct health *h = x->arg;
+
+	if (h && h->timed_out)
+		launch_exec_signal(x->run, SIGKILL, NULL);
+}
+
 /* The command: as given, or a text for the container's shell. */
 static json_t *command(const struct container *c)
 {
 	const json_t *test = test_of(c), *shell = json_object_get(c->config, "Shell");
-	json_t *cmd = json_array();
+	bool by_shell = str_eq(json_string_value(json_array_get(test, 0)), "CMD-SHELL");
+	json_t *cmd = by_shell && !json_array_size(shell) ? json_pack("[ss]", "/bin/sh", "-c") : json_array();
 
-	if (str_eq(json_string_value(json_array_get(test, 0)), "CMD-SHELL")) {
-		if (json_array_size(shell))
-			json_array_extend(cmd, (json_t *)(uintptr_t)shell);
-		else
-			json_array_extend(cmd, (json_t *)(uintptr_t)json_pack("[ss]", "/bin/sh", "-c"));
-	}
+	if (by_shell && json_array_size(shell))
+		json_array_extend(cmd, (json_t *)(uintptr_t)shell);
 	for (size_t i = 1; i < json_array_size(test); i++)
 		json_array_append(cmd, json_array_get(test, i));
 	return cmd;
@@ -227,6 +233,7 @@ static void test(struct health *h)
 	struct exec *x =
 		exec_new(c, json_pack("{s:o s:b s:b}", "Cmd", command(c), "AttachStdout", true, "AttachStderr", true));
 	x->hidden = true;
+	x->started = on_test_started;
 	x->ended = on_test_ended;
 	x->arg = h;
 	exec_add(c->rt, x);

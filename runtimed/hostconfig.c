@@ -190,8 +190,8 @@ static int plain_network_check(const struct container *c, json_t *warnings, stru
 			return err_http(e, 400, "user specified IP address is supported on user defined networks only");
 	}
 	if (json_object_size(json_object_get(c->host, "PortBindings")) || json_true_at(c->host, "PublishAllPorts"))
-		json_array_append_new(
-			warnings, json_sprintf("Published ports are discarded when using %s network mode", mode));
+		json_array_append_new(warnings,
+				      json_sprintf("Published ports are discarded when using %s network mode", mode));
 	return 0;
 }
 
