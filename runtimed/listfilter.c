@@ -208,11 +208,20 @@ static bool match_expose(const char *value, void *arg)
 	return match_ports(value, json_object_get(c->config, "ExposedPorts"));
 }
 
+/* By the host's port, as Docker has it. */
 static bool match_publish(const char *value, void *arg)
 {
-	const struct container *c = arg;
+	json_t *ports = networks_ports_listed(arg), *port;
+	bool found = false;
+	size_t i;
 
-	return match_ports(value, json_object_get(c->host, "PortBindings"));
+	json_array_foreach(ports, i, port) {
+		char text[32];
+		snprintf(text, sizeof text, "%d/%s", (int)json_int(port, "PublicPort"), json_text(port, "Type"));
+		found = found || (json_object_get(port, "PublicPort") && port_fits(value, text));
+	}
+	json_decref(ports);
+	return found;
 }
 
 static bool match_false(const char *value, void *arg)

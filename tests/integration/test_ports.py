@@ -145,6 +145,11 @@ def test_ranges_and_all_ports(engine, host, run):
     assert host.talk("tcp", "127.0.0.1", 9001).startswith("ranged:81")
     run("first", "-p", "9001-9003:80")
     assert port_of(engine, "first") == 9002  # 9001 is taken
+
+    def published(port):
+        return engine.docker("ps", "--filter", f"publish={port}", "--format", "{{.Names}}").stdout.split()
+    assert published("9001") == published("9000-9001/tcp") == ["ranged"] and published("9002") == ["first"]
+    assert published("80") == published("9000/udp") == []
     run("all", "-P", "--expose", "80-81", "--expose", "53/udp")
     shown = engine.docker("port", "all").stdout
     assert {line.split(" ")[0] for line in shown.splitlines()} == {"80/tcp", "81/tcp", "53/udp"}
