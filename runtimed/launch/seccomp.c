@@ -433,6 +433,20 @@ static json_t *oci_rule(const json_t *rule)
 	return o;
 }
 
+static int errno_of(const json_t *o, const char *key)
+{
+	const json_t *v = json_object_get(o, key);
+
+	return json_is_integer(v) ? (int)json_integer_value(v) : EPERM;
+}
+
+/* Which a rule of the same action with another error is not. */
+static bool is_default(const json_t *rule, const json_t *profile)
+{
+	return str_eq(doc_text(rule, "action"), doc_text(profile, "defaultAction")) &&
+	       errno_of(rule, "errnoRet") == errno_of(profile, "defaultErrnoRet");
+}
+
 int seccomp_oci(struct launch *l, const char *profile, uint64_t caps, json_t **out, struct err *e)
 {
 	json_t *parsed = NULL, *calls = json_array(), *list = json_array(), *rule, *item;
@@ -445,7 +459,7 @@ int seccomp_oci(struct launch *l, const char *profile, uint64_t caps, json_t **o
 		return r;
 	}
 	json_array_foreach(json_object_get(parsed, "syscalls"), i, rule)
-		if (holds(rule, caps) && !str_eq(doc_text(rule, "action"), doc_text(parsed, "defaultAction")))
+		if (holds(rule, caps) && !is_default(rule, parsed))
 			json_array_append_new(calls, oci_rule(rule));
 	json_array_foreach(json_object_get(parsed, "archMap"), i, item)
 		for (size_t k = 0; k < ARRAY_LEN(arches); k++)
