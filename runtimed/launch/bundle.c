@@ -219,13 +219,14 @@ int bundle_exec(const struct bundle *b, const json_t *exec, unsigned rows, unsig
 
 /* ---- linux ---- */
 
-static void add_namespace(json_t *list, const char *type, int fd)
+/* Not as /proc/self/…: runc opens them in a child that has not inherited them. */
+static void add_namespace(const struct bundle *b, json_t *list, const char *type, int fd)
 {
 	json_t *o = json_object();
 
 	json_object_set_new(o, "type", json_string(type));
 	if (fd >= 0)
-		json_object_set_new(o, "path", json_sprintf("/proc/self/fd/%d", fd));
+		json_object_set_new(o, "path", json_sprintf("/proc/%d/fd/%d", (int)b->starter, fd));
 	json_array_append_new(list, o);
 }
 
@@ -241,19 +242,19 @@ static json_t *namespaces_of(const struct bundle *b)
 {
 	json_t *list = json_array();
 
-	add_namespace(list, "mount", -1);
+	add_namespace(b, list, "mount", -1);
 	if (b->user_fd >= 0)
-		add_namespace(list, "user", b->user_fd);
+		add_namespace(b, list, "user", b->user_fd);
 	if (!b->host_net)
-		add_namespace(list, "network", b->net_fd);
+		add_namespace(b, list, "network", b->net_fd);
 	if (b->pid_fd >= 0 || !str_eq(doc_text(b->host, "PidMode"), "host"))
-		add_namespace(list, "pid", b->pid_fd);
+		add_namespace(b, list, "pid", b->pid_fd);
 	if (b->ipc_fd >= 0 || !str_eq(doc_text(b->host, "IpcMode"), "host"))
-		add_namespace(list, "ipc", b->ipc_fd);
+		add_namespace(b, list, "ipc", b->ipc_fd);
 	if (b->uts_fd >= 0 || !str_eq(doc_text(b->host, "UTSMode"), "host"))
-		add_namespace(list, "uts", b->uts_fd);
+		add_namespace(b, list, "uts", b->uts_fd);
 	if (cgroup_private(b))
-		add_namespace(list, "cgroup", -1);
+		add_namespace(b, list, "cgroup", -1);
 	return list;
 }
 

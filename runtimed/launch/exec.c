@@ -267,6 +267,9 @@ static int add_settings(struct launch_exec *x, struct shim_settings *s, struct e
 	for (size_t i = 0; rt->args && rt->args[i]; i++)
 		settings_text(s, "runtime-arg", rt->args[i]);
 	settings_text(s, "runtime-root", run->launch->runtime_root);
+	/* crun asks for no more than its own records; runc begins in the directory that was the bundle's root. */
+	if (!rt->bpf_annotation)
+		settings_stages(s, run->launch);
 	settings_text(s, "user", *user ? user : doc_text(x->config, "User"));
 	json_t *item;
 	size_t i;

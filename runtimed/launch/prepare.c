@@ -265,10 +265,10 @@ static int add_runtime(struct launch_run *run, struct shim_settings *settings, s
 	return 0;
 }
 
-static void add_stages(const struct launch_run *run, struct shim_settings *settings)
+void settings_stages(struct shim_settings *s, const struct launch *l)
 {
-	for (size_t i = 0; i < run->launch->nstages; i++)
-		settings_text(settings, "stage", run->launch->stages[i]);
+	for (size_t i = 0; i < l->nstages; i++)
+		settings_text(s, "stage", l->stages[i]);
 }
 
 static void add_process(const struct launch_run *run, const struct launch_spec *spec, struct shim_settings *settings)
@@ -284,7 +284,7 @@ static void add_process(const struct launch_run *run, const struct launch_spec *
 	settings_number(settings, "stdin-once", doc_true(spec->config, "StdinOnce"));
 	settings_number(settings, "rows", (uint64_t)json_integer_value(json_array_get(size, 0)));
 	settings_number(settings, "columns", (uint64_t)json_integer_value(json_array_get(size, 1)));
-	add_stages(run, settings);
+	settings_stages(settings, run->launch);
 	settings_fd(settings, "dir", run->dir);
 	settings_fd(settings, "keep", run->user_fd);
 	settings_fd(settings, "keep", run->net_fd);
@@ -345,7 +345,7 @@ int run_prepare_mount(struct launch_run *run, const struct launch_spec *spec, en
 	settings_number(settings, "base", run->ids.base);
 	settings_number(settings, "size", run->ids.size);
 	settings_number(settings, "read-only", kind == VIEW_CONTAINER && doc_true(spec->host, "ReadonlyRootfs"));
-	add_stages(run, settings);
+	settings_stages(settings, run->launch);
 	return 0;
 }
 

@@ -77,6 +77,8 @@ void settings_number(struct shim_settings *s, const char *key, uint64_t value);
 void settings_fd(struct shim_settings *s, const char *key, int fd);
 /* The same for one that is settings_free()'s to close. */
 void settings_take_fd(struct shim_settings *s, const char *key, int take_fd);
+/* The directories of the host that may be covered in a private mount namespace. */
+void settings_stages(struct shim_settings *s, const struct launch *l);
 void settings_free(struct shim_settings *s);
 
 int shim_start(struct launch_shim *s, const char *id, const struct shim_settings *settings, struct err *e);
@@ -208,6 +210,7 @@ struct bundle {
 	const struct bundle_mount *mounts;
 	size_t nmounts;
 	const char *stage; /* where the shim has put root, c and the mounts */
+	pid_t starter;	   /* becomes the runtime; has the namespaces by the same numbers */
 	long uid, gid;
 	const long *groups;
 	size_t ngroups;
@@ -268,6 +271,7 @@ struct launch_run {
 	bool lost;		       /* no shim answers */
 	bool unlisted;		       /* over, and about to be freed */
 	char *who, *stage;
+	pid_t starter;
 	char *hosts, *resolv_conf;
 	pid_t pid;
 	int pidfd;

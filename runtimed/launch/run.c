@@ -161,12 +161,13 @@ static bool may_go(const struct launch_run *run)
 	return run->go && run->ready && !logger_starting(run) && run->state < RUN_STARTING;
 }
 
-static void take_prepared(struct launch_run *run, const char *text, size_t len)
+static void take_prepared(struct launch_run *run, pid_t starter, const char *text, size_t len)
 {
 	size_t n = strlen(text) + 1;
 
 	run->who = xstrdup(text);
 	run->stage = xstrdup(n < len ? text + n : "/");
+	run->starter = starter;
 	run->ready = true;
 	if (may_go(run))
 		send_go(run);
@@ -187,7 +188,7 @@ static void on_shim(void *arg, const struct wire_head *head, char *text, size_t 
 	}
 	switch (head->type) {
 	case WIRE_PREPARED:
-		take_prepared(run, text, len);
+		take_prepared(run, head->pid, text, len);
 		break;
 	case WIRE_FAILED:
 		if (head->flags) {
@@ -253,6 +254,7 @@ static int make_document(struct launch_run *run, struct err *e)
 			   .mounts = run->mounts,
 			   .nmounts = run->nmounts,
 			   .stage = run->stage,
+			   .starter = run->starter,
 			   .user_fd = run->user_fd,
 			   .net_fd = run->net_fd,
 			   .ipc_fd = run->ipc_fd,

@@ -57,6 +57,9 @@ int runtime_error(const char *text, const char *command, int status, struct err 
 	}
 	if (*line)
 		err_set(e, -EIO, "OCI runtime: %s", line);
+	else if (status == 126 || status == 127) /* the shim's words for execve(2) */
+		err_set(e, -EIO, "the OCI runtime cannot be executed: %s; see runtime.runtimes of pouch.json",
+			status == 127 ? "there is no such program" : "it is no program for this host");
 	else
 		err_set(e, -EIO, "the OCI runtime ended with status %d and said nothing", status);
 	return 128;

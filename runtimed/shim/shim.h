@@ -78,8 +78,10 @@ _Noreturn void starter_run(const struct shim_args *a, int sock, const int stdio[
 
 /* A private mount namespace with the container's root at <stage>/root and its mounts at <stage>/mN. */
 int stage_build(const struct shim_args *a, char stage[256], struct err *e);
+/* For MODE_EXEC: a namespace in which <stage>/root is at the place that it had, and nothing in it. */
+int stage_empty(const struct shim_args *a, char stage[256], struct err *e);
 /*
- * The same for MODE_MOUNT, the mounts where they belong below root. Returns a detached clone of the whole.
+ * As stage_build() for MODE_MOUNT, the mounts where they belong below root. Returns a detached clone of the whole.
  */
 int stage_view(const struct shim_args *a, struct err *e);
 /*

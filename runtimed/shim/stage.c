@@ -136,6 +136,15 @@ static int mount_overlay(const struct shim_args *a, const char *stage, struct er
 	return chdir(stage) < 0 ? err_sys(e, -errno, "chdir %s", stage) : 0;
 }
 
+int stage_empty(const struct shim_args *a, char stage[256], struct err *e)
+{
+	int r = enter_namespace(e);
+
+	if (r == 0)
+		r = cover(a, stage, e);
+	return r == 0 && mkdir("root", 0755) < 0 ? err_sys(e, -errno, "make the stage") : r;
+}
+
 int stage_build(const struct shim_args *a, char stage[256], struct err *e)
 {
 	char name[24];

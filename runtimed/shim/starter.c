@@ -129,7 +129,7 @@ void starter_run(const struct shim_args *a, int sock, const int stdio[3])
 {
 	char who[4096], stage[256] = "/";
 	struct words w = {0};
-	struct wire_head head = {.type = WIRE_PREPARED};
+	struct wire_head head = {.type = WIRE_PREPARED, .pid = getpid()};
 	struct err e = {0};
 	AUTO_CLOSE int root = -1;
 
@@ -137,6 +137,8 @@ void starter_run(const struct shim_args *a, int sock, const int stdio[3])
 		if (stage_build(a, stage, &e) < 0)
 			fail(sock, &e);
 		root = open("root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	} else if (a->nstages && stage_empty(a, stage, &e) < 0) {
+		fail(sock, &e);
 	}
 	FAULT(start_mounted);
 	if (a->mode == MODE_MOUNT)

@@ -1,5 +1,6 @@
 """What the tests of single fields share: a container made by the API, run to its end, and what it wrote."""
 import struct
+import subprocess
 import uuid
 
 
@@ -67,3 +68,24 @@ class Run:
 
 def output(engine, command, **fields):
     return Run(engine, command, **fields).finish()
+
+
+CALLS = r"""
+#include <errno.h>
+#include <stdio.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int main(void)
+{
+	long b = syscall(SYS_bpf, 999, (void *)0, 0) < 0 ? errno : 0;
+	long p = syscall(SYS_io_pgetevents, 0, 1, 1, 0, 0, 0) < 0 ? errno : 0;
+	printf("bpf %ld io_pgetevents %ld\n", b, p);
+}
+"""
+
+
+def filter_probe(directory):
+    """A static program that makes calls which the default filter answers itself."""
+    (directory / "calls.c").write_text(CALLS)
+    subprocess.run(["gcc", "-static", "-o", str(directory / "calls"), str(directory / "calls.c")], check=True)
+    return directory / "calls"

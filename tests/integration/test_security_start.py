@@ -11,33 +11,16 @@ import pytest
 
 from tests.harness import leaks
 from tests.harness.engine import Engine
-from tests.harness.fields import Run, output
+from tests.harness.fields import Run, filter_probe, output
 
 LONG = bool(os.environ.get("LONG"))
 MIB = 1 << 20
 V2 = (leaks.CGROUPS / "cgroup.controllers").exists()
 
-CALLS = r"""
-#include <errno.h>
-#include <stdio.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-int main(void)
-{
-	long b = syscall(SYS_bpf, 999, (void *)0, 0) < 0 ? errno : 0;
-	long p = syscall(SYS_io_pgetevents, 0, 1, 1, 0, 0, 0) < 0 ? errno : 0;
-	printf("bpf %ld io_pgetevents %ld\n", b, p);
-}
-"""
-
 
 @pytest.fixture(scope="module")
 def calls(tmp_path_factory):
-    """A static program that makes calls which the default filter answers itself."""
-    directory = tmp_path_factory.mktemp("calls")
-    (directory / "calls.c").write_text(CALLS)
-    subprocess.run(["gcc", "-static", "-o", str(directory / "calls"), str(directory / "calls.c")], check=True)
-    return directory / "calls"
+    return filter_probe(tmp_path_factory.mktemp("calls"))
 
 
 def wait_for(run, text):

@@ -14,7 +14,7 @@ import tempfile
 
 HERE = pathlib.Path(__file__).resolve().parent
 REPOSITORY = HERE.parents[1]
-CACHE = pathlib.Path(os.environ.get("POUCH_BUILD", REPOSITORY / "build")).resolve() / "vm"
+CACHE = pathlib.Path(os.environ.get("POUCH_BUILD", REPOSITORY / "build"), "vm").resolve()
 # What is needed before the host's files can be seen; the rest is loaded from there.
 MODULES = ("virtio_pci", "9pnet_virtio", "9p", "virtio_blk", "crc32c_generic", "quota_v2", "ext4", "overlay")
 ENVIRONMENT = {**os.environ, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
