@@ -13,10 +13,11 @@ import threading
 
 from .engine import READY_TIMEOUT, REPOSITORY, STOP_TIMEOUT, Engine
 
-KNOWN = {"Unit": {"Description", "Documentation", "PartOf", "Conflicts", "Wants", "After", "Requires"},
+KNOWN = {"Unit": {"Description", "Documentation", "PartOf", "Conflicts", "Wants", "After", "Requires",
+                  "StartLimitIntervalSec"},
          "Install": {"WantedBy"},
          "Socket": {"ListenSequentialPacket", "ListenStream", "FileDescriptorName", "SocketMode", "SocketGroup", "DirectoryMode",
-                    "Backlog", "RemoveOnStop", "Accept", "MaxConnections"},
+                    "Backlog", "RemoveOnStop", "TriggerLimitIntervalSec", "Accept", "MaxConnections"},
          "Service": {"Type", "NotifyAccess", "ExecStart", "LimitNOFILE", "TasksMax", "Restart", "RestartSec", "KillMode",
                      "Delegate", "Sockets", "StateDirectory", "StateDirectoryMode"}}
 
