@@ -12,8 +12,8 @@ PROGRAMS = subprocess.run(["make", "-s", "--no-print-directory", "print-programs
                           text=True, check=True).stdout.split()
 
 
-def install(destdir, prefix="/usr"):
-    subprocess.run([str(REPOSITORY / "dist/install.sh"), str(BUILD), str(destdir), prefix], check=True)
+def install(destdir, prefix="/usr", what="install"):
+    subprocess.run([str(REPOSITORY / "dist/install.sh"), what, str(BUILD), str(destdir), prefix], check=True)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def test_units_name_what_is_installed(tree):
 
 
 def test_split_units_are_one_for_each_process(tree, tmp_path):
-    subprocess.run([str(tree / "usr/share/doc/pouch/systemd-split/generate"), "/usr/lib/pouch", str(tmp_path)], check=True)
+    subprocess.run([str(tree / "usr/share/pouch/systemd-split"), "/usr/lib/pouch", str(tmp_path)], check=True)
     units = {p.name for p in tmp_path.iterdir()}
     for name in ("auditd", "imaged", "volumed", "netd", "dns", "runtimed", "apid"):
         assert {f"pouch-{name}.socket", f"pouch-{name}.service"} <= units
@@ -57,6 +57,13 @@ def test_settings_of_the_admin_stay(tmp_path):
     (tmp_path / "etc/pouch/pouch.json").write_text('{"log": {"level": "warn"}}')
     install(tmp_path)
     assert json.loads((tmp_path / "etc/pouch/pouch.json").read_text()) == {"log": {"level": "warn"}}
+
+
+def test_uninstall_leaves_the_settings_and_nothing_else(tmp_path):
+    install(tmp_path)
+    install(tmp_path, what="uninstall")
+    assert [str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if not p.is_dir()] == ["etc/pouch/pouch.json"]
+    assert not any((tmp_path / "usr" / name).exists() for name in ("lib/pouch", "share/pouch", "share/doc/pouch"))
 
 
 def test_what_is_installed_runs(tree):
