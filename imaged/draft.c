@@ -232,6 +232,7 @@ int draft_layer_unpack(struct draft_layer *l, const struct draft_layer_source *s
 	m.dir = dir;
 	m.digest = source->blob;
 	m.diff_id = source->diff_id;
+	m.known = source->known;
 	m.size = source->size;
 	m.max_bytes = least(c->images_max_layer, left.bytes);
 	m.max_expanded = least(c->images_max_layer_expanded, left.expanded);

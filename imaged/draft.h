@@ -37,6 +37,7 @@ struct draft_layer_source {
 	const char *staged;  /* the file's name on the stage when it is to become the blob; else a blob is made */
 	const char *blob;    /* digest that the bytes must have, NULL: not known */
 	const char *diff_id; /* digest that the tar must have, NULL: not known */
+	const char *known;   /* digest that a worker has found the file to have, NULL: none has looked */
 	uint64_t size;	     /* of the bytes, 0: not known */
 	bool patient;	     /* whoever writes into the pipe watches the time, and closes it */
 };

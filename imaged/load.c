@@ -101,17 +101,21 @@ static int unpack_member(struct load *x, struct draft_layer *l, const char *name
 		return fd;
 	const json_t *m = load_member(x, name);
 	snprintf(from, sizeof from, "%s/%s", x->dir_name, json_string_value(json_object_get(m, "File")));
-	const char *digest = x->manifest.nlayers ? x->manifest.layers[x->layer].digest
-						 : json_string_value(json_object_get(m, "Digest"));
+	const char *known = json_string_value(json_object_get(m, "Digest"));
 	AUTO_CLOSE int place = stage_blob(x->d, staged, e);
 	if (place < 0)
 		return place;
 	if (renameat(x->d->staging, from, x->d->staging, staged) < 0)
 		return err_sys(e, -errno, "%s of the archive", name);
-	return draft_layer_unpack(l,
-				  &(struct draft_layer_source){
-					  .pipe = -1, .file = fd, .staged = staged, .diff_id = diff_id, .blob = digest},
-				  &layer_events, e);
+	const struct draft_layer_source source = {
+		.pipe = -1,
+		.file = fd,
+		.staged = staged,
+		.diff_id = diff_id,
+		.blob = x->manifest.nlayers ? x->manifest.layers[x->layer].digest : NULL,
+		.known = known,
+	};
+	return draft_layer_unpack(l, &source, &layer_events, e);
 }
 
 static void next_layer(struct load *x)

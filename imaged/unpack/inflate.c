@@ -75,6 +75,8 @@ static int start_kind(struct inflate *s, struct err *e)
 	}
 	if (s->kind != INFLATE_NONE)
 		s->buffer = xcalloc(1, BUFFER);
+	else
+		s->hashing = false;
 	if (s->kind == INFLATE_GZIP) {
 		s->gzip = XNEW(struct inflate_state);
 	} else if (s->kind == INFLATE_ZSTD) {

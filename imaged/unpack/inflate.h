@@ -1,6 +1,6 @@
 /*
  * inflate: from the bytes of a blob to those of its tar: gzip (isa-l), zstd, or neither, recognised by its first bytes.
- * The tar is hashed, its size and the ratio bounded. Xz and bzip2 are recognised and refused by name.
+ * A tar that was compressed is hashed, its size and the ratio bounded. Xz and bzip2 are recognised and refused by name.
  */
 #ifndef POUCH_IMAGE_UNPACK_INFLATE_H
 #define POUCH_IMAGE_UNPACK_INFLATE_H
@@ -28,7 +28,7 @@ struct inflate {
 	struct ZSTD_DCtx_s *zstd;
 	bool hashing;
 	struct digest digest;
-	char hash[DIGEST_TEXT]; /* at the end, when hashing */
+	char hash[DIGEST_TEXT]; /* at the end, when hashing; "" for INFLATE_NONE: the digest is the bytes' */
 };
 
 void inflate_begin(struct inflate *s, struct feed from, bool hashing, uint64_t max_out, uint32_t max_ratio);

@@ -13,6 +13,11 @@ void unpacking_free(struct unpacking *u)
 	source_free(&u->source);
 }
 
+const char *unpacking_diff_id(const struct unpacking *u)
+{
+	return u->inflate.kind == INFLATE_NONE ? u->source.hash : u->inflate.hash;
+}
+
 /* An archive that does not name its root gets what directories get that are not named. */
 static int prepare_root(int dir, struct err *e)
 {
@@ -40,9 +45,9 @@ static int check_digests(const struct unpacking *u, const struct layer_unpack *m
 {
 	if (m->digest && !str_eq(m->digest, u->source.hash))
 		return err_set(e, -EBADMSG, "wrong content: the bytes are %s, not %s", u->source.hash, m->digest);
-	if (m->diff_id && !str_eq(m->diff_id, u->inflate.hash))
+	if (m->diff_id && !str_eq(m->diff_id, unpacking_diff_id(u)))
 		return err_set(e, -EBADMSG, "wrong content: the layer's tar is %s, not %s as the image's config says",
-			       u->inflate.hash, m->diff_id);
+			       unpacking_diff_id(u), m->diff_id);
 	return 0;
 }
 
@@ -70,6 +75,7 @@ void on_layer_unpack(struct ipc_request *req, struct layer_unpack *m, struct wor
 		.size = m->size,
 		.max_bytes = m->max_bytes,
 		.stall_ms = m->stall_ms,
+		.known = m->known,
 		.progress = worker_progress,
 		.arg = req,
 	};
@@ -85,7 +91,7 @@ void on_layer_unpack(struct ipc_request *req, struct layer_unpack *m, struct wor
 	}
 	ipc_reply(req, &(struct layer_unpacked){
 			       .digest = u.source.hash,
-			       .diff_id = u.inflate.hash,
+			       .diff_id = unpacking_diff_id(&u),
 			       .size = u.source.bytes,
 			       .expanded = place_bytes(u.place),
 			       .entries = place_entries(u.place),

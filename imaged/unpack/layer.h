@@ -17,6 +17,8 @@ struct unpacking {
 
 /* Into m->dir, within the limits of `m`. -EBADMSG: damaged, or not what m->digest and m->diff_id say. */
 int unpacking_run(struct unpacking *u, const struct layer_unpack *m, struct err *e);
+/* At the end: the digest of the tar. */
+const char *unpacking_diff_id(const struct unpacking *u);
 void unpacking_free(struct unpacking *u);
 #define AUTO_UNPACKING CLEANUP(unpacking_free)
 

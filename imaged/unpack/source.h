@@ -17,6 +17,7 @@ struct source_config {
 	uint64_t size;				     /* that they must have, 0: not known */
 	uint64_t max_bytes;			     /* 0: no limit */
 	uint32_t stall_ms;			     /* 0: no limit */
+	const char *known;			     /* borrowed: their digest, which another worker has found; NULL */
 	void (*progress)(void *arg, uint64_t bytes); /* now and then; may be NULL */
 	void *arg;
 };
@@ -27,7 +28,7 @@ struct source {
 	uint64_t bytes;
 	uint64_t told;
 	struct digest digest;
-	char hash[DIGEST_TEXT]; /* at the end */
+	char hash[DIGEST_TEXT]; /* at the end; what is known is not found out again */
 	bool ended;
 };
 
