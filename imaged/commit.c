@@ -16,6 +16,7 @@ struct commit {
 	struct draft_layer *layer;
 	json_t *config; /* of the new image; its diff_ids still the parent's */
 	char *text;
+	char name[REFERENCE_TEXT]; /* that it gets, "" for none */
 };
 
 static void commit_free(struct commit *x)
@@ -47,7 +48,8 @@ static void on_kept(void *arg, const char *id, json_t *moved, const struct err *
 		commit_fail(x, e);
 		return;
 	}
-	event_image(x->d, "commit", id, NULL);
+	if (*x->name)
+		event_tag(x->d, id, x->name);
 	ipc_reply(x->req, &(struct image_committed){.image = id});
 	commit_free(x);
 }
@@ -86,7 +88,6 @@ static int add_parent_layers(struct commit *x, const char *parent, struct err *e
 
 static int add_name(struct commit *x, const char *repo, const char *tag, struct err *e)
 {
-	char full[REFERENCE_TEXT];
 	struct reference r;
 
 	if (!repo || !*repo)
@@ -98,8 +99,8 @@ static int add_name(struct commit *x, const char *repo, const char *tag, struct 
 		return err_http(e, 400, "invalid reference format");
 	if (tag && *tag)
 		snprintf(r.tag, sizeof r.tag, "%s", tag);
-	draft_add_tag(x->draft, reference_full(&r, full));
-	return verified_name(x->d, full, "", e);
+	draft_add_tag(x->draft, reference_full(&r, x->name));
+	return verified_name(x->d, x->name, "", e);
 }
 
 /* What the container ran, as `docker history` shows it. */

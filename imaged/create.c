@@ -72,7 +72,9 @@ static void on_kept(void *arg, const char *id, json_t *moved, const struct err *
 		return;
 	}
 	ipc_request_object(x->req, "image", id);
-	event_image(x->d, "import", id, *x->name ? x->name : NULL);
+	event_image(x->d, "import", id, NULL);
+	if (*x->name)
+		event_tag(x->d, id, x->name);
 	lines_put(x->lines, json_pack("{s:s}", "status", id));
 	lines_end(x->lines);
 	import_free(x);

@@ -35,6 +35,8 @@ void on_registry_auth(struct ipc_request *req, struct registry_auth *m, struct i
 void on_image_distribution(struct ipc_request *req, struct image_distribution *m, struct imaged *d);
 /* search.c */
 void on_image_search(struct ipc_request *req, struct image_search *m, struct imaged *d);
+/* descend.c */
+void on_image_descendants(struct ipc_request *req, struct image_descendants *m, struct imaged *d);
 /* lease.c */
 void on_rootfs_lease(struct ipc_request *req, struct rootfs_lease *m, struct imaged *d);
 void on_rootfs_release(struct ipc_request *req, struct rootfs_release *m, struct imaged *d);

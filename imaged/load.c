@@ -71,7 +71,7 @@ static void on_kept(void *arg, const char *id, json_t *moved, const struct err *
 	if (!json_is_array(tags) || json_array_size(tags) == 0)
 		lines_put(x->lines, json_pack("{s:o}", "stream", json_sprintf("Loaded image ID: %s\n", id)));
 	ipc_request_object(x->req, "image", id);
-	event_image(x->d, "load", id, id);
+	event_image(x->d, "load", id, NULL);
 	x->loaded++;
 	x->image++;
 	next_image(x);

@@ -25,18 +25,18 @@ static void on_service_status(struct ipc_request *req, struct service_status *m,
 }
 
 static const struct ipc_handler handlers[] = {
-	IPC_HANDLER(image_create, struct imaged),	IPC_HANDLER(image_list, struct imaged),
-	IPC_HANDLER(image_usage, struct imaged),	IPC_HANDLER(image_inspect, struct imaged),
-	IPC_HANDLER(image_history, struct imaged),	IPC_HANDLER(image_tag, struct imaged),
-	IPC_HANDLER(image_remove, struct imaged),	IPC_HANDLER(image_load, struct imaged),
-	IPC_HANDLER(image_save, struct imaged),		IPC_HANDLER(image_save_one, struct imaged),
-	IPC_HANDLER(image_commit, struct imaged),	IPC_HANDLER(image_prune, struct imaged),
-	IPC_HANDLER(build_prune, struct imaged),	IPC_HANDLER(rootfs_lease, struct imaged),
-	IPC_HANDLER(rootfs_release, struct imaged),	IPC_HANDLER(rootfs_reconcile, struct imaged),
-	IPC_HANDLER(image_resolve, struct imaged),	IPC_HANDLER(image_check, struct imaged),
-	IPC_HANDLER(image_push, struct imaged),		IPC_HANDLER(registry_auth, struct imaged),
-	IPC_HANDLER(image_distribution, struct imaged), IPC_HANDLER(image_search, struct imaged),
-	IPC_HANDLER(service_status, struct imaged),
+	IPC_HANDLER(image_create, struct imaged),      IPC_HANDLER(image_list, struct imaged),
+	IPC_HANDLER(image_usage, struct imaged),       IPC_HANDLER(image_inspect, struct imaged),
+	IPC_HANDLER(image_history, struct imaged),     IPC_HANDLER(image_tag, struct imaged),
+	IPC_HANDLER(image_remove, struct imaged),      IPC_HANDLER(image_load, struct imaged),
+	IPC_HANDLER(image_save, struct imaged),	       IPC_HANDLER(image_save_one, struct imaged),
+	IPC_HANDLER(image_commit, struct imaged),      IPC_HANDLER(image_prune, struct imaged),
+	IPC_HANDLER(build_prune, struct imaged),       IPC_HANDLER(rootfs_lease, struct imaged),
+	IPC_HANDLER(rootfs_release, struct imaged),    IPC_HANDLER(rootfs_reconcile, struct imaged),
+	IPC_HANDLER(image_resolve, struct imaged),     IPC_HANDLER(image_check, struct imaged),
+	IPC_HANDLER(image_descendants, struct imaged), IPC_HANDLER(image_push, struct imaged),
+	IPC_HANDLER(registry_auth, struct imaged),     IPC_HANDLER(image_distribution, struct imaged),
+	IPC_HANDLER(image_search, struct imaged),      IPC_HANDLER(service_status, struct imaged),
 };
 
 static void die(const struct err *e)

@@ -38,6 +38,6 @@ void on_image_tag(struct ipc_request *req, struct image_tag *m, struct imaged *d
 		return;
 	}
 	ipc_request_object(req, "image", image.id);
-	event_image(d, "tag", image.id, full);
+	event_tag(d, image.id, full);
 	ipc_reply_json(req, 201, NULL);
 }

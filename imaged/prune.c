@@ -40,10 +40,12 @@ static int untag_all(struct prune *x, const char *id, struct err *e)
 	json_array_foreach(tags, i, name) {
 		if (rc == 0)
 			rc = store_exec(x->d->store, e, "DELETE FROM tag WHERE name = ?", "t", json_string_value(name));
-		if (rc == 0)
+		if (rc == 0) {
 			json_array_append_new(x->deleted, json_pack("{s:s}", "Untagged",
 								    reference_familiar(json_string_value(name),
 										       default_registry(x->d), buf)));
+			event_image(x->d, "untag", id, NULL);
+		}
 	}
 	json_decref(tags);
 	return rc;
@@ -60,7 +62,7 @@ static int prune_one(struct prune *x, const char *id, struct err *e)
 	if (rc == 0)
 		rc = collect_image(x->d, id, x->deleted, e);
 	if (rc == 0)
-		event_image(x->d, "delete", id, id);
+		event_image(x->d, "delete", id, NULL);
 	return rc;
 }
 
@@ -120,6 +122,7 @@ void on_image_prune(struct ipc_request *req, struct image_prune *m, struct image
 	if (rc == 0)
 		rc = held_bytes(d, &after, &e);
 	if (rc == 0) {
+		event_prune(d, before - after);
 		ipc_reply_json(req, 200,
 			       json_pack("{s:o, s:I}", "ImagesDeleted", x.deleted, "SpaceReclaimed",
 					 (json_int_t)(before - after)));

@@ -134,7 +134,7 @@ static void on_image(void *arg, const struct remote_result *r, const struct err 
 		  r->newer ? "Status: Downloaded newer image for %s" : "Status: Image is up to date for %s", shown);
 	for (struct client *c = p->clients; c; c = c->next)
 		ipc_request_object(c->req, "image", r->id);
-	event_image(p->d, "pull", r->id, shown);
+	event_transfer(p->d, "pull", r->id, full);
 	next_image(p);
 }
 

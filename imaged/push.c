@@ -68,7 +68,7 @@ static void on_manifest_pushed(void *arg, void *reply, const struct err *e)
 {
 	struct push *p = arg;
 	const struct pushed *m = reply;
-	char full[REFERENCE_TEXT], shown[REFERENCE_TEXT];
+	char full[REFERENCE_TEXT];
 	struct err why = {0};
 
 	p->call = NULL;
@@ -86,9 +86,8 @@ static void on_manifest_pushed(void *arg, void *reply, const struct err *e)
 	lines_put(p->lines, json_pack("{s:{}, s:{s:s, s:s, s:I}}", "progressDetail", "aux", "Tag", p->reference.tag,
 				      "Digest", p->digest, "Size", (json_int_t)p->manifest_len));
 	reference_full(&p->reference, full);
-	reference_familiar(full, default_registry(p->d), shown);
 	ipc_request_object(p->req, "image", p->image.id);
-	event_image(p->d, "push", p->image.id, shown);
+	event_transfer(p->d, "push", p->image.id, full);
 	next_tag(p);
 }
 

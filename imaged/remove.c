@@ -17,6 +17,7 @@ struct removal {
 	struct reference named; /* what the request named; domain "" for an id */
 	bool force;
 	json_t *tags, *digests, *containers, *out;
+	const json_t *running; /* of the containers */
 	int64_t children;
 };
 
@@ -37,7 +38,7 @@ static int untag(struct removal *x, const char *full, struct err *e)
 		return rc;
 	json_array_append_new(x->out,
 			      json_pack("{s:s}", "Untagged", reference_familiar(full, default_registry(x->d), buf)));
-	event_image(x->d, "untag", x->image->id, x->image->id);
+	event_image(x->d, "untag", x->image->id, NULL);
 	return 0;
 }
 
@@ -50,6 +51,28 @@ static int untag_all(struct removal *x, const json_t *names, struct err *e)
 	json_array_foreach(names, i, name)
 		if (rc == 0)
 			rc = untag(x, json_string_value(name), e);
+	return rc;
+}
+
+/* A repository whose last tag of the image has gone has no use for its digests. */
+static int untag_digests_of(struct removal *x, const char *gone, struct err *e)
+{
+	char repository[REFERENCE_TEXT];
+	const size_t n = strlen(reference_repository(&x->named, repository));
+	json_t *name;
+	size_t i;
+	int rc = 0;
+
+	json_array_foreach(x->tags, i, name) {
+		const char *text = json_string_value(name);
+		if (!str_eq(text, gone) && strncmp(text, repository, n) == 0 && text[n] == ':')
+			return 0;
+	}
+	json_array_foreach(x->digests, i, name) {
+		const char *text = json_string_value(name);
+		if (rc == 0 && strncmp(text, repository, n) == 0 && text[n] == '@')
+			rc = untag(x, text, e);
+	}
 	return rc;
 }
 
@@ -68,24 +91,35 @@ static int remove_name(struct removal *x, bool *last, struct err *e)
 				json_string_value(json_array_get(x->containers, 0)), digest_hex(x->image->id));
 	if (*last && digest)
 		return 0;
-	return digest ? untag(x, reference_by_digest(&x->named, x->named.digest, full), e)
-		      : untag(x, reference_full(&x->named, full), e);
+	if (digest)
+		return untag(x, reference_by_digest(&x->named, x->named.digest, full), e);
+	int rc = untag(x, reference_full(&x->named, full), e);
+	return rc < 0 || *last ? rc : untag_digests_of(x, full, e);
 }
 
-/* All names. Force takes them from an image that a container has; the image itself stays as long as the container. */
+static int used_by(const struct removal *x, const char *force, const char *state, const json_t *container,
+		   struct err *e)
+{
+	AUTO_FREE char *why =
+		xasprintf("image is being used by %s container %.12s", state, json_string_value(container));
+
+	return conflict(x, force, why, e);
+}
+
+/* All names. Force takes them from an image that a stopped container has; the image itself stays as long as that. */
 static int remove_id(struct removal *x, struct err *e)
 {
-	const char *container = json_string_value(json_array_get(x->containers, 0));
+	const json_t *container = json_array_get(x->containers, 0), *running = json_array_get(x->running, 0);
 	bool named = json_array_size(x->tags) + json_array_size(x->digests) > 0;
 
 	if (x->children)
 		return conflict(x, "cannot be forced", "image has dependent child images", e);
+	if (running)
+		return used_by(x, "cannot be forced", "running", running, e);
 	if (json_array_size(x->tags) > 1 && !x->force)
 		return conflict(x, "must be forced", "image is referenced in multiple repositories", e);
-	if (container && !(x->force && named)) {
-		AUTO_FREE char *why = xasprintf("image is being used by container %.12s", container);
-		return conflict(x, named ? "must be forced" : "cannot be forced", why, e);
-	}
+	if (container && !(x->force && named))
+		return used_by(x, named ? "must be forced" : "cannot be forced", "stopped", container, e);
 	return untag_all(x, x->tags, e);
 }
 
@@ -94,7 +128,7 @@ static int remove_record(struct removal *x, const char *id, struct err *e)
 	int rc = collect_image(x->d, id, x->out, e);
 
 	if (rc == 0)
-		event_image(x->d, "delete", id, id);
+		event_image(x->d, "delete", id, NULL);
 	return rc;
 }
 
@@ -137,30 +171,110 @@ static int remove_image(struct removal *x, bool prune, struct err *e)
 	return rc == 0 && prune ? remove_parents(x, e) : rc;
 }
 
-void on_image_remove(struct ipc_request *req, struct image_remove *m, struct imaged *d)
+static int look(struct removal *x, struct image *image, const char *name, struct err *e)
 {
-	AUTO_IMAGE struct image image = {0};
-	struct removal x = {.req = req, .d = d, .image = &image, .force = m->force, .out = json_array()};
-	struct err e = {0};
-	int rc = records_find(d, m->name, &image, &x.named, &e);
+	int rc = records_find(x->d, name, image, &x->named, e);
 
+	x->image = image;
 	if (rc == 0)
-		rc = store_number(d->store, 0, &x.children, &e, "SELECT count(*) FROM image WHERE parent = ?", "t",
-				  image.id);
+		rc = store_number(x->d->store, 0, &x->children, e, "SELECT count(*) FROM image WHERE parent = ?", "t",
+				  image->id);
+	if (rc < 0)
+		return rc;
+	x->tags = records_tags(x->d, image->id);
+	x->digests = records_digests(x->d, image->id);
+	x->containers = records_containers(x->d, image->id);
+	return 0;
+}
+
+static void removal_clean(struct removal *x)
+{
+	json_decref(x->tags);
+	json_decref(x->digests);
+	json_decref(x->containers);
+	json_decref(x->out);
+}
+
+/* running: the image's containers that run; NULL: it is not known that there are any. */
+static void remove_now(struct ipc_request *req, struct imaged *d, const json_t *running);
+
+/* ---- which of its containers run, runtimed knows ---- */
+
+#define ASK_MS 10000
+
+struct asking {
+	struct ipc_request *req;
+	struct imaged *d;
+	struct ipc_call *call;
+};
+
+static void on_running(void *arg, void *reply, const struct err *e)
+{
+	struct asking x = *(struct asking *)arg;
+	const struct containers_that_run *m = reply;
+
+	free(arg);
+	ipc_request_on_cancel(x.req, NULL, NULL);
+	if (e)
+		ipc_reply_error(x.req, e);
+	else
+		remove_now(x.req, x.d, m->containers.json);
+}
+
+static void on_cancel(struct ipc_request *req, void *arg)
+{
+	struct asking *x = arg;
+
+	ipc_call_cancel(x->call);
+	free(x);
+	ipc_fail(req, 499, "the client has left");
+}
+
+static int ask_running(struct removal *x, struct err *e)
+{
+	static const struct ipc_call_events events = {.done = on_running};
+	static const struct ipc_call_options options = {.deadline_ms = ASK_MS, .repeatable = true};
+	struct containers_running m = {.containers.json = x->containers};
+	struct asking *ask = XNEW(struct asking);
+
+	*ask = (struct asking){.req = x->req, .d = x->d};
+	ask->call = ipc_call(x->d->runtimed, IPC_containers_running, &m, &options, &events, ask, e);
+	if (ask->call) {
+		ipc_request_on_cancel(x->req, on_cancel, ask);
+		return 0;
+	}
+	free(ask);
+	return e->code;
+}
+
+/* ---- the request ---- */
+
+static void remove_now(struct ipc_request *req, struct imaged *d, const json_t *running)
+{
+	const struct image_remove *m = ipc_request_msg(req);
+	AUTO_IMAGE struct image image = {0};
+	CLEANUP(removal_clean)
+	struct removal x = {.req = req, .d = d, .force = m->force, .running = running, .out = json_array()};
+	struct err e = {0};
+	int rc = look(&x, &image, m->name, &e);
+
+	if (rc == 0 && !running && json_array_size(x.containers)) {
+		rc = ask_running(&x, &e);
+		if (rc == 0)
+			return;
+	}
 	if (rc == 0) {
-		x.tags = records_tags(d, image.id);
-		x.digests = records_digests(d, image.id);
-		x.containers = records_containers(d, image.id);
 		ipc_request_object(req, "image", image.id);
 		rc = remove_image(&x, !m->noprune, &e);
 	}
-	json_decref(x.tags);
-	json_decref(x.digests);
-	json_decref(x.containers);
-	if (rc == 0) {
-		ipc_reply_json(req, 200, x.out);
-		return;
-	}
-	json_decref(x.out);
-	ipc_reply_error(req, &e);
+	if (rc == 0)
+		ipc_reply_json(req, 200, STEAL(x.out));
+	else
+		ipc_reply_error(req, &e);
+}
+
+void on_image_remove(struct ipc_request *req, struct image_remove *m, struct imaged *d)
+{
+	(void)m;
+	remove_now(req, d, NULL);
 }

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 
+#include "imaged/events.h"
 #include "imaged/handlers.h"
 #include "imaged/imageconf.h"
 #include "imaged/made.h"
@@ -179,13 +180,18 @@ static int add_manifest(struct save *x, const struct image *image, const char *f
 static void on_joined(void *arg, void *reply, const struct err *e)
 {
 	struct save *x = arg;
+	const char *id;
+	json_t *entry;
 
 	(void)reply;
 	x->joining = NULL;
-	if (e)
+	if (e) {
 		ipc_reply_error(x->req, e);
-	else
+	} else {
+		json_object_foreach(x->images, id, entry)
+			event_image(x->d, "save", id, NULL);
 		ipc_reply_done(x->req);
+	}
 	save_free(x);
 }
 

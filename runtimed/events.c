@@ -26,6 +26,7 @@ struct follower {
 	struct filters filters;
 	int64_t until; /* 0: for ever */
 	struct event *end;
+	bool ending;   /* until has come: what waits is still sent */
 	char *waiting; /* what has not found credit yet */
 	size_t len, size;
 };
@@ -106,8 +107,12 @@ static bool follower_send(struct follower *f, const char *text, size_t len)
 
 static void on_follower_credit(struct ipc_request *req, void *arg)
 {
+	struct follower *f = arg;
+
 	(void)req;
-	follower_pump(arg);
+	follower_pump(f);
+	if (f->ending && f->len == 0)
+		follower_end(f, true);
 }
 
 static void on_follower_cancel(struct ipc_request *req, void *arg)
@@ -118,9 +123,13 @@ static void on_follower_cancel(struct ipc_request *req, void *arg)
 
 static void on_follower_until(evutil_socket_t fd, short what, void *arg)
 {
+	struct follower *f = arg;
+
 	(void)fd;
 	(void)what;
-	follower_end(arg, true);
+	f->ending = true;
+	if (f->len == 0)
+		follower_end(f, true);
 }
 
 /* "exec_create: sh -c x" is found by "exec_create" too, as health_status: healthy by health_status. */
@@ -159,7 +168,7 @@ static bool matches(const struct follower *f, const struct record *r)
 	const struct filters *w = &f->filters;
 	void *record = (void *)(uintptr_t)r;
 
-	if (!guard_sees(f->req, r->owner) || !filters_exact(w, "type", r->type) ||
+	if (f->ending || !guard_sees(f->req, r->owner) || !filters_exact(w, "type", r->type) ||
 	    !filters_exact(w, "scope", "local") || !filters_any(w, "event", match_action, r->action) ||
 	    !filters_labels(w, "label", r->attributes) || !filters_any(w, "image", match_image, record))
 		return false;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "lib/filters.h"
+#include "runtimed/ancestor.h"
 #include "runtimed/files.h"
 #include "runtimed/health.h"
 #include "runtimed/listfilter.h"
@@ -182,8 +183,10 @@ static void next_size(struct sized_list *l)
 	free(l);
 }
 
-void on_container_list(struct ipc_request *req, struct container_list *m, struct runtimed *rt)
+/* images: that `ancestor` means, NULL when that is not asked for. */
+static void list_now(struct ipc_request *req, struct runtimed *rt, const json_t *images)
 {
+	const struct container_list *m = ipc_request_msg(req);
 	struct list_filter f;
 	struct err e;
 	struct container *c;
@@ -193,6 +196,7 @@ void on_container_list(struct ipc_request *req, struct container_list *m, struct
 		ipc_reply_error(req, &e);
 		return;
 	}
+	f.images = images;
 	bool all = m->all || limit > 0 || f.reaches_stopped;
 	struct sized_list *l = XNEW(struct sized_list);
 	l->req = req;
@@ -209,6 +213,16 @@ void on_container_list(struct ipc_request *req, struct container_list *m, struct
 		for (; l->at < l->count; l->at++)
 			append_item(&l->text, l->items[l->at], -1, -1);
 	next_size(l);
+}
+
+void on_container_list(struct ipc_request *req, struct container_list *m, struct runtimed *rt)
+{
+	struct err e;
+
+	if (!json_object_get(m->filters.json, "ancestor"))
+		list_now(req, rt, NULL);
+	else if (ancestor_ask(req, rt, json_object_get(m->filters.json, "ancestor"), list_now, &e) < 0)
+		ipc_reply_error(req, &e);
 }
 
 void on_container_usage(struct ipc_request *req, struct container_usage *m, struct runtimed *rt)

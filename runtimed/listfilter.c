@@ -138,22 +138,6 @@ static bool match_exited(const char *value, void *arg)
 	return c->state.status == CT_EXITED && c->state.finished && atoi(value) == c->state.exit_code;
 }
 
-/* "busybox" and "busybox:latest" are the same; an id may be shortened. */
-static bool match_ancestor(const char *value, void *arg)
-{
-	const struct container *c = arg;
-	const char *hex = strchr(c->image, ':') ? strchr(c->image, ':') + 1 : c->image;
-	const char *name = c->image_name;
-	size_t len = strlen(value);
-
-	if (str_eq(value, name) || str_eq(value, c->image) || (len >= 4 && str_starts(hex, value)))
-		return true;
-	if (strncmp(name, value, len) == 0 && str_eq(name + len, ":latest"))
-		return true;
-	len = strlen(name);
-	return strncmp(value, name, len) == 0 && str_eq(value + len, ":latest");
-}
-
 static bool match_volume(const char *value, void *arg)
 {
 	const struct container *c = arg;
@@ -242,16 +226,16 @@ bool list_filter_match(const struct list_filter *f, struct container *c)
 		const char *key;
 		bool (*match)(const char *value, void *arg);
 	} matches[] = {
-		{"status", match_status},     {"id", match_id},		  {"exited", match_exited},
-		{"ancestor", match_ancestor}, {"volume", match_volume},	  {"network", match_network},
-		{"expose", match_expose},     {"publish", match_publish}, {"is-task", match_false},
-		{"isolation", match_default},
+		{"status", match_status},   {"id", match_id},		{"exited", match_exited},
+		{"volume", match_volume},   {"network", match_network}, {"expose", match_expose},
+		{"publish", match_publish}, {"is-task", match_false},	{"isolation", match_default},
 	};
 	const struct filters *w = &f->filters;
 
 	if (!w->keys)
 		return true;
-	if ((f->before && c->created >= f->before) || (f->since && c->created <= f->since))
+	if ((f->before && c->created >= f->before) || (f->since && c->created <= f->since) ||
+	    (f->images && !json_object_get(f->images, c->image)))
 		return false;
 	for (size_t i = 0; i < ARRAY_LEN(matches); i++)
 		if (!filters_any(w, matches[i].key, matches[i].match, c))

@@ -11,6 +11,7 @@ struct list_filter {
 	struct filters filters;
 	bool reaches_stopped;  /* it asks for containers that do not run, so all are looked at */
 	int64_t before, since; /* creation times; 0: any */
+	const json_t *images;  /* {id: true} that `ancestor` means, borrowed; NULL: not asked for */
 };
 
 /* `doc` is borrowed and may be NULL. -EINVAL by name; -ENOENT for a container of before or since. */

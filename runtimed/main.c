@@ -46,6 +46,22 @@ void on_container_counts(struct ipc_request *req, struct container_counts *m, st
 	ipc_reply(req, &counted);
 }
 
+void on_containers_running(struct ipc_request *req, struct containers_running *m, struct runtimed *rt)
+{
+	struct containers_that_run reply = {.containers.json = json_array()};
+	json_t *id;
+	size_t i;
+
+	json_array_foreach(m->containers.json, i, id) {
+		const char *text = json_string_value(id);
+		const struct container *c = text ? table_get(&rt->containers.by_id, text) : NULL;
+		if (c && container_running(c))
+			json_array_append(reply.containers.json, id);
+	}
+	ipc_reply(req, &reply);
+	json_decref(reply.containers.json);
+}
+
 /* Containers share a range only by joining each other, and then the one that was joined came first. */
 static struct container *container_of_range(struct runtimed *rt, uid_t uid)
 {
@@ -112,6 +128,7 @@ static const struct ipc_handler handlers[] = {
 	IPC_HANDLER(system_events, struct runtimed),
 	IPC_HANDLER(event_publish, struct runtimed),
 	IPC_HANDLER(container_counts, struct runtimed),
+	IPC_HANDLER(containers_running, struct runtimed),
 	IPC_HANDLER(container_of_uid, struct runtimed),
 	IPC_HANDLER(container_netns, struct runtimed),
 	IPC_HANDLER(container_archive_head, struct runtimed),

@@ -79,6 +79,7 @@ HANDLER(network_disconnect);
 HANDLER(system_events);
 HANDLER(event_publish);
 HANDLER(container_counts);
+HANDLER(containers_running);
 HANDLER(socket_holder);
 HANDLER(service_status);
 

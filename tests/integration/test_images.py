@@ -299,17 +299,69 @@ def test_force_takes_only_names_from_an_image_in_use(fresh):
         f'conflict: unable to remove repository reference "used:1" (must force) - container {short[1]} is using its referenced '
         f"image {short[0]}")
     assert remove(fresh, image, "", 409) == (
-        f"conflict: unable to delete {short[0]} (must be forced) - image is being used by container {short[1]}")
+        f"conflict: unable to delete {short[0]} (must be forced) - image is being used by stopped container {short[1]}")
     fresh.docker("tag", "used:1", "used:2")
     assert remove(fresh, image, "", 409) == (
         f"conflict: unable to delete {short[0]} (must be forced) - image is referenced in multiple repositories")
     assert remove(fresh, image, "force=1") == [("Untagged", "used:1"), ("Untagged", "used:2")]
     assert remove(fresh, image, "force=1", 409) == (
-        f"conflict: unable to delete {short[0]} (cannot be forced) - image is being used by container {short[1]}")
+        f"conflict: unable to delete {short[0]} (cannot be forced) - image is being used by stopped container {short[1]}")
     assert fresh.docker("start", container, check=False).returncode == 0
     fresh.docker("rm", "-f", container)
     assert ("Deleted", image) in remove(fresh, image)
     wait_unstaged(fresh)
+
+
+def test_a_running_container_holds_its_image(fresh):
+    """Docker's words, over the API and by the command line; force does not change them for an id, and takes only a name."""
+    image = fresh.busybox("runs:1")
+    container = fresh.docker("run", "-d", "--network", "none", "runs:1", "sleep", "1000").stdout.strip()
+    hard = f"conflict: unable to delete {image[7:19]} (cannot be forced) - image is being used by running container {container[:12]}"
+    soft = (f'conflict: unable to remove repository reference "runs:1" (must force) - container {container[:12]} is using its '
+            f"referenced image {image[7:19]}")
+    fresh.docker("tag", "runs:1", "runs:2")
+    assert remove(fresh, image, "", 409) == hard
+    assert remove(fresh, image, "force=1", 409) == hard
+    assert remove(fresh, "runs:2") == [("Untagged", "runs:2")]
+    for arguments, words in ((["runs:1"], soft), ([image], hard), (["-f", image], hard)):
+        done = fresh.docker("rmi", *arguments, check=False)
+        assert done.returncode == 1 and done.stderr == f"Error response from daemon: {words}\n"
+    assert fresh.docker("rmi", "-f", "runs:1").stdout == "Untagged: runs:1\n"
+    fresh.docker("pause", container)
+    assert remove(fresh, image, "force=1", 409) == hard
+    fresh.docker("rm", "-f", container)
+    assert ("Deleted", image) in remove(fresh, image)
+    wait_unstaged(fresh)
+
+
+def test_ancestors_of_containers(fresh):
+    """An image, and what was made from it: here by commit, elsewhere as its layers say. A name means what has it now."""
+    base = fresh.busybox("base:1")
+    committed(fresh, "base:1", "middle:1")
+    top = committed(fresh, "middle:1", "top:1")
+    archive = fresh.docker("save", "top:1", text=False).stdout
+    made = {}
+    for name in ("base:1", "middle:1", "top:1"):
+        made[name] = fresh.docker("create", "--network", "none", "--name", name[:-2], name, "true").stdout.strip()
+
+    def found(*ancestors):
+        filters = [word for ancestor in ancestors for word in ("--filter", f"ancestor={ancestor}")]
+        return set(fresh.docker("ps", "-a", "--format", "{{.Names}}", *filters).stdout.split())
+
+    assert found("base:1") == found(base) == found(base[7:19]) == {"base", "middle", "top"}
+    assert found("middle:1") == {"middle", "top"} and found(top) == {"top"}
+    assert found("nosuch") == set() and found("nosuch", "top:1") == {"top"}
+    assert import_raw(fresh, Tar().file("other").bytes(), "base:1").status == 200
+    assert found("base:1") == set() and found(base) == {"base", "middle", "top"}
+
+    fresh.docker("rm", *made.values())
+    fresh.docker("rmi", "top:1", "middle:1", "base:1")
+    fresh.docker("load", input=archive, text=False)
+    assert not fresh.api("GET", "/images/top:1/json").json["Parent"]
+    fresh.busybox("layer:1")
+    fresh.docker("create", "--network", "none", "--name", "again", "top:1", "true")
+    assert found("layer:1") == {"again"}
+    fresh.docker("rm", "again")
 
 
 def test_prune(fresh):
