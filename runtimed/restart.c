@@ -31,6 +31,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	c->state.restart_count++;
+	/* Before the start: who dies in it is not to count it once more. */
+	container_changed(c);
 	if (run_start(c, &e) < 0)
 		log_warn("container %.12s is not restarted: %s", c->id, e.text);
 	container_unref(c);

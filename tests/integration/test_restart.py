@@ -1,0 +1,112 @@
+"""Restart policies: when a container is started again, and by whom it is not."""
+import json
+import os
+import signal
+import time
+import urllib.parse
+
+import pytest
+
+LONG = bool(os.environ.get("LONG"))
+NET = ("--network", "none")
+
+
+def shown(engine, container):
+    return engine.api("GET", f"/containers/{container}/json").json
+
+
+def until_status(engine, container, status, restarts=None):
+    return engine.wait_for(lambda: (now := shown(engine, container))["State"]["Status"] == status
+                           and (restarts is None or now["RestartCount"] == restarts) and now)
+
+
+def events_until(engine, container, restarts):
+    """Milliseconds from each end to the start that followed, when it has been started again so often."""
+    until_status(engine, container, "exited", restarts)
+    filters = urllib.parse.quote(json.dumps({"container": [container], "event": ["start", "die"]}))
+    events = engine.api("GET", f"/events?since=1&until={time.time():.9f}&filters={filters}").body.splitlines()
+    times = [(e["Action"], e["timeNano"]) for e in map(json.loads, events)]
+    return [(b[1] - a[1]) // 10**6 for a, b in zip(times, times[1:]) if (a[0], b[0]) == ("die", "start")]
+
+
+def test_the_pause_doubles(engine):
+    """100 ms before the first restart, twice the last one before each further."""
+    made = engine.docker("run", "-d", "--restart", "on-failure:5", *NET, "busybox", "false").stdout.strip()
+    gaps = events_until(engine, made, 5)
+    assert len(gaps) == 5 and all(gap >= 100 << i for i, gap in enumerate(gaps)), gaps
+    # What a client asks for begins anew.
+    engine.docker("start", made)
+    again = events_until(engine, made, 5)[6:]
+    assert len(again) == 5 and again[0] < gaps[4] and all(gap >= 100 << i for i, gap in enumerate(again)), again
+    engine.docker("rm", made)
+
+
+@pytest.mark.skipif(not LONG, reason="a run of ten seconds: LONG=1")
+def test_a_good_run_ends_the_doubling(engine):
+    script = "n=$(cat /n 2>/dev/null || echo 0); echo $((n + 1)) > /n; [ $n = 5 ] && sleep 10.5; exit 1"
+    made = engine.docker("run", "-d", "--restart", "on-failure:7", *NET, "busybox", "sh", "-c", script).stdout.strip()
+    gaps = events_until(engine, made, 7)
+    assert gaps[4] >= 1600 > gaps[5] >= 100 and gaps[6] >= 200, gaps
+    engine.docker("rm", made)
+
+
+def test_the_count_survives_the_engine(engine):
+    """on-failure:N counts over restarts of runtimed and of the whole engine."""
+    made = engine.docker("run", "-d", "--restart", "on-failure:4", *NET, "busybox", "sh", "-c", "echo once; exit 3").stdout.strip()
+
+    def ran(times):
+        return engine.api("GET", f"/containers/{made}/logs?stdout=1").body.count(b"once") == times
+
+    engine.wait_for(lambda: ran(2))
+    os.kill(engine.pids()["runtimed"], signal.SIGKILL)
+    engine.wait_for(lambda: ran(3))
+    assert engine.stop() == 0
+    engine.start()
+    assert until_status(engine, made, "exited", 4)["State"]["ExitCode"] == 3
+    assert engine.docker("logs", made).stdout == "once\n" * 5
+    engine.docker("rm", made)
+
+
+def test_in_the_pause(engine):
+    """A container that waits for its restart can be stopped, started, killed, renamed and removed."""
+    def crashing(name):
+        engine.docker("run", "-d", "--name", name, "--restart", "always", *NET, "busybox", "false")
+        until_status(engine, name, "restarting")
+
+    crashing("stops")
+    engine.docker("stop", "stops")
+    state = shown(engine, "stops")["State"]
+    assert (state["Status"], state["Restarting"], state["Running"]) == ("exited", False, False)
+    engine.docker("rm", "stops")
+    crashing("goes")
+    answer = engine.api("DELETE", "/containers/goes")
+    assert answer.status == 409 and "restarting" in answer.message, answer
+    engine.docker("rename", "goes", "gone")
+    assert engine.docker("ps", "--filter", "status=restarting", "--format", "{{.Names}} {{.Status}}").stdout.startswith("gone Restarting (1)")
+    engine.docker("rm", "-f", "gone")
+    crashing("waits")
+    answer = engine.api("POST", "/containers/waits/exec", {"Cmd": ["true"]})
+    assert answer.status == 409 and "restarting" in answer.message, answer
+    engine.docker("kill", "waits", check=False)
+    engine.docker("update", "--restart", "no", "waits")
+    until_status(engine, "waits", "exited")
+    engine.docker("rm", "waits")
+
+
+def test_wait_for_the_next_exit(engine):
+    """`next-exit` is one of its exits; `not-running` is none of a container that will run again."""
+    made = engine.docker("run", "-d", "--restart", "on-failure:3", *NET, "busybox", "sh", "-c", "exit 6").stdout.strip()
+    assert engine.api("POST", f"/containers/{made}/wait?condition=next-exit").json["StatusCode"] == 6
+    assert engine.api("POST", f"/containers/{made}/wait?condition=not-running").json["StatusCode"] == 6
+    until_status(engine, made, "exited", 3)
+    engine.docker("rm", made)
+
+
+def test_a_start_that_fails_is_no_restart(engine, tmp_path):
+    """Docker's rule: a container that cannot be started is not tried again and again by its policy."""
+    made = engine.docker("create", "--restart", "always", *NET, "busybox", "/not/there").stdout.strip()
+    done = engine.docker("start", made, check=False)
+    assert done.returncode == 1 and "/not/there" in done.stderr
+    state = shown(engine, made)
+    assert state["State"]["Status"] in ("created", "exited") and state["State"]["ExitCode"] == 127 and state["RestartCount"] == 0
+    engine.docker("rm", made)
