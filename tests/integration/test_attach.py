@@ -1,5 +1,4 @@
 """Streams: attach and exec, by HTTP and WebSocket, with clients that leave, stall, or abort."""
-import json
 import os
 import pathlib
 import re
@@ -9,53 +8,9 @@ import time
 import pytest
 import websocket
 
+from tests.harness.streams import TIMEOUT, Stream, connect
+
 LONG = bool(os.environ.get("LONG"))
-TIMEOUT = 30
-
-
-def connect(engine):
-    s = socket.socket(socket.AF_UNIX)
-    s.settimeout(TIMEOUT)
-    s.connect(str(engine.socket))
-    return s
-
-
-class Stream:
-    """A hijacked connection."""
-
-    def __init__(self, engine, path, body=None, upgrade=True, connection=None):
-        text = json.dumps(body).encode() if body is not None else b""
-        self.socket = connection or connect(engine)
-        self.buffer = b""
-        words = "Connection: Upgrade\r\nUpgrade: tcp\r\n" if upgrade else ""
-        self.socket.sendall(f"POST /v1.41{path} HTTP/1.1\r\nHost: x\r\n{words}Content-Type: application/json\r\n"
-                            f"Content-Length: {len(text)}\r\n\r\n".encode() + text)
-        self.head = self.until(b"\r\n\r\n")
-        self.status = int(self.head.split()[1])
-
-    def until(self, end):
-        """Bytes up to and with `end`."""
-        while end not in self.buffer:
-            data = self.socket.recv(65536)
-            assert data, f"closed behind {self.buffer!r}"
-            self.buffer += data
-        found, _, self.buffer = self.buffer.partition(end)
-        return found + end
-
-    def rest(self):
-        while data := self.socket.recv(1 << 20):
-            self.buffer += data
-        found, self.buffer = self.buffer, b""
-        return found
-
-    def send(self, data):
-        self.socket.sendall(data)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self.socket.close()
 
 
 def create(engine, *command, start=True, **config):

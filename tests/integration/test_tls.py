@@ -1,12 +1,17 @@
 """TLS with client certificates, plain TCP, and who the certificate makes of its bearer. covers D-1, S-3"""
 import http.client
+import os
 import socket
 import ssl
 import subprocess
+import threading
 
 import pytest
+import websocket
 
+from tests.harness import rootfs
 from tests.harness.engine import Engine
+from tests.harness.streams import Stream
 
 
 def free_port():
@@ -104,6 +109,105 @@ def test_the_docker_cli(engine, keys):
          keys / "ops.pem", "--tlskey", keys / "ops.key", "version"], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert "Pouch" in done.stdout
+
+
+# ---- streams: apid holds the keys and carries them ----
+
+def secure(engine, keys, who="ops"):
+    """A connection with a certificate, on which nothing has been said yet."""
+    context = ssl.create_default_context(cafile=str(keys / "ca.pem"))
+    context.load_cert_chain(keys / f"{who}.pem", keys / f"{who}.key")
+    return context.wrap_socket(socket.create_connection(("127.0.0.1", engine.tls), timeout=30), server_hostname="localhost")
+
+
+@pytest.fixture
+def cat(engine, keys):
+    """A container of the certificate's own that gives back what it reads; its id."""
+    docker(engine, keys, "import", "-", "busybox:latest", input=rootfs.busybox_tar())
+    yield docker(engine, keys, "run", "-d", "-i", "--network", "none", "busybox", "cat").strip().decode()
+    engine.remove_containers()
+
+
+def docker(engine, keys, *arguments, input=None, code=0):
+    done = subprocess.run(
+        ["docker", "-H", f"tcp://127.0.0.1:{engine.tls}", "--tlsverify", "--tlscacert", keys / "ca.pem", "--tlscert",
+         keys / "ops.pem", "--tlskey", keys / "ops.key", *arguments], input=input, capture_output=True, timeout=60, check=False)
+    assert done.returncode == code, done
+    return done.stdout
+
+
+def frame(s):
+    """The next frame's stream and text."""
+    head = s.exactly(8)
+    return head[0], s.exactly(int.from_bytes(head[4:], "big"))
+
+
+def test_attach(engine, keys, cat):
+    with Stream(engine, f"/containers/{cat}/attach?stdin=1&stdout=1&stream=1", connection=secure(engine, keys)) as s:
+        assert s.status == 101
+        s.send(b"over tls\n")
+        assert frame(s) == (1, b"over tls\n")
+        # More than any buffer on the way holds, in both directions at once.
+        sent = b"".join(b"%015d\n" % i for i in range(1 << 16))
+        writer = threading.Thread(target=s.send, args=[sent])
+        writer.start()
+        got = b""
+        while len(got) < len(sent):
+            stream, text = frame(s)
+            assert stream == 1
+            got += text
+        writer.join()
+        assert got == sent
+
+
+def test_exec(engine, keys, cat):
+    body = {"Cmd": ["sh", "-c", "cat; echo err >&2; exit 7"], "AttachStdin": True, "AttachStdout": True, "AttachStderr": True}
+    name = engine.api("POST", f"/containers/{cat}/exec", body).json["Id"]
+    with Stream(engine, f"/exec/{name}/start", {"Detach": False}, connection=secure(engine, keys)) as s:
+        s.send(b"in\n")
+        s.until(b"in\n")
+    done = docker(engine, keys, "exec", "-i", cat, "sh", "-c", "cat; exit 9", input=b"x" * 3000000, code=9)
+    assert done == b"x" * 3000000
+
+
+def test_run_to_the_end(engine, keys, cat):
+    """What is piped in ends, and the container's end closes the stream, with its exit code."""
+    text = b"".join(b"%d\n" % i for i in range(100000))
+    assert docker(engine, keys, "run", "--rm", "-i", "--network", "none", "busybox", "sh", "-c", "cat; exit 5", input=text, code=5) == text
+
+
+def test_websocket(engine, keys, cat):
+    client = websocket.create_connection(f"wss://localhost/v1.41/containers/{cat}/attach/ws?stream=1&stdin=1&stdout=1",
+                                         socket=secure(engine, keys))
+    client.send(b"by websocket\n", websocket.ABNF.OPCODE_BINARY)
+    got = b""
+    while b"by websocket\n" not in got:
+        data = client.recv()
+        got += data if isinstance(data, bytes) else data.encode()
+    client.ping()
+    client.close()
+    assert docker(engine, keys, "inspect", "-f", "{{.State.Running}}", cat) == b"true\n"
+
+
+def test_a_stream_without_the_right_to_it(engine, keys, cat):
+    for path in (f"/containers/{cat}/attach?stream=1&stdout=1", f"/containers/{cat}/attach/ws?stream=1"):
+        with Stream(engine, path, connection=secure(engine, keys, "nobody")) as s:
+            assert s.status in (403, 405), s.head
+
+
+def test_a_client_that_leaves(engine, keys, cat):
+    """covers S-61 in part: streams that are broken off leave nothing in apid."""
+    pid = engine.pids()["apid"]
+
+    def open_files():
+        return len(os.listdir(f"/proc/{pid}/fd"))
+
+    before = open_files()
+    for _ in range(20):
+        s = Stream(engine, f"/containers/{cat}/attach?stdin=1&stdout=1&stream=1", connection=secure(engine, keys))
+        assert s.status == 101
+        s.socket.close()
+    engine.wait_for(lambda: open_files() <= before)
 
 
 def test_plain_tcp_has_its_listener_s_role(engine):
