@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -287,7 +288,8 @@ int daemon_state_dir(const char *root, enum process_id id, uid_t ids_base, struc
 	struct stat st;
 	AUTO_CLOSE int top = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (top < 0)
+	/* runtimed opens imaged's too: one of them makes it and gives it away, the other finds it so. */
+	if (top < 0 || flock(top, LOCK_EX) < 0)
 		return err_sys(e, -errno, "%s", root);
 	bool made = mkdirat(top, name, 0700) == 0;
 	if (!made && errno != EEXIST)

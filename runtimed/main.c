@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -180,8 +181,14 @@ static int open_layers(struct runtimed *rt, struct err *e)
 
 	if (state < 0)
 		return state;
-	if (mkdirat(state, "layers", 0700) == 0 && fchownat(state, "layers", uid, uid, AT_SYMLINK_NOFOLLOW))
-		return err_sys(e, -errno, "create the store of layers");
+	/* Made as its owner, so that imaged, which may be starting just now, never sees it as anybody else's. */
+	setfsgid(uid);
+	setfsuid(uid);
+	const int made = mkdirat(state, "layers", 0700) == 0 ? 0 : -errno;
+	setfsuid(0);
+	setfsgid(0);
+	if (made < 0 && made != -EEXIST)
+		return err_sys(e, made, "create the store of layers");
 	const int fd = openat(state, "layers", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	return fd < 0 ? err_sys(e, -errno, "open the store of layers") : fd;
 }
