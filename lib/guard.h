@@ -68,6 +68,8 @@ const char *guard_owner(const struct ipc_request *req);
  * and leave it out of lists and events.
  */
 bool guard_sees(const struct ipc_request *req, const char *owner);
+/* Does it see every owner's? */
+bool guard_sees_all(const struct ipc_request *req);
 
 /*
  * What a caller asks for, against the rules of its roles; `doc` is the decoded, canonical document, `facts` may be

@@ -2,6 +2,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "lib/config.h"
 #include "lib/policy_admit.h"
@@ -345,9 +346,33 @@ int admit_volume_driver(struct admit *a, const json_t *value)
 	return admit_match(a, &a->rules->volume_drivers, text_of(value), "volume-drivers");
 }
 
+static int volume_option(struct admit *a, const char *name, const char *value, size_t len)
+{
+	AUTO_FREE char *text = xasprintf("%s=%.*s", name, (int)len, value);
+
+	return admit_match(a, &a->rules->volume_options, text, "volume-options");
+}
+
 int admit_volume_driver_options(struct admit *a, const json_t *value)
 {
-	return admit_flag(a, a->rules->volume_options, value, "volume-options");
+	const char *name;
+	json_t *option;
+
+	json_object_foreach((json_t *)value, name, option) {
+		const char *text = text_of(option);
+		int r = 0;
+
+		/* mount(8)'s list: what is allowed with one word is not allowed with another behind it. */
+		for (size_t len; r == 0 && strcmp(name, "o") == 0 && text[len = strcspn(text, ",")]; text += len + 1)
+			r = volume_option(a, name, text, len);
+		if (r == 0 && *text == '/' && !plain(text))
+			r = admit_deny(a, text, "volume-options");
+		if (r == 0)
+			r = volume_option(a, name, text, strlen(text));
+		if (r < 0)
+			return r;
+	}
+	return 0;
 }
 
 int admit_volume_options(struct admit *a, const json_t *value)

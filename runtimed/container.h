@@ -86,6 +86,7 @@ struct container {
 	int64_t created;
 	char *image;	    /* "sha256:…" */
 	char *owner;	    /* who created it, for the policy; "" when the engine does not say */
+	bool own_volumes;   /* while it is created: others' are not for its owner to use */
 	json_t *config;	    /* ContainerConfig, merged with the image's */
 	json_t *host;	    /* HostConfig, defaults filled in */
 	char *image_name;   /* as the client wrote it: Config.Image */

@@ -271,6 +271,7 @@ void on_container_create(struct ipc_request *req, struct container_create *m, st
 	TAILQ_INSERT_TAIL(&rt->creating, n, link);
 	free(n->container->owner);
 	n->container->owner = xstrdup(guard_owner(req));
+	n->container->own_volumes = !guard_sees_all(req);
 	int rc = reserve(n, m->name, &e);
 	if (rc == 0)
 		rc = read_body(n->container, m->body.json, &e);

@@ -34,6 +34,9 @@ static void finish(struct removal *r, int rc, const struct err *e)
 {
 	struct container *c = r->container;
 
+	/* Who waits for it to be gone wants to take its volumes next. */
+	if (rc == 0)
+		container_notify(c, CE_REMOVED);
 	r->done(c, rc, e, r->arg);
 	waiter_cancel(&r->waiter);
 	free(r);
@@ -123,7 +126,6 @@ static void take_away(struct removal *r)
 	idrange_drop(rt->ranges, c->range);
 	c->range = RANGE_NONE;
 	event_container(c, "destroy", NULL);
-	container_notify(c, CE_REMOVED);
 	container_unref(c); /* the list's; the removal has its own */
 	release(r);
 }

@@ -4,12 +4,14 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "lib/config.h"
 #include "lib/log.h"
 #include "runtimed/create.h"
 #include "runtimed/db.h"
 #include "runtimed/runtimed.h"
 
-#define VOLUMED_MS 60000
+/* A volume may have to wait for its turn, its mount or plugin, and what that has left. */
+#define VOLUMED_MS 30000
 
 /* One volume after the other. */
 struct volume_calls {
@@ -47,6 +49,9 @@ static void end_calls(struct volume_calls *v, int rc, const struct err *e)
 {
 	struct container *c = v->container;
 
+	/* Those before the one that failed are in use. */
+	if (rc < 0 && v->use && v->at > 0)
+		volumes_unuse(c);
 	v->done(c, rc, e, v->arg);
 	container_unref(c);
 	free(v);
@@ -71,10 +76,19 @@ static void on_held(void *arg, void *reply, const struct err *e)
 }
 
 static const struct ipc_call_events held_events = {.done = on_held};
-static const struct ipc_call_options options = {.deadline_ms = VOLUMED_MS, .repeatable = true};
+
+static struct ipc_call_options patience(const struct runtimed *rt)
+{
+	const struct config *c = rt->d.config;
+	const uint32_t ms = c->volumes_mount_timeout > c->volumes_plugin_timeout ? c->volumes_mount_timeout
+										 : c->volumes_plugin_timeout;
+
+	return (struct ipc_call_options){.deadline_ms = ms + VOLUMED_MS, .repeatable = true};
+}
 
 static struct ipc_call *acquire(struct volume_calls *v, const json_t *m, struct err *e)
 {
+	const struct ipc_call_options options = patience(v->container->rt);
 	const json_t *extra = json_object_get(m, "_");
 	const char *name = json_text(m, "Name"), *driver = json_text(m, "Driver");
 	struct volume_acquire a = {
@@ -83,6 +97,8 @@ static struct ipc_call *acquire(struct volume_calls *v, const json_t *m, struct 
 		.driver = driver && *driver ? driver : NULL,
 		.options = {.json = json_object_get(extra, "options")},
 		.labels = {.json = json_object_get(extra, "labels")},
+		.owner = v->container->owner,
+		.own = v->container->own_volumes,
 	};
 
 	return ipc_call(v->container->rt->volumed, IPC_volume_acquire, &a, &options, &held_events, v, e);
@@ -91,6 +107,7 @@ static struct ipc_call *acquire(struct volume_calls *v, const json_t *m, struct 
 static void next_call(struct volume_calls *v)
 {
 	struct container *c = v->container;
+	const struct ipc_call_options options = patience(c->rt);
 	json_t *m;
 	struct err e;
 
@@ -163,6 +180,7 @@ static const struct ipc_call_events told = {.done = on_told};
 
 void volumes_unuse(struct container *c)
 {
+	const struct ipc_call_options options = patience(c->rt);
 	struct volume_unuse m = {.container = c->id};
 
 	ipc_call(c->rt->volumed, IPC_volume_unuse, &m, &options, &told, NULL, NULL);
@@ -177,6 +195,7 @@ static void released(struct container *c, int rc, const struct err *e, void *arg
 
 void volumes_release(struct container *c, bool anonymous, volumes_done done, void *arg)
 {
+	const struct ipc_call_options options = patience(c->rt);
 	struct volume_release m = {.container = c->id, .anonymous = anonymous};
 	struct volume_calls *v = XNEW(struct volume_calls);
 	struct err e;
@@ -219,6 +238,7 @@ static bool being_made(struct runtimed *rt, const char *id)
 static void pay_debts(struct runtimed *rt)
 {
 	static const struct ipc_call_events events = {.done = on_paid};
+	const struct ipc_call_options options = patience(rt);
 	json_t *owed = db_owed(rt), *anonymous;
 	const char *id;
 
@@ -237,6 +257,7 @@ static void pay_debts(struct runtimed *rt)
 
 void volumes_reconcile(struct runtimed *rt)
 {
+	const struct ipc_call_options options = patience(rt);
 	json_t *all = json_object();
 	struct creating *n;
 	struct container *c;

@@ -7,8 +7,8 @@
 #include "lib/util.h"
 #include "volumed/plugin.h"
 
-/* A mount of a network file system may take its time. */
-#define MOUNT_TIMEOUT_MS 60000
+/* The worker gives up by itself; what it takes to come and to say so. */
+#define WORKER_MS 10000
 
 /* A request to a plugin or to the mount worker, until its answer. */
 struct pending {
@@ -80,8 +80,14 @@ static void worker_done(void *arg, void *reply, const struct err *e)
 	static const struct timeval now = {0, 0};
 	struct pending *p = arg;
 	AUTO_FREE char *path = local_path(p->d->local, p->volume);
+	struct err cut = {0};
 
 	(void)reply;
+	if (e && (e->code == -ECONNRESET || e->code == -ETIMEDOUT)) {
+		err_http(&cut, 500, "failed to mount local volume %s: given up after %u ms, or by a signal", p->volume,
+			 p->d->daemon.config->volumes_mount_timeout);
+		e = &cut;
+	}
 	/* Not from inside of its own callback. The worker ends with its connection. */
 	event_base_once(p->d->daemon.base, -1, EV_TIMEOUT, free_worker, p->worker, &now);
 	pending_end(p, e ? NULL : path, e);
@@ -91,7 +97,7 @@ static const struct ipc_call_events worker_events = {.done = worker_done};
 
 static void ask_worker(struct volumed *d, uint16_t number, void *msg, struct pending *p)
 {
-	const struct ipc_call_options options = {.deadline_ms = MOUNT_TIMEOUT_MS};
+	const struct ipc_call_options options = {.deadline_ms = d->daemon.config->volumes_mount_timeout + WORKER_MS};
 	const struct ipc_client_config config = {
 		.self = PROC_volumed,
 		.peer = PROC_volume_mount,

@@ -37,6 +37,9 @@ static void acquired(void *arg, struct volume *v, const struct err *failure)
 
 	if (failure)
 		ipc_reply_error(a->req, failure);
+	else if (m->own && *v->owner && !str_eq(v->owner, m->owner ? m->owner : ""))
+		/* As at POST /volumes/create: there is one, and that is all that is said about it. */
+		ipc_fail(a->req, 409, "create %s: conflict: volume name must be unique", v->name);
 	else if (volume_hold(a->d->volumes, v, m->container, &e) < 0)
 		ipc_reply_error(a->req, &e);
 	else
@@ -65,6 +68,7 @@ struct use {
 	struct volumed *d;
 	struct ipc_request *req;
 	char *name;
+	struct err failure; /* of the mount */
 };
 
 static void use_end(struct use *u)
@@ -76,6 +80,27 @@ static void use_end(struct use *u)
 	turn_end(turns, name);
 }
 
+static void use_undone(void *arg, const char *path, const struct err *e)
+{
+	struct use *u = arg;
+
+	(void)path;
+	if (e)
+		log_warn("%s", e->text);
+	ipc_reply_error(u->req, &u->failure);
+	use_end(u);
+}
+
+/* Who died over a mount may have made it. */
+static void use_failed(struct use *u, struct volume *v, const struct err *e)
+{
+	u->failure = *e;
+	if (str_eq(v->driver, VOLUME_LOCAL) && !volume_users(v))
+		driver_unmount(u->d, v, "", use_undone, u);
+	else
+		use_undone(u, NULL, NULL);
+}
+
 static void used(void *arg, const char *path, const struct err *e)
 {
 	struct use *u = arg;
@@ -84,8 +109,7 @@ static void used(void *arg, const char *path, const struct err *e)
 	struct volume_hold *hold = volume_holder(v, m->container);
 
 	if (e) {
-		ipc_reply_error(u->req, e);
-		use_end(u);
+		use_failed(u, v, e);
 		return;
 	}
 	if (hold)
@@ -117,7 +141,7 @@ void on_volume_use(struct ipc_request *req, struct volume_use *m, struct volumed
 {
 	struct use *u = XNEW(struct use);
 
-	*u = (struct use){d, req, xstrdup(m->name)};
+	*u = (struct use){.d = d, .req = req, .name = xstrdup(m->name)};
 	turn_take(d->turns, u->name, use_turn, u);
 }
 

@@ -1,5 +1,6 @@
 #include "volumed/local.h"
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -10,6 +11,7 @@
 #include <unistd.h>
 
 #include "lib/log.h"
+#include "lib/mount_options.h"
 #include "lib/tree.h"
 #include "lib/util.h"
 
@@ -165,20 +167,69 @@ bool local_is_mount(const json_t *options)
 	return option(options, "type") || option(options, "device") || option(options, "o");
 }
 
+/* Words of `o` that a bind has no file system to give to, and flags that are not the mount's own: said, not ignored. */
+static int check_bind(const json_t *options, const struct mount_options *o, struct err *e)
+{
+	if (*option(options, "device") != '/')
+		return err_http(e, 400, "invalid option: \"device\": a bind needs an absolute path, not \"%s\"",
+				option(options, "device"));
+	if (*o->data)
+		return err_http(e, 400, "invalid option: \"o\": a bind does not take \"%.200s\"", o->data);
+	if (o->flags & ~(unsigned long)(MOUNT_OWN_FLAGS | MS_BIND | MS_REC))
+		return err_http(
+			e, 400,
+			"invalid option: \"o\": sync, dirsync, mand and lazytime are a file system's, not a bind's");
+	return 0;
+}
+
+/* The kernel takes addresses; who asks name servers has no power to mount, and the other way round. */
+static int check_address(const struct mount_options *o, struct err *e)
+{
+	const char *word = str_starts(o->data, "addr=") ? o->data : strstr(o->data, ",addr=");
+	struct in6_addr six;
+	char address[256];
+
+	if (!word)
+		return 0;
+	word += *word == ',' ? strlen(",addr=") : strlen("addr=");
+	snprintf(address, sizeof address, "%.*s", (int)strcspn(word, ","), word);
+	if (inet_pton(AF_INET, address, &six) == 1 || inet_pton(AF_INET6, address, &six) == 1)
+		return 0;
+	return err_http(e, 400, "invalid option: \"o\": addr=%s: an IP address is needed, names are not looked up",
+			address);
+}
+
+static int check_mount(const json_t *options, struct err *e)
+{
+	struct mount_options *o = NULL;
+	AUTO_FREE void *memory = o = XNEW(struct mount_options);
+
+	if (!option(options, "device") || !*option(options, "device"))
+		return err_http(e, 400, "missing required option: \"device\"");
+	if (!option(options, "type") || !*option(options, "type"))
+		return err_http(e, 400, "missing required option: \"type\"");
+	if (json_object_get(options, "size"))
+		return err_http(e, 400,
+				"invalid option: \"size\": a quota is for the engine's own directories, not for "
+				"a mount; a tmpfs takes o=size=");
+	if (mount_options_parse(option(options, "o"), o, e) < 0)
+		return err_http(e, 400, "invalid option: \"o\": longer than %zu bytes", sizeof o->data - 1);
+	if (o->flags & MS_BIND)
+		return check_bind(options, o, e);
+	if (str_eq(option(options, "type"), "none"))
+		return err_http(e, 400, "invalid option: \"type\": none needs o=bind or o=rbind");
+	return check_address(o, e);
+}
+
 int local_check_options(const json_t *options, struct err *e)
 {
-	static const char *const known[] = {"type", "device", "o"};
+	static const char *const known[] = {"type", "device", "o", "size"};
 	const char *key;
 	json_t *value;
 
 	json_object_foreach((json_t *)options, key, value) {
 		bool ok = false;
 
-		if (str_eq(key, "size"))
-			return err_http(e, 400,
-					"invalid option: \"size\": quota size requested, but the file system of the "
-					"volumes has "
-					"no project quota");
 		for (size_t i = 0; i < ARRAY_LEN(known); i++)
 			ok = ok || str_eq(key, known[i]);
 		if (!ok)
@@ -186,12 +237,12 @@ int local_check_options(const json_t *options, struct err *e)
 		if (!json_is_string(value))
 			return err_http(e, 400, "invalid option: \"%s\" must be text", key);
 	}
-	if (!local_is_mount(options))
-		return 0;
-	if (!option(options, "device") || !*option(options, "device"))
-		return err_http(e, 400, "missing required option: \"device\"");
-	if (!option(options, "type") || !*option(options, "type"))
-		return err_http(e, 400, "missing required option: \"type\"");
+	if (local_is_mount(options))
+		return check_mount(options, e);
+	if (option(options, "size"))
+		return err_http(e, 400,
+				"invalid option: \"size\": quota size requested, but the file system of the "
+				"volumes has no project quota");
 	return 0;
 }
 

@@ -220,7 +220,8 @@ static const struct sandbox_profile profiles[PROC_LIMIT] = {
 			.ids = IDS_ROOT,
 			/* The host's mounts: what it mounts is for runtimed and volumed to see. */
 			.namespaces = CLONE_NEWIPC | CLONE_NEWUTS,
-			.first.capabilities = CAP(SYS_ADMIN) | CAP(DAC_READ_SEARCH),
+			/* An overlay works with the capabilities of who mounted it. */
+			.first.capabilities = CAP(SYS_ADMIN) | FILE_POWER | CAP(SETFCAP) | CAP(MKNOD),
 			.first.calls = CALLS(CALLS_mounts, CALLS_no_files, CALLS_no_threads),
 			.limits = LIMITS(NO_CORE, NO_PROCESS, FILES(1024), MEMORY(64)),
 		},

@@ -365,7 +365,11 @@ static const struct {
 	 "{\"binds\":[\"/etc\"]}"},
 	{"{\"Mounts\":[{\"Type\":\"volume\",\"Target\":\"/x\",\"VolumeOptions\":{\"DriverConfig\":{\"Options\":"
 	 "{\"type\":\"none\"}}}}]}",
-	 "Mounts[0].VolumeOptions", "volume-options", "{\"volume-options\":true}"},
+	 "Mounts[0].VolumeOptions: type=none", "volume-options", "{\"volume-options\":[\"type=*\"]}"},
+	{"{\"Mounts\":[{\"Type\":\"volume\",\"Target\":\"/x\",\"VolumeOptions\":{\"DriverConfig\":{\"Options\":"
+	 "{\"o\":\"size=1m,exec,uid=0\"}}}}]}",
+	 "Mounts[0].VolumeOptions: o=size=1m", "volume-options",
+	 "{\"volume-options\":[\"o=size=*\",\"o=exec\",\"o=uid=0\"]}"},
 	{"{\"Mounts\":[{\"Type\":\"volume\",\"Target\":\"/x\","
 	 "\"VolumeOptions\":{\"DriverConfig\":{\"Name\":\"nfs\"}}}]}",
 	 "Mounts[0].VolumeOptions: nfs", "volume-drivers", "{\"volume-drivers\":[\"nfs\"]}"},

@@ -11,20 +11,22 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <unistd.h>
 
+#include "lib/config.h"
 #include "lib/log.h"
 #include "lib/util.h"
 #include "lib/worker.h"
-#include "volumed/mount/options.h"
+#include "volumed/mount/attach.h"
 
 struct worker {
 	struct daemon daemon;
 	int volumes; /* <root>/volumed/volumes */
 };
 
-/* The volume's _data as a path that mount(2) takes: through the descriptor, so that nothing can be put in between. */
-static int open_target(struct worker *w, const char *name, char *path, size_t size, struct err *e)
+/* The volume's _data. */
+static int open_target(struct worker *w, const char *name, struct err *e)
 {
 	struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
 			       .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
@@ -34,7 +36,6 @@ static int open_target(struct worker *w, const char *name, char *path, size_t si
 	int fd = (int)syscall(SYS_openat2, w->volumes, below, &how, sizeof how);
 	if (fd < 0)
 		return err_sys(e, -errno, "open volume %s", name);
-	snprintf(path, size, "/proc/self/fd/%d", fd);
 	return fd;
 }
 
@@ -45,51 +46,44 @@ static bool is_mounted(int target)
 	return statx(target, "", AT_EMPTY_PATH, 0, &st) == 0 && (st.stx_attributes & STATX_ATTR_MOUNT_ROOT);
 }
 
+/* A server that does not answer: the signal ends the wait, and this process. */
+static void give_up_after(uint32_t ms)
+{
+	const struct itimerval timer = {.it_value = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000}};
+
+	setitimer(ITIMER_REAL, &timer, NULL);
+}
+
 static void on_volume_mount_do(struct ipc_request *req, struct volume_mount_do *m, struct worker *w)
 {
-	struct mount_options options;
 	struct err e = {0};
-	char path[64];
-	AUTO_CLOSE int target = open_target(w, m->name, path, sizeof path, &e);
+	AUTO_CLOSE int target = open_target(w, m->name, &e);
 
-	if (target < 0 || mount_options_parse(m->options, &options, &e) < 0) {
-		ipc_reply_error(req, &e);
-		return;
-	}
 	/* The host's table is the truth: volumed cannot see these mounts where they are not shared with it. */
-	if (is_mounted(target)) {
+	if (target >= 0 && is_mounted(target)) {
 		ipc_reply_done(req);
 		return;
 	}
-	const char *type = options.flags & MS_BIND || str_eq(m->type, "none") ? NULL : m->type;
-	if (mount(m->device, path, type, options.flags, options.data) ||
-	    /* A bind takes its other flags only by a second call. */
-	    ((options.flags & MS_BIND) && (options.flags & ~(unsigned long)(MS_BIND | MS_REC)) &&
-	     mount(NULL, path, NULL, options.flags | MS_REMOUNT, NULL))) {
-		err_sys(&e, -errno, "failed to mount local volume: mount %s:%s, flags: 0x%lx, data: %s",
-			m->device ? m->device : "none", m->name, options.flags, options.data);
+	give_up_after(w->daemon.config->volumes_mount_timeout);
+	if (target < 0 || attach_volume(target, m, &e) < 0)
 		ipc_reply_error(req, &e);
-		return;
-	}
-	ipc_reply_done(req);
+	else
+		ipc_reply_done(req);
 }
 
 static void on_volume_mount_undo(struct ipc_request *req, struct volume_mount_undo *m, struct worker *w)
 {
 	struct err e = {0};
 	char path[64];
-	AUTO_CLOSE int target = open_target(w, m->name, path, sizeof path, &e);
+	AUTO_CLOSE int target = open_target(w, m->name, &e);
 
-	if (target < 0) {
-		ipc_reply_error(req, &e);
-		return;
-	}
-	if (is_mounted(target) && umount2(path, MNT_DETACH)) {
+	snprintf(path, sizeof path, "/proc/self/fd/%d", target);
+	if (target >= 0 && is_mounted(target) && umount2(path, MNT_DETACH))
 		err_sys(&e, -errno, "unmount volume %s", m->name);
+	if (e.code)
 		ipc_reply_error(req, &e);
-		return;
-	}
-	ipc_reply_done(req);
+	else
+		ipc_reply_done(req);
 }
 
 static const struct ipc_handler handlers[] = {

@@ -1,4 +1,4 @@
-#include "volumed/mount/options.h"
+#include "lib/mount_options.h"
 
 #include <errno.h>
 #include <stdbool.h>

@@ -1,0 +1,321 @@
+"""Volumes of the driver local with type=, device=, o=: real file systems, mounted at first use and gone after the last."""
+import contextlib
+import ctypes
+import os
+import pathlib
+import select
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+
+from tests.harness import leaks
+from tests.harness.engine import Engine
+
+MOUNT_TIMEOUT_MS = 1500
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+@pytest.fixture(scope="module")
+def engine_settings():
+    return {"sets": [f"volumes.mount-timeout={MOUNT_TIMEOUT_MS}ms", "supervisor.backoff-max=200ms"]}
+
+
+def sh(*words):
+    return subprocess.run([str(word) for word in words], check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+@contextlib.contextmanager
+def loop_device(path, mib=16, make=("mkfs.ext4", "-q")):
+    """A block device with a file behind it."""
+    sh("truncate", "-s", f"{mib}M", path)
+    if make:
+        sh(*make, path)
+    device = sh("losetup", "-f", "--show", path)
+    try:
+        yield device
+    finally:
+        sh("losetup", "-d", device)
+
+
+@pytest.fixture(scope="module")
+def device(engine):
+    with loop_device(engine.dir / "image") as path:
+        yield path
+
+
+@contextlib.contextmanager
+def hanging(directory):
+    """A file system whose server never answers."""
+    directory.mkdir()
+    fd = os.open("/dev/fuse", os.O_RDWR)
+    options = f"fd={fd},rootmode=40000,user_id=0,group_id=0".encode()
+    assert libc.mount(b"hanging", str(directory).encode(), b"fuse", 0, options) == 0, os.strerror(ctypes.get_errno())
+    try:
+        yield directory
+    finally:
+        os.close(fd)
+        libc.umount2(str(directory).encode(), 2)
+
+
+def volume(engine, name, kind, device, o=None, status=201):
+    options = {"type": kind, "device": str(device), **({"o": o} if o else {})}
+    answer = engine.api("POST", "/volumes/create", {"Name": name, "DriverOpts": options})
+    assert answer.status == status, answer
+    return answer
+
+
+def run(engine, name, script, *more, check=True):
+    return engine.docker("run", "--rm", "--network", "none", *more, "-v", f"{name}:/data", "busybox", "sh", "-c", script, check=check)
+
+
+def keep(engine, container, *volumes, check=True):
+    """A container that runs with these volumes until it is stopped."""
+    binds = [word for i, name in enumerate(volumes) for word in ("-v", f"{name}:/v{i}")]
+    return engine.docker("run", "-d", "--name", container, "--network", "none", "--stop-timeout", "0", *binds, "busybox",
+                         "sleep", "1000", check=check)
+
+
+def wait_mounts(engine, count):
+    """The kernel reports changes of the mount table as POLLPRI."""
+    deadline = time.monotonic() + 10
+    with open("/proc/self/mountinfo", encoding="ascii") as table:
+        poll = select.poll()
+        poll.register(table, select.POLLPRI | select.POLLERR)
+        while len(found := leaks.mounts(engine)) != count:
+            assert time.monotonic() < deadline, found
+            poll.poll(1000)
+
+
+def remove(engine, *names):
+    for name in names:
+        assert engine.api("DELETE", f"/volumes/{name}").status == 204
+    assert not leaks.mounts(engine)
+
+
+def test_bind(engine):
+    source = engine.dir / "source"
+    source.mkdir()
+    (source / "file").write_text("host's\n")
+    volume(engine, "bound", "none", source, "bind")
+    assert run(engine, "bound", "cat /data/file; echo mine > /data/new").stdout == "host's\n"
+    assert (source / "new").read_text() == "mine\n"
+    # Who waits for a container to be gone finds its mounts gone, and can go on to its volumes.
+    assert not leaks.mounts(engine)
+    remove(engine, "bound")
+    assert (source / "new").exists(), "the removal of the volume has led out of it"
+
+
+def test_flags_of_a_bind(engine):
+    """Read-only from the first moment: no second step that could fail and leave it writable."""
+    source = engine.dir / "flags"
+    source.mkdir()
+    (source / "run").write_text("#!/bin/sh\n")
+    (source / "run").chmod(0o755)
+    volume(engine, "flagged", "none", source, "rbind,ro,noexec,nosuid")
+    done = run(engine, "flagged", "touch /data/x; /data/run; grep ' /data ' /proc/self/mountinfo", check=False)
+    assert "Read-only file system" in done.stderr and "Permission denied" in done.stderr
+    assert {"ro", "noexec", "nosuid"} <= set(done.stdout.split()[5].split(","))
+    assert not list(source.glob("x"))
+    remove(engine, "flagged")
+
+
+def test_file_system_on_a_device(engine, device):
+    volume(engine, "disk", "ext4", device)
+    run(engine, "disk", "echo kept > /data/file; test -d /data/lost+found")
+    assert run(engine, "disk", "cat /data/file").stdout == "kept\n"
+    volume(engine, "disk-ro", "ext4", device, "ro,noexec")
+    done = run(engine, "disk-ro", "cat /data/file; touch /data/x", check=False)
+    assert done.stdout == "kept\n" and "Read-only file system" in done.stderr
+    remove(engine, "disk", "disk-ro")
+
+
+def test_overlay(engine):
+    """The kernel maps no overlay to a user namespace: said, with the way out; and then it can do all that an overlay can."""
+    for name in ("low", "up", "work"):
+        (engine.dir / name).mkdir()
+    (engine.dir / "low/file").write_text("low\n")
+    os.chown(engine.dir / "low/file", 1000, 1000)
+    parts = ",".join(f"{name}dir={engine.dir}/{short}" for name, short in (("lower", "low"), ("upper", "up"), ("work", "work")))
+    volume(engine, "layered", "overlay", "overlay", parts)
+    failed = run(engine, "layered", "true", check=False)
+    assert failed.returncode == 125 and "UsernsMode=host" in failed.stderr
+    done = run(engine, "layered", "cat /data/file; echo more >> /data/file; rm /data/file; echo new > /data/new", "--userns", "host")
+    assert done.stdout == "low\n"
+    assert (engine.dir / "up/new").read_text() == "new\n" and (engine.dir / "low/file").read_text() == "low\n"
+    assert os.stat(engine.dir / "up/file").st_rdev == 0  # a whiteout
+    remove(engine, "layered")
+
+
+def test_example_of_the_specification(engine):
+    volume(engine, "mem", "tmpfs", "tmpfs", "size=100m,uid=1000")
+    assert run(engine, "mem", "stat -c %u /data; df -k /data | tail -1").stdout.split()[:3] == ["1000", "tmpfs", "102400"]
+    remove(engine, "mem")
+
+
+@pytest.mark.parametrize("kind,what,o,words", [
+    ("none", "{dir}/nothere", "bind", ["nothere", "no such device or directory"]),
+    ("none", "{dir}/log", "bind", ["no directory"]),
+    ("none", "{dir}/link", "bind", ["symbolic link"]),
+    ("ext4", "/dev/nothere", None, ["/dev/nothere", "no such device"]),
+    ("ext4", "{dir}/image", None, ["loop device"]),
+    ("ext4", "{blank}", None, ["no such file system on the device"]),
+    ("xfs", "{device}", None, ["no such file system on the device"]),
+    ("ext4", "{device}", "colour=red", ["colour=red", "an option that it does not take"]),
+    ("nosuchfs", "{device}", None, ["nosuchfs", "the kernel has no file system of this type"]),
+])
+def test_what_cannot_be_mounted(engine, device, kind, what, o, words):
+    """No container comes about, and the answer says why."""
+    if not (engine.dir / "link").is_symlink():
+        (engine.dir / "link").symlink_to("/etc")
+    with loop_device(engine.dir / "blank", make=None) as blank:
+        volume(engine, "bad", kind, what.format(dir=engine.dir, device=device, blank=blank), o)
+        failed = keep(engine, "fails", "bad", check=False)
+        assert failed.returncode == 125 and "failed to mount local volume" in failed.stderr
+        for word in words:
+            assert word in failed.stderr, failed.stderr
+        assert engine.docker("rm", "fails", check=False).returncode == 1
+        remove(engine, "bad")
+
+
+def test_a_start_that_fails(engine):
+    """What was mounted for it before goes; afterwards it can start."""
+    source = engine.dir / "away"
+    source.mkdir()
+    volume(engine, "first", "tmpfs", "tmpfs")
+    volume(engine, "second", "none", source, "bind")
+    engine.docker("create", "--name", "fails", "--network", "none", "-v", "first:/a", "-v", "second:/b", "busybox", "true")
+    source.rmdir()
+    failed = engine.docker("start", "fails", check=False)
+    assert failed.returncode == 1 and str(source) in failed.stderr, failed.stderr
+    wait_mounts(engine, 0)
+    source.mkdir()
+    assert engine.docker("start", "-a", "fails").returncode == 0
+    engine.docker("rm", "fails")
+    remove(engine, "first", "second")
+
+
+@pytest.mark.parametrize("options,words", [
+    ({"type": "none", "device": "relative", "o": "bind"}, ["device", "absolute"]),
+    ({"type": "none", "device": "/tmp", "o": "bind,size=1m"}, ['"o"', "size=1m"]),
+    ({"type": "none", "device": "/tmp", "o": "bind,sync"}, ['"o"', "sync"]),
+    ({"type": "none", "device": "/tmp"}, ['"type"', "o=bind"]),
+    ({"type": "nfs", "device": ":/x", "o": "rw,addr=nas.example"}, ['"o"', "addr=nas.example", "IP address"]),
+    ({"type": "tmpfs", "device": "tmpfs", "size": "1m"}, ['"size"', "o=size="]),
+    ({"type": "tmpfs", "device": "tmpfs", "o": "x" * 4096}, ['"o"', "longer"]),
+    ({"o": "ro"}, ['"device"']),
+])
+def test_what_cannot_be_asked_for(engine, options, words):
+    answer = engine.api("POST", "/volumes/create", {"Name": "asked", "DriverOpts": options})
+    assert answer.status == 400 and all(word in answer.message for word in words), answer
+    assert engine.api("GET", "/volumes/asked").status == 404
+
+
+def test_mounted_once_and_until_the_last(engine, device):
+    volume(engine, "shared", "ext4", device)
+    keep(engine, "one", "shared")
+    keep(engine, "two", "shared")
+    assert len(leaks.mounts(engine)) == 1
+    engine.docker("exec", "one", "sh", "-c", "echo x > /v0/from-one")
+    engine.docker("stop", "one")
+    assert engine.docker("exec", "two", "cat", "/v0/from-one").stdout == "x\n"
+    assert len(leaks.mounts(engine)) == 1
+    engine.docker("stop", "two")
+    wait_mounts(engine, 0)
+    engine.docker("rm", "one", "two")
+    remove(engine, "shared")
+
+
+def wait_restarted(engine, name, old):
+    """The engine has noticed, and has it again."""
+    engine.wait_for(lambda: engine.pids().get(name) not in (None, old))
+    engine.wait_for(lambda: engine.api("GET", "/volumes").status == 200 and engine.api("GET", "/containers/json").status == 200)
+
+
+@pytest.mark.parametrize("victim", ["volumed", "runtimed"])
+def test_killed_while_it_is_mounted(engine, device, victim):
+    """The container does not notice; the volume is in use before and after, and is unmounted when the container ends."""
+    volume(engine, "held", "ext4", device)
+    keep(engine, "holds", "held")
+    old = engine.pids()[victim]
+    os.kill(old, signal.SIGKILL)
+    wait_restarted(engine, victim, old)
+    assert engine.docker("exec", "holds", "sh", "-c", "echo y > /v0/y; cat /v0/y").stdout == "y\n"
+    answer = engine.api("DELETE", "/volumes/held?force=1")
+    assert answer.status == 409 and "in use" in answer.message
+    assert len(leaks.mounts(engine)) == 1
+    engine.docker("stop", "holds")
+    wait_mounts(engine, 0)
+    engine.docker("rm", "holds")
+    remove(engine, "held")
+
+
+def test_ended_while_nobody_looked(engine, device):
+    """The container ends while volumed is away: whoever comes back finds out."""
+    volume(engine, "alone", "ext4", device)
+    keep(engine, "ends", "alone")
+    pid = int(engine.docker("inspect", "-f", "{{.State.Pid}}", "ends").stdout)
+    old = engine.pids()["volumed"]
+    os.kill(old, signal.SIGKILL)
+    os.kill(pid, signal.SIGKILL)
+    engine.docker("wait", "ends")
+    wait_mounts(engine, 0)
+    engine.docker("rm", "ends")
+    remove(engine, "alone")
+
+
+def test_after_a_reboot(device):
+    """Every process and every mount is gone at once; what comes back mounts again, and unmounts."""
+    with Engine() as engine:
+        engine.busybox()
+        volume(engine, "boot", "ext4", device)
+        engine.docker("run", "-d", "--name", "back", "--restart", "always", "--stop-timeout", "0", "--network", "none", "-v",
+                      "boot:/data", "busybox", "sh", "-c", "echo up >> /data/ups; exec sleep 1000")
+        engine.wait_for(lambda: engine.docker("exec", "back", "cat", "/data/ups", check=False).stdout == "up\n")
+        for pid in sorted(leaks.processes(engine), key=lambda pid: pid != engine.process.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        engine.process.wait()
+        engine.process.stdout.close()
+        leaks.clean(engine)
+        assert not leaks.mounts(engine)
+        sh("rm", "-rf", engine.run)
+        engine.start()
+        engine.wait_for(lambda: engine.docker("exec", "back", "cat", "/data/ups", check=False).stdout == "up\nup\n")
+        assert len(leaks.mounts(engine)) == 1
+        engine.docker("rm", "-f", "back")
+        remove(engine, "boot")
+
+
+def test_a_server_that_does_not_answer(engine):
+    """It costs the one start, for as long as the configuration says; nothing of it stays, and nobody else waits."""
+    with hanging(engine.dir / "hanging") as directory:
+        volume(engine, "stuck", "none", directory / "export", "bind")
+        results = []
+        starter = threading.Thread(target=lambda: results.append(run(engine, "stuck", "true", check=False)))
+        starter.start()
+        engine.wait_for(lambda: "volume-mount" in engine.pids())
+        assert run(engine, "other", "echo served").stdout == "served\n"
+        assert engine.api("GET", "/volumes/stuck").status == 200 and not results
+        starter.join()
+        assert results[0].returncode == 125 and f"given up after {MOUNT_TIMEOUT_MS} ms" in results[0].stderr
+        assert "volume-mount" not in engine.pids()
+    remove(engine, "stuck", "other")
+
+
+def test_mount_worker_killed(engine):
+    """In the midst of its mount: the start fails, the next one works."""
+    with hanging(engine.dir / "hanging2") as directory:
+        volume(engine, "cut", "none", directory / "x", "bind")
+        results = []
+        starter = threading.Thread(target=lambda: results.append(run(engine, "cut", "true", check=False)))
+        starter.start()
+        worker = engine.wait_for(lambda: engine.pids().get("volume-mount"))
+        os.kill(worker, signal.SIGKILL)
+        starter.join()
+        assert results[0].returncode == 125 and "by a signal" in results[0].stderr, results[0].stderr
+    pathlib.Path(directory / "x").mkdir()
+    assert run(engine, "cut", "echo fine").stdout == "fine\n"
+    remove(engine, "cut")
