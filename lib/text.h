@@ -10,7 +10,8 @@
 
 static inline char *text_put_bytes(char *to, const char *s, size_t n)
 {
-	memcpy(to, s, n);
+	if (n)
+		memcpy(to, s, n);
 	return to + n;
 }
 

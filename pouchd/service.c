@@ -99,7 +99,7 @@ static pid_t start_process(struct service *v, int control, struct err *e)
 {
 	struct supervisor *s = v->sup;
 	struct spawn_fd fds[LISTENERS_MAX + 5];
-	char names[LISTENERS_MAX][16];
+	char names[LISTENERS_MAX][32];
 	size_t n = 0;
 
 	fds[n++] = (struct spawn_fd){process_name(v->id), v->listen_fd};
