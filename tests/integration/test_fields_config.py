@@ -154,7 +154,7 @@ def wait_health(engine, run, wanted):
     import http.client
     import json
     from tests.harness.engine import UnixConnection
-    connection = UnixConnection(engine.socket, timeout=30)
+    connection = UnixConnection(engine.socket, timeout=120)
     connection.request("GET", f'/v1.43/events?since=0&filters={{"container":["{run.id}"],"event":["health_status"]}}')
     response = connection.getresponse()
     assert isinstance(response, http.client.HTTPResponse)

@@ -10,6 +10,10 @@ from tests.harness.fields import Run, output
 MIB = 1 << 20
 
 
+# Before, what is on a tmpfs cannot have a user namespace's ids.
+idmapped_tmpfs = pytest.mark.skipif(tuple(map(int, os.uname().release.split(".")[:2])) < (6, 3), reason="needs Linux 6.3")
+
+
 @pytest.fixture
 def tree(tmp_path):
     """A directory of the host with a file system mounted below it."""
@@ -45,6 +49,7 @@ BINDS = [
 ]
 
 
+@idmapped_tmpfs
 @pytest.mark.parametrize("options,says", BINDS, ids=[row[0] or "plain" for row in BINDS])
 def test_binds(engine, tree, options, says):
     assert output(engine, LOOK, host={"Binds": [f"{tree}:/m{options}"]}) == says
@@ -60,6 +65,7 @@ MOUNTS = [
 ]
 
 
+@idmapped_tmpfs
 @pytest.mark.parametrize("options,says", MOUNTS, ids=["+".join(row[0]) or "plain" for row in MOUNTS])
 def test_bind_options(engine, tree, options, says):
     assert output(engine, LOOK, host=bind(tree, **options)) == says
@@ -85,6 +91,7 @@ def test_a_file_and_ids_on_disk(engine, tmp_path):
     assert [(os.stat(tmp_path / n).st_uid, os.stat(tmp_path / n).st_gid) for n in ("root", "app")] == [(0, 0), (1000, 2000)]
 
 
+@idmapped_tmpfs
 @pytest.mark.parametrize("mode,seen", [("rslave", True), ("rprivate", False), ("rshared", True)])
 def test_propagation_from_the_host(engine, tmp_path, mode, seen):
     """A file system that the host mounts later is seen, or is not."""
@@ -173,6 +180,7 @@ def test_tmpfs_read_only(engine):
 
 # ---- volumes ----
 
+@idmapped_tmpfs
 def test_volume_options(engine):
     mount = {"Type": "volume", "Source": "opts", "Target": "/m",
              "VolumeOptions": {"Labels": {"a": "b"}, "DriverConfig": {"Name": "local", "Options": {"type": "tmpfs", "device": "tmpfs", "o": "size=1m"}}}}
