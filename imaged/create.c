@@ -165,10 +165,11 @@ static int import_url(struct import *x, const char *url, struct err *e)
 		return rc;
 	x->fetch = worker_session_new(x->d, PROC_image_fetch);
 	ipc_init(IPC_fetch_url, &m);
-	m.url = url;
+	m.urls.json = json_pack("[s]", url);
 	m.max_bytes = x->d->daemon.config->images_max_layer;
 	m.pipe = into;
 	x->fetching = worker_session_call(x->fetch, IPC_fetch_url, &m, &fetch_events, x, e);
+	json_decref(m.urls.json);
 	return x->fetching ? 0 : e->code;
 }
 

@@ -91,12 +91,13 @@ static int parse_server(const char *address, struct reference *out, struct err *
 static void on_auth(void *arg, void *reply, const struct err *e)
 {
 	struct question *q = arg;
+	const struct authenticated *m = reply;
 	struct err why;
 
-	(void)reply;
 	q->call = NULL;
 	if (!e) {
-		answer_json(q, json_pack("{s:s, s:s}", "Status", "Login Succeeded", "IdentityToken", ""));
+		answer_json(q, json_pack("{s:s, s:s}", "Status", "Login Succeeded", "IdentityToken",
+					 m->identity_token ? m->identity_token : ""));
 		return;
 	}
 	why = *e;

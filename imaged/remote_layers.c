@@ -97,12 +97,12 @@ static const struct draft_layer_events unpack_events = {.progress = on_unpack_pr
 /* ---- one layer's begin ---- */
 
 /* A foreign layer lies elsewhere, and is fetched without credentials. */
-static void begin_foreign(struct remote_layer *l, const char *url, int pipe_write, struct err *e)
+static void begin_foreign(struct remote_layer *l, int pipe_write, struct err *e)
 {
 	struct fetch_url m;
 
 	ipc_init(IPC_fetch_url, &m);
-	m.url = url;
+	m.urls.json = (json_t *)(uintptr_t)l->descriptor->urls;
 	m.size = l->descriptor->size;
 	m.max_bytes = l->x->d->daemon.config->images_max_layer;
 	m.pipe = pipe_write;
@@ -111,11 +111,10 @@ static void begin_foreign(struct remote_layer *l, const char *url, int pipe_writ
 
 static void begin_fetch(struct remote_layer *l, int pipe_write, struct err *e)
 {
-	const char *url = json_string_value(json_array_get(l->descriptor->urls, 0));
 	struct fetch_blob m;
 
-	if (url) {
-		begin_foreign(l, url, pipe_write, e);
+	if (l->descriptor->urls) {
+		begin_foreign(l, pipe_write, e);
 		return;
 	}
 	ipc_init(IPC_fetch_blob, &m);

@@ -2,6 +2,7 @@
  */
 #include <errno.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -26,13 +27,18 @@ struct download {
 	int64_t told_at;
 	struct err problem; /* why the bytes were refused */
 	bool ended;
+	json_t *urls; /* that are tried one after the other; NULL: it is a blob of the registry */
+	size_t url;   /* the next one */
 };
+
+static bool next_url(struct download *x, const struct err *e);
 
 static void download_free(struct download *x)
 {
 	ask_free(x->ask);
 	event_free(x->writable);
 	free(x->rest);
+	json_decref(x->urls);
 	free(x);
 }
 
@@ -211,26 +217,27 @@ static void on_done(void *arg, struct response *r, const struct url *url, const 
 		e = &x->problem;
 	if (!e && x->rest_len)
 		x->ended = true; /* flush_rest() finishes */
-	else
+	else if (!e || !next_url(x, e))
 		finish(x, e);
 }
 
 static const struct ask_events events = {.begin = on_begin, .data = on_data, .done = on_done};
 
-static void begin(struct ipc_request *req, struct worker *w, const struct ask_request *request, struct download *x)
+static bool begin(struct ipc_request *req, struct worker *w, struct download *x)
 {
 	struct err e = {0};
 
 	x->req = req;
 	x->w = w;
 	if (fd_set_nonblock(x->pipe, &e) < 0) {
+		json_decref(x->urls);
 		free(x);
 		ipc_reply_error(req, &e);
-		return;
+		return false;
 	}
 	x->writable = event_new(w->daemon.base, x->pipe, EV_WRITE, flush_rest, x);
-	x->ask = ask_new(w, request, &events, x);
 	ipc_request_on_cancel(req, on_cancel, x);
+	return true;
 }
 
 void on_fetch_blob(struct ipc_request *req, struct fetch_blob *m, struct worker *w)
@@ -244,25 +251,51 @@ void on_fetch_blob(struct ipc_request *req, struct fetch_blob *m, struct worker 
 	x->pipe = m->pipe;
 	x->size = m->size;
 	x->max_bytes = m->max_bytes;
-	begin(req, w,
-	      &(struct ask_request){
-		      .method = "GET", .path = path, .scope = scope, .file = -1, .sink = true, .mirrors = true},
-	      x);
+	if (!begin(req, w, x))
+		return;
+	x->ask = ask_new(
+		w,
+		&(struct ask_request){
+			.method = "GET", .path = path, .scope = scope, .file = -1, .sink = true, .mirrors = true},
+		&events, x);
+}
+
+/* ---- from any URL ---- */
+
+static void ask_url(struct download *x)
+{
+	const char *text = json_string_value(json_array_get(x->urls, x->url++));
+	AUTO_URL struct url url = {0};
+	struct err e = {0};
+
+	if (url_parse(text ? text : "", NULL, &url, &e) < 0) {
+		e.status = 400;
+		if (!next_url(x, &e))
+			finish(x, &e);
+		return;
+	}
+	x->ask = ask_new(x->w, &(struct ask_request){.method = "GET", .url = &url, .file = -1, .sink = true}, &events,
+			 x);
+}
+
+/* Goes on at the next one, from where the bytes are; not when the fault is the reader's. false: there is none. */
+static bool next_url(struct download *x, const struct err *e)
+{
+	if (x->url >= json_array_size(x->urls) || e->code == -EPIPE || e->code == -EFBIG)
+		return false;
+	x->problem = (struct err){0};
+	ask_url(x);
+	return true;
 }
 
 void on_fetch_url(struct ipc_request *req, struct fetch_url *m, struct worker *w)
 {
-	AUTO_URL struct url url = {0};
-	struct err e = {0};
-
-	if (url_parse(m->url, NULL, &url, &e) < 0) {
-		e.status = 400;
-		ipc_reply_error(req, &e);
-		return;
-	}
 	struct download *x = XNEW(struct download);
+
 	x->pipe = m->pipe;
 	x->size = m->size;
 	x->max_bytes = m->max_bytes;
-	begin(req, w, &(struct ask_request){.method = "GET", .url = &url, .file = -1, .sink = true}, x);
+	x->urls = json_incref(m->urls.json);
+	if (begin(req, w, x))
+		ask_url(x);
 }

@@ -137,12 +137,3 @@ void on_fetch_search(struct ipc_request *req, struct fetch_search *m, struct wor
 		answer_fetched(req, w,
 			       &(struct ask_request){.method = "GET", .url = &url, .file = -1, .max_body = PAGE_MAX});
 }
-
-/* Are the credentials good? The registry's own base says so. */
-void on_fetch_auth(struct ipc_request *req, struct fetch_auth *m, struct worker *w)
-{
-	if (worker_ready(req, w, m->registry))
-		answer_fetched(req, w,
-			       &(struct ask_request){
-				       .method = "GET", .path = "v2/", .scope = "", .file = -1, .max_body = PAGE_MAX});
-}

@@ -130,6 +130,7 @@ void login_free(struct login *l)
 	secret_free(l->password);
 	secret_free(l->identity_token);
 	secret_free(l->registry_token);
+	secret_free(l->granted);
 	free(l->user);
 	free(l->registry);
 	free(l);

@@ -18,6 +18,8 @@ struct login {
 	struct secret *password;       /* NULL */
 	struct secret *identity_token; /* gets tokens; NULL */
 	struct secret *registry_token; /* is one; NULL */
+	bool offline;		       /* `docker login`: what can be kept in place of the password is asked for */
+	struct secret *granted;	       /* that, from the token service; NULL */
 	struct err refused;	       /* it was malformed: code < 0, and nothing may be asked */
 };
 

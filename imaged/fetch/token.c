@@ -61,6 +61,16 @@ static int check_realm(const struct worker *w, const struct site *site, const st
 
 /* ---- the answer ---- */
 
+static void keep_granted(struct login *l, json_t *value)
+{
+	const char *text = json_string_value(value);
+
+	if (!l || !l->offline || !text || !*text)
+		return;
+	secret_free(l->granted);
+	l->granted = secret_take((char *)(uintptr_t)text, json_string_length(value));
+}
+
 static int keep_answer(struct token_call *c, const struct response *r, struct err *e)
 {
 	const struct json_bounds bounds = JSON_BOUNDS_DOCUMENT;
@@ -83,6 +93,8 @@ static int keep_answer(struct token_call *c, const struct response *r, struct er
 	else
 		site_keep_token(c->site, c->scope, secret_take((char *)(uintptr_t)text, json_string_length(token)),
 				(long)json_integer_value(life));
+	if (rc == 0 && c->site->own)
+		keep_granted(c->w->login, json_object_get(doc, "refresh_token"));
 	json_decref(doc);
 	return rc;
 }
@@ -148,13 +160,22 @@ static char *refresh_form(const struct login *l, const struct challenge *challen
 	return out;
 }
 
+/* A login asks for an identity token beside: distribution's token specification, "Requesting a Token". */
+static char *offline_parameters(const struct login *l)
+{
+	AUTO_FREE char *account = escaped(l->user);
+
+	return xasprintf("&offline_token=true&client_id=pouch&account=%s", account);
+}
+
 static int ask_service(struct token_call *c, const struct challenge *challenge, struct err *e)
 {
 	const struct login *l = c->site->own ? c->w->login : NULL;
 	bool refresh = l && l->identity_token, basic = l && !refresh && l->user && l->password;
 	AUTO_FREE char *rest = parameters(challenge, c->scope, true);
+	AUTO_FREE char *offline = basic && l->offline ? offline_parameters(l) : xstrdup("");
 	AUTO_FREE char *question =
-		xasprintf("%s%c%s", challenge->realm, strchr(challenge->realm, '?') ? '&' : '?', rest);
+		xasprintf("%s%c%s%s", challenge->realm, strchr(challenge->realm, '?') ? '&' : '?', rest, offline);
 	AUTO_URL struct url url = {0};
 	struct transfer_request request = {.method = "GET", .url = &url, .file = -1, .max_body = ANSWER_MAX};
 

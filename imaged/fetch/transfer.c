@@ -12,7 +12,8 @@
 #define ERROR_BODY_MAX (64u << 10) /* of an answer that is none */
 #define RECEIVE_BUFFER (256l << 10)
 #define SEND_BUFFER    (256l << 10)
-#define SMALL_DEADLINE 4 /* times images.stall-timeout, for an answer that is kept in memory */
+#define SMALL_DEADLINE 4  /* times images.stall-timeout, for an answer that is kept in memory */
+#define RATE_WINDOW    10 /* times images.stall-timeout, over which images.min-rate is looked at */
 
 struct transfer {
 	struct worker *w;
@@ -26,6 +27,8 @@ struct transfer {
 	int file;
 	uint64_t file_size, file_sent;
 	struct event *stall;
+	struct event *slow; /* the end of a window */
+	uint64_t in_window; /* bytes */
 	bool stalled;
 	char problem[CURL_ERROR_SIZE];
 };
@@ -54,18 +57,32 @@ void transfer_free(struct transfer *t)
 	curl_slist_free_all(t->headers);
 	if (t->stall)
 		event_free(t->stall);
+	if (t->slow)
+		event_free(t->slow);
 	response_clean(&t->response);
 	free(t);
 }
 
 /* ---- what comes ---- */
 
-static void mark_progress(struct transfer *t)
+static void expect_within(struct event *timer, uint64_t ms)
 {
-	uint32_t ms = t->w->daemon.config->images_stall_timeout;
-	const struct timeval after = {ms / 1000, ms % 1000 * 1000};
+	const struct timeval after = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
 
-	event_add(t->stall, &after);
+	event_add(timer, &after);
+}
+
+static void begin_window(struct transfer *t)
+{
+	t->in_window = 0;
+	if (t->w->daemon.config->images_min_rate)
+		expect_within(t->slow, (uint64_t)t->w->daemon.config->images_stall_timeout * RATE_WINDOW);
+}
+
+static void mark_progress(struct transfer *t, size_t bytes)
+{
+	t->in_window += bytes;
+	expect_within(t->stall, t->w->daemon.config->images_stall_timeout);
 }
 
 /* A header's value without white space around it, NULL when the line has another name. */
@@ -134,7 +151,7 @@ static size_t on_header(char *line, size_t size, size_t count, void *arg)
 	struct transfer *t = arg;
 	size_t n = size * count;
 
-	mark_progress(t);
+	mark_progress(t, n);
 	t->header_bytes += n;
 	if (t->header_bytes > HEADERS_MAX) {
 		t->too_big = true;
@@ -186,16 +203,17 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *arg)
 
 	complete_head(t);
 	if (!t->sink || t->response.status < 200 || t->response.status > 299) {
-		mark_progress(t);
+		mark_progress(t, n);
 		return keep_body(t, bytes, n);
 	}
 	switch (t->events->data(t->arg, &t->response, bytes, n)) {
 	case TRANSFER_GO_ON:
-		mark_progress(t);
+		mark_progress(t, n);
 		return n;
 	case TRANSFER_PAUSE:
 		/* Who takes the bytes is slow, not who sends them. */
 		event_del(t->stall);
+		event_del(t->slow);
 		t->paused = true;
 		return CURL_WRITEFUNC_PAUSE;
 	default:
@@ -209,7 +227,8 @@ void transfer_resume(struct transfer *t)
 	if (!t->paused)
 		return;
 	t->paused = false;
-	mark_progress(t);
+	mark_progress(t, 0);
+	begin_window(t);
 	curl_easy_pause(t->easy, CURLPAUSE_CONT);
 }
 
@@ -224,7 +243,7 @@ static size_t on_send(char *out, size_t size, size_t count, void *arg)
 
 	if (got < 0 || (n && got == 0))
 		return CURL_READFUNC_ABORT;
-	mark_progress(t);
+	mark_progress(t, (size_t)got);
 	t->file_sent += (uint64_t)got;
 	if (t->events->sent)
 		t->events->sent(t->arg, t->file_sent);
@@ -233,18 +252,43 @@ static size_t on_send(char *out, size_t size, size_t count, void *arg)
 
 /* ---- the end ---- */
 
+static void break_off(struct transfer *t, const struct err *e)
+{
+	const struct transfer_events *events = t->events;
+	void *events_arg = t->arg;
+
+	transfer_free(t);
+	events->done(events_arg, NULL, e);
+}
+
 static void on_stall(evutil_socket_t fd, short what, void *arg)
 {
 	struct transfer *t = arg;
-	const struct transfer_events *events = t->events;
-	void *events_arg = t->arg;
 	struct err e = {0};
 
 	(void)fd;
 	(void)what;
 	err_set(&e, -ETIME, "no byte has come for %" PRIu32 " ms", t->w->daemon.config->images_stall_timeout);
-	transfer_free(t);
-	events->done(events_arg, NULL, &e);
+	break_off(t, &e);
+}
+
+/* Who sends a byte now and then never stalls, and would hold a worker and a client for ever. */
+static void on_window(evutil_socket_t fd, short what, void *arg)
+{
+	struct transfer *t = arg;
+	const struct config *c = t->w->daemon.config;
+	const uint64_t ms = (uint64_t)c->images_stall_timeout * RATE_WINDOW;
+	struct err e = {0};
+
+	(void)fd;
+	(void)what;
+	if (t->in_window >= c->images_min_rate * ms / 1000) {
+		begin_window(t);
+		return;
+	}
+	err_set(&e, -ETIME, "only %" PRIu64 " bytes have come in %" PRIu64 " ms, fewer than images.min-rate wants",
+		t->in_window, ms);
+	break_off(t, &e);
 }
 
 static int explain(const struct transfer *t, CURLcode result, struct err *e)
@@ -286,6 +330,7 @@ static void on_ended(void *arg, CURLcode result)
 
 	t->began = false;
 	event_del(t->stall);
+	event_del(t->slow);
 	complete_head(t);
 	if (result != CURLE_OK && !t->refused)
 		explain(t, result, &e);
@@ -394,7 +439,8 @@ struct transfer *transfer_new(struct worker *w, const struct transfer_request *r
 			       .file_size = request->file_size};
 	begin_response(&t->response);
 	t->stall = evtimer_new(w->daemon.base, on_stall, t);
-	if (!t->easy || !t->stall) {
+	t->slow = evtimer_new(w->daemon.base, on_window, t);
+	if (!t->easy || !t->stall || !t->slow) {
 		err_set(e, -ENOMEM, "cannot prepare a transfer");
 		transfer_free(t);
 		return NULL;
@@ -406,6 +452,7 @@ struct transfer *transfer_new(struct worker *w, const struct transfer_request *r
 		return NULL;
 	}
 	t->began = true;
-	mark_progress(t);
+	mark_progress(t, 0);
+	begin_window(t);
 	return t;
 }

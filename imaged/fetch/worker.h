@@ -25,6 +25,7 @@ void on_fetch_small_blob(struct ipc_request *req, struct fetch_small_blob *m, st
 /* listing.c */
 void on_fetch_tags(struct ipc_request *req, struct fetch_tags *m, struct worker *w);
 void on_fetch_search(struct ipc_request *req, struct fetch_search *m, struct worker *w);
+/* signin.c */
 void on_fetch_auth(struct ipc_request *req, struct fetch_auth *m, struct worker *w);
 /* push.c */
 void on_push_blob(struct ipc_request *req, struct push_blob *m, struct worker *w);

@@ -99,7 +99,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.error(401, "UNAUTHORIZED")
         name = registry.new_token()
         key = "access_token" if self.command == "POST" else "token"
-        return self.answer(200, json.dumps({key: name, "expires_in": 300}).encode(), Content_Type="application/json")
+        answer = {key: name, "expires_in": 300}
+        if registry.identity and "offline_token=true" in self.path:
+            answer["refresh_token"] = registry.identity
+        return self.answer(200, json.dumps(answer).encode(), Content_Type="application/json")
 
     def content(self):
         registry = self.server.registry

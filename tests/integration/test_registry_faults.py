@@ -102,6 +102,32 @@ def test_a_layer_that_stalls(engine, registry):
     assert len([p for p in registry.asked() if p.endswith(image.layers[0])]) == 3
 
 
+def test_a_layer_that_drips(engine, registry):
+    """A byte before each stall: broken off when too few have come, and tried no more often than what stalls."""
+    image = registry.add("box", "1", [layer()])
+
+    def drip(handler):
+        if not of(image)(handler):
+            return False
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(image.blobs[0])))
+        handler.end_headers()
+        handler.close_connection = True
+        try:
+            for i in range(1000):
+                handler.wfile.write(image.blobs[0][i:i + 1])
+                if registry.over.wait(0.1):
+                    break
+        except OSError:
+            pass
+        return True
+
+    registry.misbehave = drip
+    with Engine(sets=[*SETS, "images.stall-timeout=200ms", "images.retries=1"]) as other:
+        refused(other, registry, "fewer than images.min-rate wants")
+    assert len([p for p in registry.asked() if p.endswith(image.layers[0])]) == 2
+
+
 def test_a_layer_that_breaks_off_goes_on_where_it_was(engine, registry):
     image = registry.add("box", "1", [layer()])
     times = []
@@ -401,6 +427,25 @@ def test_identity_and_registry_tokens(engine, registry):
     works(engine, registry, auth={"registrytoken": "made-before"})
 
 
+def test_a_login_gets_an_identity_token(engine, registry, tmp_path):
+    """From a token service that hands them out: the command line then keeps that, and no password."""
+    registry.add("box", "1", [layer(1000)])
+    registry.realm, registry.password, registry.identity = registry.url + "/token", "user:pa55word", SECRET
+    place = {"DOCKER_CONFIG": str(tmp_path)}
+    engine.docker("login", "-u", "user", "--password-stdin", registry.host, input="pa55word", env=place)
+    kept = json.loads((tmp_path / "config.json").read_text())["auths"][registry.host]
+    assert kept["identitytoken"] == SECRET and base64.b64decode(kept["auth"]) in (b"user:", b"user:\0")
+    asked = urllib.parse.parse_qs(urllib.parse.urlparse(next(p for p in registry.asked() if p.startswith("/token"))).query)
+    assert asked["offline_token"] == ["true"] and asked["account"] == ["user"] and asked["client_id"] == ["pouch"]
+    engine.docker("pull", f"{registry.host}/box:1", env=place)
+    assert any(f"refresh_token={SECRET}" in form and "grant_type=refresh_token" in form for form in registry.forms)
+    engine.docker("rmi", f"{registry.host}/box:1")
+    # Whoever pulls keeps nothing, and is not offered anything.
+    registry.seen.clear()
+    works(engine, registry, auth=AUTH | {"username": "user", "password": "pa55word"})
+    assert not any("offline_token" in path for path in registry.asked())
+
+
 def test_a_token_that_expires_midway(engine, registry):
     registry.add("box", "1", [layer(1000) for _ in range(6)])
     registry.realm, registry.token_uses = registry.url + "/token", 2
@@ -425,6 +470,30 @@ def test_foreign_layers_get_no_credentials(engine, registry, elsewhere):  # cove
     registry.password = f"user:{SECRET}"
     works(engine, registry, auth=AUTH)
     assert elsewhere.asked() == ["/foreign"] and given_to(elsewhere) == []
+
+
+def test_a_foreign_layer_comes_from_the_first_url_that_has_it(engine, registry, elsewhere):
+    image = registry.add("box", "1", [layer()], media="application/vnd.docker.image.rootfs.foreign.diff.tar.gzip")
+    image.manifest["layers"][0]["urls"] = ["http://127.0.0.1:1/nobody", elsewhere.url + "/nothing", elsewhere.url + "/wrong",
+                                           elsewhere.url + "/half", elsewhere.url + "/foreign", elsewhere.url + "/never"]
+    registry.put("box", "1", image)
+    elsewhere.files.update({"/foreign": image.blobs[0], "/wrong": b"of another size"})
+
+    def misbehave(handler):
+        if handler.path != "/half":
+            return False
+        handler.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(image.blobs[0]) + image.blobs[0][:5000])
+        handler.close_connection = True
+        return True
+
+    elsewhere.misbehave = misbehave
+    works(engine, registry)
+    tried = [path for path in elsewhere.asked()]
+    assert list(dict.fromkeys(tried)) == ["/nothing", "/wrong", "/half", "/foreign"]
+    assert next(h["Range"] for _, path, h in elsewhere.seen if path == "/foreign") == "bytes=5000-"
+    engine.docker("rmi", f"{registry.host}/box:1")
+    del elsewhere.files["/foreign"]
+    refused(engine, registry, "blob unknown")
 
 
 def test_unrelated_token_services(engine, registry, elsewhere):  # covers S-13
