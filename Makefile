@@ -18,6 +18,7 @@ include mk/check.mk
 include mk/docs.mk
 include mk/fuzz.mk
 include mk/install.mk
+include mk/lint.mk
 
 .DEFAULT_GOAL := all
 

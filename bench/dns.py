@@ -14,7 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 if len(sys.argv) > 1:
     os.environ["POUCH_BUILD"] = str(pathlib.Path(sys.argv[1]).resolve())
 
-from bench import engines, peers  # noqa: E402
+from bench import engines  # noqa: E402
 from tests.harness.engine import Engine  # noqa: E402
 
 TARGET_RATE, TARGET_P99 = 20_000, 1000  # answers a second; microseconds

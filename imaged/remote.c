@@ -129,6 +129,7 @@ static bool have_digest(struct remote *x, const char *digest)
 
 /* ---- manifest ---- */
 
+static int call_for_manifest(struct remote *x, const char *reference, bool head, struct err *e);
 static void ask_manifest(struct remote *x, const char *reference, bool head);
 static void ask_config(struct remote *x);
 
@@ -207,9 +208,7 @@ static int take_manifest(struct remote *x, const struct fetched *m, struct err *
 	if (++x->depth > INDEX_DEPTH_MAX)
 		return err_set(e, -EBADMSG, "an index of an index, %d times over", INDEX_DEPTH_MAX);
 	rc = manifest_choose(&x->manifest, &x->request.platform, &chosen, e);
-	if (rc == 0)
-		ask_manifest(x, chosen.digest, false);
-	return rc;
+	return rc < 0 ? rc : call_for_manifest(x, chosen.digest, false, e);
 }
 
 static void on_manifest(void *arg, void *reply, const struct err *e)
@@ -250,16 +249,22 @@ static void on_head(void *arg, void *reply, const struct err *e)
 
 static const struct worker_events manifest_events = {.done = on_manifest}, head_events = {.done = on_head};
 
-static void ask_manifest(struct remote *x, const char *reference, bool head)
+static int call_for_manifest(struct remote *x, const char *reference, bool head, struct err *e)
 {
 	struct fetch_manifest m;
-	struct err e = {0};
 
 	set_fetch(x, &m, reference);
 	m.head = head;
 	snprintf(x->wanted, sizeof x->wanted, "%s", digest_valid(reference) ? reference : "");
-	x->call = worker_session_call(x->fetch, IPC_fetch_manifest, &m, head ? &head_events : &manifest_events, x, &e);
-	if (!x->call)
+	x->call = worker_session_call(x->fetch, IPC_fetch_manifest, &m, head ? &head_events : &manifest_events, x, e);
+	return x->call ? 0 : e->code;
+}
+
+static void ask_manifest(struct remote *x, const char *reference, bool head)
+{
+	struct err e = {0};
+
+	if (call_for_manifest(x, reference, head, &e) < 0)
 		remote_fail(x, &e);
 }
 

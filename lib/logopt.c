@@ -257,8 +257,8 @@ static int check_value(const struct logopt_row *row, const char *value, const st
 		[LOGOPT_SIZE] = "a size as 10m",
 		[LOGOPT_DURATION] = "a duration as 500ms",
 		[LOGOPT_REGEX] = "a POSIX extended regular expression",
-		[LOGOPT_TEMPLATE] = "a text with {{.ID}}, {{.FullID}}, {{.Name}}, {{.ImageID}}, {{.ImageFullID}}, "
-				    "{{.ImageName}} or {{.DaemonName}}",
+		[LOGOPT_TEMPLATE] = ("a text with {{.ID}}, {{.FullID}}, {{.Name}}, {{.ImageID}}, {{.ImageFullID}}, "
+				     "{{.ImageName}} or {{.DaemonName}}"),
 		[LOGOPT_FILE] = "an absolute path",
 		[LOGOPT_SECRET] = "a text",
 	};

@@ -65,7 +65,7 @@ bench:	## measure side by side with dockerd, podman and bare crun
 	bench/run $(B)
 
 .PHONY: lint
-lint:	## layout, static analysis, manual pages
+lint:	## layout, static analysis, scripts, manual pages
 	tools/lint
 
 .PHONY: format

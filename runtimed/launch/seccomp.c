@@ -365,7 +365,7 @@ static int profile_of(struct launch *l, const char *text, json_t **out, struct e
 	if (strlen(text) > PROFILE_MAX)
 		return err_http(e, 400, "the seccomp profile is larger than 4 MiB");
 	*out = json_loads(text, JSON_REJECT_DUPLICATES, &je);
-	return *out && json_is_object(*out)
+	return json_is_object(*out)
 		       ? 0
 		       : err_http(e, 400, "Decoding seccomp profile failed: line %d: %s", je.line, je.text);
 }

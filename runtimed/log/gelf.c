@@ -37,8 +37,9 @@ static char *message(const struct setup *s, const struct line *line)
 	json_t *value, *o = json_pack("{s:s, s:s, s:i, s:o}", "version", "1.1", "host", s->hostname, "level",
 				      line->is_err ? LOG_ERR : LOG_INFO, "short_message", line_json(line));
 	char created[TIME_TEXT];
+	int64_t ms = line->time / 1000000;
 
-	json_object_set_new(o, "timestamp", json_real((double)(line->time / 1000000) / 1000.0));
+	json_object_set_new(o, "timestamp", json_real((double)ms / 1000.0));
 	json_object_set_new(o, "_container_id", json_string(s->id));
 	json_object_set_new(o, "_container_name", json_string(s->name));
 	json_object_set_new(o, "_image_id", json_string(s->image_id));

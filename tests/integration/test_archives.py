@@ -9,7 +9,6 @@ import urllib.parse
 
 import pytest
 
-from tests.harness.engine import Engine
 from tests.harness.rootfs import Tar, busybox_tar
 from tests.harness.store import assert_whole, digest, failure, image_config, load, save_archive, wait_unstaged
 

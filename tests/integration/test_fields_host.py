@@ -6,7 +6,7 @@ import re
 import pytest
 
 from tests.harness import leaks
-from tests.harness.fields import Run, output
+from tests.harness.fields import Run
 
 MIB = 1 << 20
 V2 = (leaks.CGROUPS / "cgroup.controllers").exists()

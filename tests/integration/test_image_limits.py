@@ -1,11 +1,8 @@
 """The bounds of images.* in pouch.json: each is kept to the byte, refused in words, and leaves nothing behind."""
 import gzip
-import http.client
 import json
 import os
 import random
-import socket
-import threading
 
 import pytest
 

@@ -1,6 +1,5 @@
 """Layers as files: compared with what GNU tar makes of the same archive; odd and hostile archives."""
 import os
-import pathlib
 import stat
 import subprocess
 import tarfile

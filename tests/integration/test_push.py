@@ -2,7 +2,6 @@
 import base64
 import http.server
 import json
-import subprocess
 import threading
 import urllib.parse
 
@@ -10,7 +9,7 @@ import pytest
 
 from tests.harness.engine import Engine
 from tests.harness.registry import Registry
-from tests.harness.rootfs import Tar, busybox_tar
+from tests.harness.rootfs import busybox_tar
 
 PASSWORD = "someone:pa55word"
 ACCEPT = "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"

@@ -11,7 +11,7 @@ import pytest
 from tests.harness.engine import Engine
 from tests.harness.registry import Registry
 from tests.harness.rootfs import Tar
-from tests.harness.store import assert_whole, check, failure, import_raw, load, save_archive, wait_unstaged
+from tests.harness.store import assert_whole, failure, import_raw, load, save_archive, wait_unstaged
 
 ACCEPT = "application/vnd.docker.distribution.manifest.v2+json, application/vnd.oci.image.manifest.v1+json"
 KINDS = {"ecdsa": ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"], "rsa": ["-algorithm", "RSA"],
@@ -109,7 +109,7 @@ def test_signed(registry, keys, image, kind):
         assert "Signature: verified, key" in said and "Downloaded newer image" in said
         answer = engine.api("POST", "/containers/create?name=ok", {"Image": f"{name}:1", "Cmd": ["x"]})
         assert answer.status == 201, answer
-        assert engine.api("POST", f"/containers/create", {"Image": f"{name}@{digest}", "Cmd": ["x"]}).status == 201
+        assert engine.api("POST", "/containers/create", {"Image": f"{name}@{digest}", "Cmd": ["x"]}).status == 201
         engine.docker("tag", f"{name}:1", f"{name}:prod")
         assert "up to date" in engine.docker("pull", f"{name}:1").stdout
         assert "Signature: verified" in engine.docker("pull", f"{name}@{digest}").stdout + "Signature: verified"
