@@ -50,7 +50,7 @@ static void acquired(void *arg, struct volume *v, const struct err *failure)
 void on_volume_acquire(struct ipc_request *req, struct volume_acquire *m, struct volumed *d)
 {
 	char random[65];
-	struct volume_new new = {m->name, m->driver, m->owner, m->options.json, m->labels.json, false};
+	struct volume_new new = {m->name, m->driver, m->owner, m->options.json, m->labels.json, false, m->container};
 
 	if (!m->name) {
 		volume_random_name(random);
@@ -117,6 +117,7 @@ static void used(void *arg, const char *path, const struct err *e)
 	if (path && !str_eq(v->driver, VOLUME_LOCAL)) {
 		free(v->mountpoint);
 		v->mountpoint = xstrdup(path);
+		free(STEAL(v->shown));
 	}
 	volume_event(u->d, v, "mount", json_pack("{s:s}", "container", m->container));
 	reply_held(u->d, u->req, v, path);
@@ -172,33 +173,44 @@ static void leaving_close(struct leaving *l)
 	free(l);
 }
 
+static void step_free(struct step *s)
+{
+	struct leaving *l = s->leaving;
+
+	free(s->name);
+	free(s);
+	leaving_close(l);
+}
+
+/* Its hold went with it. When it stays, because another holds it or its driver fails, this one lets go all the same. */
 static void anonymous_gone(void *arg, const struct err *e)
 {
-	struct leaving *l = arg;
+	struct step *s = arg;
+	struct leaving *l = s->leaving;
+	struct volume *v = volume_find(l->d->volumes, s->name);
 
 	if (e && e->status != 409 && e->status != 404)
 		l->e = *e;
-	leaving_close(l);
+	if (v)
+		volume_let_go(l->d->volumes, v, l->container, &l->e);
+	step_free(s);
 }
 
 static void step_end(struct step *s, const struct err *e)
 {
 	struct leaving *l = s->leaving;
 	struct volume *v = volume_find(l->d->volumes, s->name);
-	bool remove = false;
+	const bool remove = v && l->release && l->anonymous && v->anonymous;
 
 	if (e)
 		l->e = *e;
-	if (v && l->release && volume_let_go(l->d->volumes, v, l->container, &l->e) == 0)
-		remove = l->anonymous && v->anonymous && !v->nholds;
+	if (v && l->release && !remove)
+		volume_let_go(l->d->volumes, v, l->container, &l->e);
 	turn_end(l->d->turns, s->name);
-	if (remove) {
-		l->open++;
-		volume_unmake(l->d, s->name, false, anonymous_gone, l);
-	}
-	free(s->name);
-	free(s);
-	leaving_close(l);
+	if (remove)
+		volume_unmake(l->d, s->name, l->container, false, anonymous_gone, s);
+	else
+		step_free(s);
 }
 
 static void unmounted(void *arg, const char *path, const struct err *e)

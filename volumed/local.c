@@ -74,8 +74,6 @@ static int move_to_trash(struct local *l, const char *name, struct err *e)
 	while (faccessat(l->trash, trashed, F_OK, AT_SYMLINK_NOFOLLOW) == 0);
 	if (renameat(l->volumes, name, l->trash, trashed))
 		return errno == ENOENT ? 0 : err_sys(e, -errno, "remove volume %s", name);
-	if (fsync(l->volumes))
-		return err_sys(e, -errno, "sync the directory of volumes");
 	delete_later(l, trashed);
 	return 0;
 }
@@ -248,6 +246,14 @@ int local_check_options(const json_t *options, struct err *e)
 
 /* ---- directories ---- */
 
+static int data_of(const struct local *l, const char *name)
+{
+	char path[300];
+
+	snprintf(path, sizeof path, "%s/_data", name);
+	return openat(l->volumes, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
 static int make_directories(struct local *l, const char *name, struct err *e)
 {
 	AUTO_CLOSE int dir = -1;
@@ -262,8 +268,6 @@ static int make_directories(struct local *l, const char *name, struct err *e)
 	/* The umask is the engine's; a volume belongs to root of the container. */
 	if (data < 0 || fchmod(data, 0755) || fchown(data, 0, 0))
 		return err_sys(e, -errno, "create volume %s", name);
-	if (fsync(dir) || fsync(l->volumes))
-		return err_sys(e, -errno, "sync volume %s", name);
 	return 0;
 }
 
@@ -279,17 +283,20 @@ int local_create(struct local *l, const char *name, struct err *e)
 	return rc;
 }
 
+int local_restore(struct local *l, const char *name, struct err *e)
+{
+	AUTO_CLOSE int data = data_of(l, name);
+
+	if (data >= 0 || errno != ENOENT)
+		return data >= 0 ? 0 : err_sys(e, -errno, "open volume %s", name);
+	log_warn("volume %s was made just before a crash, its directory had not reached the disk: it is made again",
+		 name);
+	return local_create(l, name, e);
+}
+
 int local_remove(struct local *l, const char *name, struct err *e)
 {
 	return move_to_trash(l, name, e);
-}
-
-static int data_of(const struct local *l, const char *name)
-{
-	char path[300];
-
-	snprintf(path, sizeof path, "%s/_data", name);
-	return openat(l->volumes, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
 static int found_one(void *arg, const char *name, struct err *e)

@@ -25,9 +25,14 @@ int local_check_options(const json_t *options, struct err *e);
 /* Must a volume with these options be mounted to be used? */
 bool local_is_mount(const json_t *options);
 
-/* Make the directory, durable. What stood there without a record is moved to the deletions. */
+/* Make the directory. What stood there without a record is moved to the deletions. */
 int local_create(struct local *l, const char *name, struct err *e);
-/* Take the directory out of sight at once and delete it in the background. */
+/*
+ * Make it if it is not there. The record is what is durable: who syncs a file in a volume brings the directories above
+ * it to the disk, so one that a crash has taken had nothing in it that anybody was promised.
+ */
+int local_restore(struct local *l, const char *name, struct err *e);
+/* Take the directory out of sight at once and delete it in the background; its record has gone before. */
 int local_remove(struct local *l, const char *name, struct err *e);
 /* <path>/volumes/NAME/_data; the caller's to free. */
 char *local_path(const struct local *l, const char *name);

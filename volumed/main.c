@@ -38,6 +38,15 @@ static bool has_record(void *arg, const char *name)
 	return volume_find(((struct volumed *)arg)->volumes, name) != NULL;
 }
 
+static void restore(void *arg, struct volume *v)
+{
+	struct volumed *d = arg;
+	struct err e = {0};
+
+	if (str_eq(v->driver, VOLUME_LOCAL) && local_restore(d->local, v->name, &e) < 0)
+		log_error("%s", e.text);
+}
+
 static int open_records(struct volumed *d, struct err *e)
 {
 	AUTO_FREE char *state = xasprintf("%s/volumed", d->daemon.root);
@@ -48,6 +57,7 @@ static int open_records(struct volumed *d, struct err *e)
 	    (rc = jobs_new(d->daemon.base, &d->jobs, e)) < 0 ||
 	    (rc = local_new(d->daemon.root_fd, state, d->jobs, &d->local, e)) < 0)
 		return rc;
+	volumes_each(d->volumes, restore, d);
 	return local_sweep(d->local, has_record, d, e);
 }
 

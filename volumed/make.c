@@ -41,7 +41,7 @@ void volume_event(struct volumed *d, const struct volume *v, const char *action,
 
 struct making {
 	struct volumed *d;
-	char *name, *driver, *owner;
+	char *name, *driver, *owner, *container;
 	json_t *options, *labels;
 	bool anonymous;
 	make_done done;
@@ -58,6 +58,7 @@ static void making_end(struct making *m, struct volume *v, const struct err *e)
 	json_decref(m->labels);
 	free(m->driver);
 	free(m->owner);
+	free(m->container);
 	free(m);
 	turn_end(turns, name);
 }
@@ -73,7 +74,7 @@ static void undone(void *arg, const char *path, const struct err *e)
 static void driver_created(void *arg, const char *path, const struct err *failure)
 {
 	struct making *m = arg;
-	const struct volume_new new = {m->name, m->driver, m->owner, m->options, m->labels, m->anonymous};
+	const struct volume_new new = {m->name, m->driver, m->owner, m->options, m->labels, m->anonymous, m->container};
 	struct volume *v = NULL;
 	struct err e = {0};
 
@@ -127,6 +128,7 @@ void volume_make(struct volumed *d, const struct volume_new *new, make_done done
 		.name = xstrdup(new->name),
 		.driver = new->driver &&*new->driver ? xstrdup(new->driver) : NULL,
 		.owner = new->owner ? xstrdup(new->owner) : NULL,
+		.container = new->container ? xstrdup(new->container) : NULL,
 		.options = new->options ? json_deep_copy(new->options) : json_object(),
 		.labels = new->labels ? json_deep_copy(new->labels) : json_object(),
 		.anonymous = new->anonymous,
@@ -143,6 +145,7 @@ void volume_make(struct volumed *d, const struct volume_new *new, make_done done
 struct unmaking {
 	struct volumed *d;
 	char *name;
+	char last[65]; /* its hold does not count; "" without */
 	bool force, unmounted;
 	unmake_done done;
 	void *arg;
@@ -222,7 +225,7 @@ static void unmake_turn(void *arg)
 
 	if (!v)
 		err_http(&e, 404, "get %s: no such volume", u->name);
-	else if (v->nholds)
+	else if (v->nholds > (volume_holder(v, u->last) ? 1 : 0))
 		in_use(v, &e);
 	else if (!str_eq(v->driver, VOLUME_LOCAL)) {
 		driver_remove(u->d, v->driver, u->name, plugin_removed, u);
@@ -238,10 +241,11 @@ static void unmake_turn(void *arg)
 		driver_remove(u->d, VOLUME_LOCAL, u->name, files_removed, u);
 }
 
-void volume_unmake(struct volumed *d, const char *name, bool force, unmake_done done, void *arg)
+void volume_unmake(struct volumed *d, const char *name, const char *last, bool force, unmake_done done, void *arg)
 {
 	struct unmaking *u = XNEW(struct unmaking);
 
 	*u = (struct unmaking){.d = d, .name = xstrdup(name), .force = force, .done = done, .arg = arg};
+	snprintf(u->last, sizeof u->last, "%s", last ? last : "");
 	turn_take(d->turns, u->name, unmake_turn, u);
 }

@@ -15,9 +15,9 @@ typedef void (*unmake_done)(void *arg, const struct err *e);
 void volume_make(struct volumed *d, const struct volume_new *new, make_done done, void *arg);
 
 /*
- * Remove it: 409 naming the containers that hold it. `force`: a record whose driver fails or is gone goes all the same.
- * 404 when there is none.
+ * Remove it: 409 naming the containers that hold it, unless that is `last` (NULL: nobody) alone, whose hold goes with
+ * the record. `force`: a record whose driver fails or is gone goes all the same. 404 when there is none.
  */
-void volume_unmake(struct volumed *d, const char *name, bool force, unmake_done done, void *arg);
+void volume_unmake(struct volumed *d, const char *name, const char *last, bool force, unmake_done done, void *arg);
 
 #endif

@@ -30,6 +30,7 @@ static void volume_free(void *arg)
 	free(v->driver);
 	free(v->owner);
 	free(v->mountpoint);
+	free(v->shown);
 	free(v->holds);
 	free(v);
 }
@@ -150,32 +151,51 @@ void volumes_free(struct volumes *v)
 
 /* ---- changes ---- */
 
+static int insert_hold(struct volumes *v, const char *volume, const char *container, struct err *e)
+{
+	return store_exec(v->store, e, "INSERT INTO hold(volume, container) VALUES(?,?)", "tt", volume, container);
+}
+
+/* The record and its first hold: an anonymous volume without one would be nobody's to remove. */
+static int insert(struct volumes *v, const struct volume *volume, const char *container, struct err *e)
+{
+	int rc = store_begin(v->store, e);
+
+	if (rc == 0)
+		rc = store_exec(v->store, e,
+				"INSERT INTO volume(name, driver, options, labels, created, anonymous, owner) "
+				"VALUES(?,?,?,?,?,?,?)",
+				"ttjjiit", volume->name, volume->driver, volume->options, volume->labels,
+				volume->created, (int64_t)volume->anonymous, volume->owner);
+	if (rc == 0 && container)
+		rc = insert_hold(v, volume->name, container, e);
+	if (rc == 0)
+		rc = store_commit(v->store, e);
+	if (rc < 0)
+		store_rollback(v->store);
+	return rc;
+}
+
 int volume_add(struct volumes *v, const struct volume_new *new, struct volume **out, struct err *e)
 {
+	struct volume *volume = XNEW(struct volume);
 	struct timespec now;
-	json_t *options = object_or_empty(new->options), *labels = object_or_empty(new->labels);
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	const int64_t created = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-	const char *owner = new->owner ? new->owner : "";
-	int rc = store_exec(v->store, e,
-			    "INSERT INTO volume(name, driver, options, labels, created, anonymous, owner) "
-			    "VALUES(?,?,?,?,?,?,?)",
-			    "ttjjiit", new->name, new->driver, options, labels, created, (int64_t) new->anonymous,
-			    owner);
-	if (rc < 0) {
-		json_decref(options);
-		json_decref(labels);
-		return rc;
-	}
-	struct volume *volume = XNEW(struct volume);
 	volume->name = xstrdup(new->name);
 	volume->driver = xstrdup(new->driver);
-	volume->owner = xstrdup(owner);
-	volume->options = options;
-	volume->labels = labels;
-	volume->created = created;
+	volume->owner = xstrdup(new->owner ? new->owner : "");
+	volume->options = object_or_empty(new->options);
+	volume->labels = object_or_empty(new->labels);
+	volume->created = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 	volume->anonymous = new->anonymous;
+	int rc = insert(v, volume, new->container, e);
+	if (rc < 0) {
+		volume_free(volume);
+		return rc;
+	}
+	if (new->container)
+		add_hold(volume, new->container);
 	put(v, volume);
 	*out = volume;
 	return 0;
@@ -183,10 +203,18 @@ int volume_add(struct volumes *v, const struct volume_new *new, struct volume **
 
 int volume_drop(struct volumes *v, struct volume *volume, struct err *e)
 {
-	int rc = store_exec(v->store, e, "DELETE FROM volume WHERE name=?", "t", volume->name);
+	int rc = store_begin(v->store, e);
 
-	if (rc < 0)
+	if (rc == 0)
+		rc = store_exec(v->store, e, "DELETE FROM hold WHERE volume=?", "t", volume->name);
+	if (rc == 0)
+		rc = store_exec(v->store, e, "DELETE FROM volume WHERE name=?", "t", volume->name);
+	if (rc == 0)
+		rc = store_commit(v->store, e);
+	if (rc < 0) {
+		store_rollback(v->store);
 		return rc;
+	}
 	tdelete(volume, &v->tree, compare);
 	volume_free(volume);
 	return 0;
@@ -204,8 +232,7 @@ int volume_hold(struct volumes *v, struct volume *volume, const char *container,
 {
 	if (volume_holder(volume, container))
 		return 0;
-	int rc = store_exec(v->store, e, "INSERT INTO hold(volume, container) VALUES(?,?)", "tt", volume->name,
-			    container);
+	int rc = insert_hold(v, volume->name, container, e);
 	if (rc == 0)
 		add_hold(volume, container);
 	return rc;

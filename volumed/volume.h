@@ -28,6 +28,7 @@ struct volume {
 	bool anonymous;		  /* goes with its container */
 	char *owner;		  /* who made it, lib/guard.h; "" nobody */
 	char *mountpoint;	  /* a plugin's answer while mounted; NULL */
+	char *shown;		  /* as clients see it, kept until something of that changes; NULL */
 	struct volume_hold *holds;
 	size_t nholds;
 };
@@ -45,11 +46,12 @@ struct volume_new {
 	const char *name, *driver, *owner;
 	const json_t *options, *labels; /* borrowed; may be NULL */
 	bool anonymous;
+	const char *container; /* that holds it from the first moment; NULL: none */
 };
 
 /* -EEXIST when there is one of that name. */
 int volume_add(struct volumes *v, const struct volume_new *new, struct volume **out, struct err *e);
-/* Takes it out of the records and frees it. */
+/* Takes it, with the holds that there are, out of the records and frees it. */
 int volume_drop(struct volumes *v, struct volume *volume, struct err *e);
 
 /* Repeatable. */

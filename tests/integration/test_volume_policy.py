@@ -64,8 +64,8 @@ def test_denied(ruled, way, uid, driver, options, value, rule):
     assert answer.status == 403 and value in answer.message and rule in answer.message, answer
     field = {"volume-options": "DriverOpts", "volume-drivers": "Driver"}[rule] if way == "create" else "HostConfig.Mounts"
     assert field in answer.message, answer
-    record = records(ruled)[-1]
-    assert record["stage"] == "denied" and f"uid:{uid}" in json.dumps(record) and rule in json.dumps(record), record
+    denial = [record for record in records(ruled) if record["stage"] == "denied"][-1]
+    assert denial["client"]["principal"] == f"uid:{uid}" and denial["client"]["pid"] and rule in json.dumps(denial), denial
     assert api_as(ruled, 0, "GET", "/volumes/denied").status == 404
 
 
