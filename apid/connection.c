@@ -387,6 +387,8 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 			client_ended(c);
 		else
 			take_input(c, c->apid->buffer, (size_t)n);
+		if (n > 0)
+			explicit_bzero(c->apid->buffer, (size_t)n); /* credentials pass here */
 		/* TLS may have decrypted more than it gave: the socket will not tell again. */
 	} while (c->state != CONN_CLOSED && event_pending(&c->readable, EV_READ, NULL) &&
 		 transport_pending(&c->transport));

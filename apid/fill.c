@@ -35,7 +35,7 @@ struct json_t *fill_keep(struct fill *fill, struct json_t *take_doc)
 void fill_clean(struct fill *fill)
 {
 	while (fill->ntexts)
-		free(fill->texts[--fill->ntexts]);
+		free_cleared(fill->texts[--fill->ntexts]);
 	while (fill->ndocs)
 		json_decref(fill->docs[--fill->ndocs]);
 }

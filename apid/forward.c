@@ -208,6 +208,19 @@ static int attach_descriptors(struct exchange *x, int *mine, struct err *e)
 	return 0;
 }
 
+/* Credentials of headers are the owner's from now on; an answer may take hours. */
+static void forget_headers(struct exchange *x)
+{
+	const struct ipc_message *m = x->route->message;
+
+	for (size_t i = 0; i < m->nfields; i++) {
+		const struct ipc_field *f = &m->fields[i];
+		char **text = (void *)((char *)x->msg + f->offset);
+		if (f->where == W_HEADER && f->type == T_STR && *text)
+			explicit_bzero(*text, strlen(*text));
+	}
+}
+
 void forward(struct exchange *x)
 {
 	const struct ipc_message *m = x->route->message;
@@ -228,6 +241,7 @@ void forward(struct exchange *x)
 	if (r == 0) {
 		x->call = ipc_call(x->apid->clients[owner], m->number, x->msg, NULL, &call_events, x, &e);
 		r = x->call ? 0 : e.code;
+		forget_headers(x);
 	}
 	if (r < 0) {
 		upload_clean(x);

@@ -239,5 +239,5 @@ int http_head_parse(const char *bytes, size_t len, struct http_head *h, struct e
 void http_head_clean(struct http_head *h)
 {
 	free(STEAL(h->headers));
-	free(STEAL(h->text));
+	free_cleared(STEAL(h->text));
 }

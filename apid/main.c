@@ -1,4 +1,5 @@
 /* apid: parses what clients send, asks the owners, and holds no power of its own. */
+#include <event2/event.h>
 #include <stdio.h>
 
 #include "apid/apid.h"
@@ -53,6 +54,8 @@ int main(int argc, char **argv)
 	struct daemon d;
 	struct err e;
 
+	/* Before the first buffer: requests pass through them with their credentials. */
+	event_set_mem_functions(malloc, realloc, free_cleared);
 	daemon_init(&d, PROC_apid, argc, argv);
 	struct apid *a = apid_new(d.base, d.config);
 	for (size_t i = 0; i < ARRAY_LEN(peers); i++)

@@ -36,6 +36,20 @@ struct channel {
 	bool above_half; /* tell `drained` when the queue falls below half its cap */
 };
 
+/* Requests and answers may carry credentials: no buffer that they have passed keeps them. Streams carry none. */
+static void forget(unsigned char *bytes, size_t len)
+{
+	if (len >= HEAD_SIZE && !(bytes[4] == (IPC_chunk & 0xff) && bytes[5] == IPC_chunk >> 8))
+		explicit_bzero(bytes, len);
+}
+
+static void queued_free(struct queued *q)
+{
+	packet_close_fds(q->fds, q->nfds);
+	forget(q->bytes, q->len);
+	free(q);
+}
+
 /* ---- life ---- */
 
 static void destroy(struct channel *c)
@@ -46,8 +60,7 @@ static void destroy(struct channel *c)
 	event_free(c->writable);
 	while ((q = STAILQ_FIRST(&c->queue))) {
 		STAILQ_REMOVE_HEAD(&c->queue, next);
-		packet_close_fds(q->fds, q->nfds);
-		free(q);
+		queued_free(q);
 	}
 	fd_close(&c->fd);
 	free(c);
@@ -155,7 +168,10 @@ void channel_msg_free(const struct ipc_message *m, void *msg)
 		return;
 	ipc_docs_release(m, msg);
 	ipc_release(m, msg);
-	free(msg);
+	if (m->number == IPC_chunk)
+		free(msg);
+	else
+		free_cleared(msg);
 }
 
 /* The struct and the bytes that its strings point into are one block. */
@@ -205,6 +221,7 @@ static int receive_one(struct channel *c, struct err *e)
 	if (n < 0)
 		return (int)n;
 	int r = channel_decode(bytes, (size_t)n, fds, nfds, &head, &msg, e);
+	forget(bytes, (size_t)n);
 	if (r < 0)
 		return r;
 	c->events->message(c->arg, &head, msg);
@@ -277,8 +294,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 		}
 		STAILQ_REMOVE_HEAD(&c->queue, next);
 		c->queued_bytes -= q->len;
-		packet_close_fds(q->fds, q->nfds);
-		free(q);
+		queued_free(q);
 	}
 	if (q)
 		event_add(c->writable, NULL);
@@ -326,6 +342,7 @@ int channel_send(struct channel *c, const struct ipc_head *head, void *msg, stru
 	int r = channel_encode(head, msg, &p, e);
 	if (r == 0)
 		r = channel_send_packet(c, &p, e);
+	forget(bytes, p.len);
 	ipc_packet_clean(&p);
 	return r;
 }

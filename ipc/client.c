@@ -69,7 +69,7 @@ static uint64_t now_us(void)
 static void packet_free(struct ipc_packet *p)
 {
 	packet_close_fds(p->fds, p->nfds);
-	free(p->bytes);
+	free_cleared(p->bytes);
 	*p = (struct ipc_packet){0};
 }
 
@@ -410,6 +410,7 @@ static int call_begin(struct ipc_call *call, void *msg, uint32_t deadline_ms, st
 		if (r == -EPIPE || r == -ECONNRESET)
 			r = call->packet.bytes ? 0 : keep_packet(call, &p, e);
 	}
+	explicit_bzero(bytes, p.len);
 	ipc_packet_clean(&p);
 	return r;
 }

@@ -37,7 +37,7 @@ void ipc_docs_undo(const struct ipc_message *m, void *msg, struct ipc_texts *tex
 				doc->raw = (struct ipc_bytes){0};
 	}
 	for (size_t k = 0; k < texts->count; k++)
-		free(texts->text[k]);
+		free_cleared(texts->text[k]);
 	texts->count = 0;
 }
 

@@ -102,10 +102,11 @@ void ipc_reply_text(struct ipc_request *req, int status, const char *text, size_
 
 void ipc_reply_json(struct ipc_request *req, int status, struct json_t *take_body)
 {
-	AUTO_FREE char *text = take_body ? json_dumps(take_body, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+	char *text = take_body ? json_dumps(take_body, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
 
 	json_decref(take_body);
 	ipc_reply_text(req, status, text, text ? strlen(text) : 0);
+	free_cleared(text);
 }
 
 void ipc_reply_api(struct ipc_request *req, struct api_reply *reply)

@@ -6,6 +6,12 @@
 
 #include "lib/util.h"
 
+/* A password that a client has sent as JSON, or a token of a registry, does not outlive the document. */
+__attribute__((constructor)) static void clear_what_is_freed(void)
+{
+	json_set_alloc_funcs(malloc, free_cleared);
+}
+
 /*
  * Before main(): jansson's own seeding would open /dev/urandom at the first object, which a sandbox may forbid;
  * without a secret seed an attacker can make every key collide.

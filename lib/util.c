@@ -1,5 +1,7 @@
 #include "lib/util.h"
 
+#include <malloc.h>
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -27,6 +29,13 @@ static void *checked(void *p)
 void *xcalloc(size_t n, size_t size)
 {
 	return checked(calloc(n ? n : 1, size ? size : 1));
+}
+
+void free_cleared(void *p)
+{
+	if (p)
+		explicit_bzero(p, malloc_usable_size(p));
+	free(p);
 }
 
 void *xrealloc(void *p, size_t n, size_t size)

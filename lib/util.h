@@ -53,6 +53,8 @@ char *xstrdup(const char *s) __attribute__((malloc, returns_nonnull, nonnull));
 char *xstrndup(const char *s, size_t n) __attribute__((malloc, returns_nonnull));
 void *xmemdup(const void *p, size_t n) __attribute__((malloc, returns_nonnull));
 char *xasprintf(const char *fmt, ...) __attribute__((malloc, returns_nonnull, format(printf, 1, 2)));
+/* free(), for what may hold a secret: nothing of it stays in the heap. NULL is fine. */
+void free_cleared(void *p);
 #define XNEW(type) ((type *)xcalloc(1, sizeof(type)))
 
 static inline bool str_eq(const char *a, const char *b)
