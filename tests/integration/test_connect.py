@@ -5,7 +5,6 @@ import os
 import pytest
 
 
-
 @pytest.fixture(scope="module")
 def engine_settings(host):
     return {"machine": host}

@@ -4,7 +4,6 @@ import json
 import pytest
 
 
-
 @pytest.fixture(scope="module")
 def engine_settings(host):
     return {"machine": host}
