@@ -24,7 +24,8 @@ struct firewall {
 
 /*
  * What keeps networks apart. %1$s is the table's name, %2$s its flags. Chains end in accept, which lets the host's own
- * chains decide further: a drop of theirs wins. Elements are added by the functions below.
+ * chains decide further: a drop of theirs wins. Elements are added by the functions below. Each packet passes both
+ * tables, so what most of them need comes first and costs one look-up.
  */
 static const char apart[] = "add table inet %1$s {\n"
 			    "	%2$s\n"
@@ -32,26 +33,37 @@ static const char apart[] = "add table inet %1$s {\n"
 			    "	set bridges { type ifname; }\n"
 			    "	set same { type ifname . ifname; }\n"
 			    "	set internal { type ifname; }\n"
+			    /* The chain for what comes from a bridge. */
+			    "	map inside { type ifname : verdict; }\n"
 			    /*
 			     * The bridges route 127.0.0.0/8, for ports published there; containers may not use that.
-			     * (The kernel itself takes packets to or from ::1 from loopback alone.) What is on an
-			     * internal network reaches of the host only its address there.
+			     * (The kernel itself takes packets to or from ::1 from loopback alone.)
 			     */
+			    "	chain from_bridge {\n"
+			    "		ip daddr 127.0.0.0/8 drop\n"
+			    "		ip saddr 127.0.0.0/8 drop\n"
+			    "		icmpv6 type nd-router-advert drop\n"
+			    "	}\n"
+			    /* What is on an internal network reaches of the host only its address there. */
+			    "	chain from_internal {\n"
+			    "		jump from_bridge\n"
+			    "		fib daddr type local fib daddr . iif type != local drop\n"
+			    "	}\n"
 			    "	chain guard {\n"
 			    "		type filter hook prerouting priority raw; policy accept;\n"
-			    "		iifname @bridges ip daddr 127.0.0.0/8 drop\n"
-			    "		iifname @bridges ip saddr 127.0.0.0/8 drop\n"
-			    "		iifname @bridges icmpv6 type nd-router-advert drop\n"
-			    "		iifname @internal fib daddr type local fib daddr . iif type != local drop\n"
+			    "		iifname vmap @inside\n"
+			    "	}\n"
+			    "	chain to_bridge {\n"
+			    "		oifname @internal drop\n"
+			    "		ct status dnat accept\n"
+			    "		drop\n"
 			    "	}\n"
 			    "	chain forward {\n"
 			    "		type filter hook forward priority filter; policy accept;\n"
+			    "		ct state established,related accept\n"
 			    "		iifname . oifname @same accept\n"
 			    "		iifname @internal drop\n"
-			    "		oifname @internal drop\n"
-			    "		oifname @bridges ct state established,related accept\n"
-			    "		oifname @bridges ct status dnat accept\n"
-			    "		oifname @bridges drop\n"
+			    "		oifname @bridges goto to_bridge\n"
 			    "	}\n"
 			    "}\n";
 
@@ -89,18 +101,21 @@ static const char published[] =
 	"%2$s"
 	"		fib daddr type local jump publish\n"
 	"	}\n"
-	"	chain leave {\n"
-	"		type nat hook postrouting priority srcnat; policy accept;\n"
 	/*
 	 * Through a published port back to the same network: the answer has to come by the host as well. A bridged
 	 * packet has no device here that it came from, hence its source.
 	 */
+	"	chain into_bridge {\n"
 	"		ct status dnat oifname . ip saddr @own4 masquerade\n"
 	"		ct status dnat oifname . ip6 saddr @own6 masquerade\n"
-	"		oifname @bridges ip saddr 127.0.0.0/8 masquerade\n"
-	"		oifname @bridges ip6 saddr ::1 masquerade\n"
-	"		oifname != @bridges ip saddr @masquerade4 masquerade\n"
-	"		oifname != @bridges ip6 saddr @masquerade6 masquerade\n"
+	"		ip saddr 127.0.0.0/8 masquerade\n"
+	"		ip6 saddr ::1 masquerade\n"
+	"	}\n"
+	"	chain leave {\n"
+	"		type nat hook postrouting priority srcnat; policy accept;\n"
+	"		oifname @bridges goto into_bridge\n"
+	"		ip saddr @masquerade4 masquerade\n"
+	"		ip6 saddr @masquerade6 masquerade\n"
 	"	}\n"
 	"}\n";
 
@@ -175,6 +190,8 @@ static void bridge_elements(struct firewall *f, const char *verb, const struct f
 	for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
 		add(f, "%s element inet %s bridges { \"%s\" }\n", verb, tables[i], b->name);
 		add(f, "%s element inet %s same { \"%s\" . \"%s\" }\n", verb, tables[i], b->name, b->name);
+		add(f, "%s element inet %s inside { \"%s\" : jump %s }\n", verb, tables[i], b->name,
+		    b->internal ? "from_internal" : "from_bridge");
 		if (b->internal)
 			add(f, "%s element inet %s internal { \"%s\" }\n", verb, tables[i], b->name);
 	}
