@@ -3,8 +3,8 @@
  *   net_load serve PORT               accepts and closes; what it is sent first, it swallows to the end
  *   net_load connect HOST PORT SECONDS   connections, one after the other
  *   net_load send HOST PORT SECONDS      MiB
- * The last two print how many a second, and what processor time one took here, in microseconds: the kernel's work on the
- * way, which is done on the sender's account.
+ * The last two print how many a second, and what processor time one took here, in microseconds: the kernel's work on
+ * the way, which is done on the sender's account.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -8,6 +8,7 @@
 #include "lib/config.h"
 #include "lib/log.h"
 #include "lib/util.h"
+#include "netd/conntrack.h"
 #include "netd/default.h"
 #include "netd/subnets.h"
 
@@ -179,18 +180,37 @@ static void drop_ports(struct netd *d, const struct attachment *a)
 	}
 }
 
+/* What has begun before the rules changed goes by them, too. A flow that cannot be forgotten ends by itself in time. */
+static void forget_flows(const struct port *ports, size_t n,
+			 int (*forget)(const struct firewall_port *p, struct err *e))
+{
+	struct err e = {0};
+
+	for (size_t i = 0; i < n; i++) {
+		const struct firewall_port p = port_element_of(&ports[i]);
+
+		if (forget(&p, &e) < 0)
+			log_warn("%s", e.text);
+	}
+}
+
 int kernel_ports_up(struct netd *d, const struct attachment *a, struct err *e)
 {
 	firewall_begin(d->firewall);
 	add_ports(d, a);
-	return firewall_commit(d->firewall, e);
+	int rc = firewall_commit(d->firewall, e);
+	if (rc == 0)
+		forget_flows(a->ports, a->nports, conntrack_opened);
+	return rc;
 }
 
 int kernel_ports_down(struct netd *d, const struct attachment *a, struct err *e)
 {
 	firewall_begin(d->firewall);
 	drop_ports(d, a);
-	return firewall_commit(d->firewall, e);
+	int rc = firewall_commit(d->firewall, e);
+	forget_flows(a->ports, a->nports, conntrack_closed);
+	return rc;
 }
 
 int kernel_ports_open(struct netd *d, struct attachment *a, struct port_conflict *conflict, struct err *e)
@@ -215,11 +235,16 @@ int kernel_ports_move(struct netd *d, struct attachment *a, struct err *e)
 		rc = kernel_ports_open(d, a, &conflict, e);
 		return rc == 0 && a->nports ? kernel_ports_up(d, a, e) : rc;
 	}
+	const size_t n = a->nports;
+	AUTO_FREE struct port *old = memcpy(xrealloc(NULL, n, sizeof *old), a->ports, n * sizeof *old);
 	firewall_begin(d->firewall);
 	drop_ports(d, a);
 	ports_lead_to(a, bridged ? &ep->v4.address : &none, bridged ? &ep->v6.address : &none);
 	add_ports(d, a);
-	return firewall_commit(d->firewall, e);
+	rc = firewall_commit(d->firewall, e);
+	forget_flows(old, n, conntrack_closed);
+	forget_flows(a->ports, a->nports, conntrack_opened);
+	return rc;
 }
 
 /* ---- everything ---- */

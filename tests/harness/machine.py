@@ -19,13 +19,13 @@ counter = itertools.count(1)
 
 TALK = r"""
 import json, socket, sys
-kind, host, port, source, payload, seconds = json.load(sys.stdin)
+kind, host, port, source, source_port, payload, seconds = json.load(sys.stdin)
 family = socket.AF_INET6 if ":" in host else socket.AF_INET
 s = socket.socket(family, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
 s.settimeout(seconds)
 try:
-    if source:
-        s.bind((source, 0))
+    if source or source_port:
+        s.bind((source, source_port))
     s.connect((host, port))
     if kind == "udp" or payload:
         s.send(payload.encode())
@@ -72,10 +72,10 @@ class Namespace:
         words = f"cat /proc/sys/net/{name}" if value is None else f"echo {value} > /proc/sys/net/{name}"
         return self.run("sh", "-c", words).stdout.strip()
 
-    def talk(self, kind, host, port, source="", payload="", seconds=5):
+    def talk(self, kind, host, port, source="", source_port=0, payload="", seconds=5):
         """What the far end says to one request from here, or "error: …". With TCP it speaks first without payload."""
         done = self.run("/usr/bin/python3", "-I", "-c", TALK,
-                        input=json.dumps([kind, host, port, source, payload, seconds]), timeout=seconds + 30)
+                        input=json.dumps([kind, host, port, source, source_port, payload, seconds]), timeout=seconds + 30)
         return done.stdout
 
     def get(self, address):

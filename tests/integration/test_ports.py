@@ -193,3 +193,29 @@ def test_sctp(engine, run):
     """The map has SCTP, too; this test speaks it where the kernel can."""
     run("stream", "-p", "9200:80/sctp")
     assert engine.docker("port", "stream", "80/sctp").stdout.splitlines()[0] == "0.0.0.0:9200"
+
+
+def test_flows_of_udp_follow_the_port(engine, peer, wire, run):
+    """A sender that goes on from one port of its own reaches whoever has the published one now, or nobody."""
+    def ask():
+        return peer.talk("udp", wire.here4, 5301, source_port=40001, payload="x", seconds=1)
+
+    assert "error" in ask()  # a flow to the host itself, which the kernel remembers
+    for name in ("earlier", "later"):
+        run(name, "-p", "5301:53/udp")
+        assert ask().startswith(name)
+        engine.docker("rm", "-f", name)
+        assert "error" in ask()
+
+
+def test_flows_of_udp_follow_the_gateway(engine, peer, wire, run):
+    """Also when the port leads to another address of the same container."""
+    engine.docker("network", "create", "next")
+    run("mover", "-p", "5302:53/udp")
+    talk = lambda: peer.talk("udp", wire.here4, 5302, source_port=40002, payload="x", seconds=1)
+    assert talk().startswith("mover")
+    engine.docker("network", "connect", "next", "mover")
+    engine.docker("network", "disconnect", "bridge", "mover")
+    assert talk().startswith("mover")
+    engine.docker("rm", "-f", "mover")
+    engine.docker("network", "rm", "next")
