@@ -1,6 +1,6 @@
 /*
- * conntrack: flows that the kernel remembers. One of UDP lives as long as its sender goes on, so it would miss a port that
- * is published after it began, and stay with a container that is gone.
+ * conntrack: flows that the kernel remembers. One of UDP lives as long as its sender goes on, so it would miss a port
+ * that is published after it began, and stay with a container that is gone.
  */
 #ifndef POUCH_NETD_CONNTRACK_H
 #define POUCH_NETD_CONNTRACK_H

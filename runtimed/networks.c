@@ -12,6 +12,7 @@
 struct network_call {
 	struct container *container;
 	struct ipc_request *req; /* of a creation */
+	bool moves;		 /* its addresses may be others after this: who has a link to it is told */
 	networks_done done;
 	void *arg;
 };
@@ -34,6 +35,19 @@ bool networks_wanted(const struct container *c)
 static bool available(const struct runtimed *rt)
 {
 	return rt->netd && access(daemon_socket_path(&rt->d, PROC_netd), F_OK) == 0;
+}
+
+bool networks_asks(const struct container *c)
+{
+	static const char *const fields[] = {"ExtraHosts", "Dns", "DnsSearch", "DnsOptions"};
+	const char *plain = networks_plain_mode(c);
+
+	if (!plain || str_eq(plain, "container"))
+		return !plain;
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
+		if (json_array_size(json_object_get(c->host, fields[i])))
+			return true;
+	return str_eq(plain, "host") && available(c->rt);
 }
 
 static const char *mode_of(const struct container *c)
@@ -137,6 +151,32 @@ static void take_files(struct container *c, const struct network_state *state)
 		log_warn("container %.12s: %s", c->id, e.text);
 }
 
+static void describe(struct container *c);
+
+static bool has_link_to(const struct container *c, const struct container *to)
+{
+	json_t *links = NULL, *v;
+	bool found = false;
+	size_t i;
+
+	if (json_array_size(json_object_get(c->host, "Links")) == 0 || links_of(c, &links, NULL) < 0)
+		return false;
+	json_array_foreach(links, i, v)
+		found = found || str_eq(json_text(v, "Id"), to->id);
+	json_decref(links);
+	return found;
+}
+
+/* Their hosts files have its address. */
+static void tell_linked(struct container *to)
+{
+	struct container *c;
+
+	TAILQ_FOREACH(c, &to->rt->containers.all, link)
+		if (c != to && container_alive(c) && networks_wanted(c) && has_link_to(c, to))
+			describe(c);
+}
+
 static void on_state(void *arg, void *reply, const struct err *why)
 {
 	struct network_call *call = arg;
@@ -151,9 +191,13 @@ static void on_state(void *arg, void *reply, const struct err *why)
 	} else if (call->req) {
 		rc = take_networks(call, state->networks.json, &e);
 	} else if (c->starting || container_alive(c)) {
-		json_decref(c->network);
-		c->network = json_incref(state->settings.json);
+		if (networks_wanted(c)) {
+			json_decref(c->network);
+			c->network = json_incref(state->settings.json);
+		}
 		take_files(c, state);
+		if (call->moves)
+			tell_linked(c);
 	}
 	container_changed(c);
 	if (call->done)
@@ -213,6 +257,8 @@ void networks_check(struct container *c, struct ipc_request *req, networks_done 
 void networks_attach(struct container *c, int netns, networks_done done, void *arg)
 {
 	struct network_call *call = call_new(c, done, arg);
+
+	call->moves = true;
 	json_t *spec = spec_for(call);
 	struct network_attach m = {.container = c->id, .spec = {.json = spec}, .netns = netns};
 
@@ -230,6 +276,8 @@ static int netns_of(const struct container *c)
 void networks_join(struct container *c, const char *network, networks_done done, void *arg)
 {
 	struct network_call *call = call_new(c, done, arg);
+
+	call->moves = true;
 	json_t *spec = spec_for(call);
 	AUTO_CLOSE int netns = netns_of(c);
 	struct network_join m = {.container = c->id,
@@ -247,6 +295,8 @@ void networks_leave(struct container *c, const char *network, bool force, networ
 {
 	struct network_call *call = call_new(c, done, arg);
 	AUTO_CLOSE int netns = netns_of(c);
+
+	call->moves = true;
 	struct network_leave m = {
 		.container = c->id, .network = network, .force = force, .netns = netns < 0 ? -1 : netns};
 

@@ -11,6 +11,8 @@ typedef void (*networks_done)(struct container *c, int rc, const struct err *e, 
 
 /* Does this container have networks of netd's (not none, host, container:X)? */
 bool networks_wanted(const struct container *c);
+/* Has it something to ask netd for at its start: networks, or files that say more than those of every container? */
+bool networks_asks(const struct container *c);
 /* The host's network namespace, or nobody's: "none", "host", "container"; NULL when netd is in charge. */
 const char *networks_plain_mode(const struct container *c);
 

@@ -98,11 +98,11 @@ static void on_prepared(void *arg, struct launch_run *run, int netns)
 
 	FAULT(start_prepared);
 	attaches_ready(c);
-	if (!networks_wanted(c)) {
+	if (!networks_asks(c)) {
 		go(c);
 		return;
 	}
-	networks_attach(container_ref(c), netns, on_network_attached, run);
+	networks_attach(container_ref(c), networks_wanted(c) ? netns : -1, on_network_attached, run);
 }
 
 static void on_started(void *arg, struct launch_run *run, pid_t pid, int64_t started_at)
@@ -325,7 +325,7 @@ static void reattach(struct container *c)
 		lost(c);
 		return;
 	}
-	c->attached_network = networks_wanted(c);
+	c->attached_network = networks_asks(c);
 	c->uses_volumes = volumes_any(c);
 	execs_reattach(c);
 }

@@ -66,6 +66,8 @@ static int joins(struct container *c, struct spec *s, struct err *e)
 	struct container *user = NULL;
 	int rc = join(c, "NetworkMode", "net", &s->fds[FD_NET_], &user, e);
 
+	if (user)
+		s->launch.files_of = user->id;
 	if (rc == 0)
 		rc = join(c, "IpcMode", "ipc", &s->fds[FD_IPC_], &user, e);
 	if (rc == 0 && s->fds[FD_IPC_] >= 0) {

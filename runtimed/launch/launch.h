@@ -128,6 +128,8 @@ struct launch_spec {
 	 */
 	int join_net, join_ipc, join_pid, join_uts;
 	int userns;
+	const char *files_of;	      /* id of the container whose network, and so whose hosts, hostname and
+					 resolv.conf it has; NULL: its own */
 	int join_shm;		      /* with join_ipc: X's /dev/shm, from launch_shared_memory(); borrowed */
 	const struct launch_log *log; /* NULL: as without LogConfig's labels, env and tag; borrowed */
 	const char *log_path_name; /* file name of the json-file or local log in <state>/ID/log; NULL: "ID-json.log" */

@@ -23,6 +23,7 @@ static int take_namespaces(struct launch_run *run, const struct launch_spec *spe
 {
 	const char *mode = doc_text(spec->host, "NetworkMode");
 
+	run->files_of = spec->files_of ? xstrdup(spec->files_of) : NULL;
 	run->host_net = spec->join_net < 0 && str_eq(mode, "host");
 	run->own_net = spec->join_net < 0 && !run->host_net;
 	run->user_fd = spec->ids.size ? copy_fd(spec->userns) : -1;
@@ -374,6 +375,21 @@ static int write_resolv_conf(const struct launch_run *run, int dir, struct err *
 	return write_file(dir, "resolv.conf", text ? text : "", text ? strlen(text) : 0, e);
 }
 
+/* The very files of another container: what changes in them later changes for both. */
+static int link_files(const struct launch_run *run, int dir, struct err *e)
+{
+	static const char *const names[] = {"hostname", "hosts", "resolv.conf"};
+	AUTO_FREE char *path = xasprintf("%s/files", run->files_of);
+	AUTO_CLOSE int from = openat(run->launch->c.state_dir, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		unlinkat(dir, names[i], 0);
+		if (from < 0 || linkat(from, names[i], dir, names[i], 0) < 0)
+			return err_sys(e, -errno, "take %s of container %.12s", names[i], run->files_of);
+	}
+	return 0;
+}
+
 int run_write_files(struct launch_run *run, struct err *e)
 {
 	static const char plain[] = "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n"
@@ -385,6 +401,8 @@ int run_write_files(struct launch_run *run, struct err *e)
 
 	if (dir < 0)
 		return err_sys(e, -errno, "open the container's files");
+	if (run->files_of)
+		return link_files(run, dir, e);
 	int r = write_file(dir, "hostname", hostname, strlen(hostname), e);
 	if (r == 0)
 		r = write_file(dir, "hosts", hosts, strlen(hosts), e);

@@ -272,7 +272,7 @@ struct launch_run {
 	bool unlisted;		       /* over, and about to be freed */
 	char *who, *stage;
 	pid_t starter;
-	char *hosts, *resolv_conf;
+	char *hosts, *resolv_conf, *files_of;
 	pid_t pid;
 	int pidfd;
 	int64_t started_at;

@@ -57,6 +57,7 @@ void run_free(struct launch_run *run)
 	free(run->stage);
 	free(run->hosts);
 	free(run->resolv_conf);
+	free(run->files_of);
 	free(run);
 }
 
