@@ -334,3 +334,20 @@ int kernel_restore(struct netd *d, struct err *e)
 		log_error("%s", problem.text);
 	return kernel_firewall(d, e);
 }
+
+void kernel_leave(struct netd *d)
+{
+	const struct network *n;
+	struct err e = {0};
+
+	if (!TAILQ_EMPTY(&d->networks->attachments))
+		return;
+	TAILQ_FOREACH(n, &d->networks->list, next) {
+		const struct link_bridge bridge = bridge_of(n);
+
+		if (n->driver == DRIVER_BRIDGE && link_bridge_remove(d->links, &bridge, &e) < 0)
+			log_error("network %s: %s", n->name, e.text);
+	}
+	if (firewall_remove(d->firewall, &e) < 0)
+		log_error("%s", e.text);
+}

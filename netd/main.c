@@ -129,7 +129,6 @@ static void on_reload(struct daemon *daemon, void *arg)
 	names_upstream(d);
 }
 
-/* What runs keeps its network: nothing in the kernel is taken down. */
 static void clean(struct netd *d)
 {
 	ipc_server_free(d->server);
@@ -138,6 +137,7 @@ static void clean(struct netd *d)
 	ipc_client_free(d->runtimed);
 	jobs_free(d->jobs);
 	watch_free(d->watch);
+	kernel_leave(d);
 	firewall_free(d->firewall);
 	networks_free(d->networks);
 	links_free(d->links);

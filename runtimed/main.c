@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "ipc/process.h"
+#include "lib/config_derive.h"
 #include "lib/log.h"
 #include "runtimed/db.h"
 #include "runtimed/events.h"
@@ -239,6 +240,7 @@ static struct launch_config launch_settings(struct runtimed *rt)
 {
 	const struct config *c = rt->d.config;
 	const struct runtimed_paths *p = rt->paths;
+	char derived[64];
 	struct launch_config config = {
 		.base = rt->d.base,
 		.state_dir = p->state,
@@ -250,6 +252,8 @@ static struct launch_config launch_settings(struct runtimed *rt)
 		.ids_base = c->ids_base,
 		.shim_uid = process_uid(PROC_shim, c->ids_base),
 		.cgroup_parent = c->cgroup_parent,
+		.cgroup_parent_derived =
+			str_eq(c->cgroup_parent, config_derive("cgroup.parent", rt->d.root, derived, sizeof derived)),
 		.init = c->containers_init,
 		.seccomp_profile = c->seccomp_profile,
 		.pids_limit = c->containers_pids_limit,

@@ -164,6 +164,37 @@ int cgroup_remove(const char *path)
 	return r;
 }
 
+static int seen(int dir, void *arg)
+{
+	(void)dir;
+	*(bool *)arg = true;
+	return 0;
+}
+
+bool cgroup_exists(const char *path)
+{
+	bool found = false;
+
+	each_hierarchy(path, seen, &found);
+	return found;
+}
+
+void cgroup_remove_empty(const char *path)
+{
+	struct dirent *d;
+
+	if (cgroup_is_v2()) {
+		remove_path("", path);
+		return;
+	}
+	DIR *top = opendir(ROOT);
+	while (top && (d = readdir(top)))
+		if (d->d_name[0] != '.' && d->d_type != DT_LNK)
+			remove_path(d->d_name, path);
+	if (top)
+		closedir(top);
+}
+
 /* ---- processes ---- */
 
 struct pids {

@@ -42,15 +42,16 @@ struct launch_runtime {
 
 struct launch_config {
 	struct event_base *base;
-	int state_dir;		   /* descriptor of the directory with one directory a container, 0700; borrowed */
-	const char *run_dir;	   /* absolute path of <run>/runtimed, exists, 0700 */
-	int layers_dir;		   /* descriptor of imaged's layer store; borrowed */
-	const char *shim;	   /* path of the program shim */
-	const char *rootfs_socket; /* <run>/ipc/rootfs.sock: connecting spawns a worker */
-	const char *log_socket;	   /* <run>/ipc/log.sock: the same */
-	uid_t ids_base;		   /* of the config: whose uids the engine's processes have */
-	uid_t shim_uid;		   /* uid and gid of a shim once the container runs */
-	const char *cgroup_parent; /* "/pouch": where containers without CgroupParent go */
+	int state_dir;		    /* descriptor of the directory with one directory a container, 0700; borrowed */
+	const char *run_dir;	    /* absolute path of <run>/runtimed, exists, 0700 */
+	int layers_dir;		    /* descriptor of imaged's layer store; borrowed */
+	const char *shim;	    /* path of the program shim */
+	const char *rootfs_socket;  /* <run>/ipc/rootfs.sock: connecting spawns a worker */
+	const char *log_socket;	    /* <run>/ipc/log.sock: the same */
+	uid_t ids_base;		    /* of the config: whose uids the engine's processes have */
+	uid_t shim_uid;		    /* uid and gid of a shim once the container runs */
+	const char *cgroup_parent;  /* "/pouch": where containers without CgroupParent go */
+	bool cgroup_parent_derived; /* its name is this engine's own, not one that the admin has chosen */
 	const struct launch_runtime *runtimes; /* the first is the default */
 	size_t nruntimes;
 	const char *init;		 /* tini or catatonit, for HostConfig.Init; NULL: refused at check */

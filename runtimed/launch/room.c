@@ -91,6 +91,7 @@ int launch_new(const struct launch_config *config, struct launch **out, struct e
 	l->runtime_root = xasprintf("%s/rt", config->run_dir);
 	find_stages(l);
 	l->idmap = probe_idmap(l);
+	l->own_parent = l->c.cgroup_parent_derived || !cgroup_exists(l->c.cgroup_parent);
 	*out = l;
 	return 0;
 }
@@ -112,6 +113,8 @@ void launch_free(struct launch *l)
 	seccomp_cache_free(l->seccomp);
 	runtime_copies_free(l->copies);
 	trash_free(l->trash);
+	if (l->own_parent)
+		cgroup_remove_empty(l->c.cgroup_parent);
 	fd_close(&l->run_dir);
 	fd_close(&l->runs_dir);
 	free(l->runtime_root);

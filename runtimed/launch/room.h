@@ -34,6 +34,7 @@ struct launch {
 	int runs_dir;	    /* <run>/c */
 	char *runtime_root; /* <run>/rt: the OCI runtime's state */
 	bool idmap;
+	bool own_parent;       /* the cgroup of all containers is the engine's: it goes when it is empty at the end */
 	uint64_t capabilities; /* what the engine itself can give */
 	const char *stages[8]; /* directories that a private mount namespace may cover */
 	size_t nstages;
@@ -136,6 +137,9 @@ void submounts_clean(struct submounts *all);
 int cgroup_kill(const char *path);
 /* 0; -EBUSY while processes are left. A cgroup that is not there is removed. */
 int cgroup_remove(const char *path);
+bool cgroup_exists(const char *path);
+/* In each hierarchy where nothing is in it. */
+void cgroup_remove_empty(const char *path);
 int cgroup_freeze(const char *path, bool freeze, struct err *e);
 bool cgroup_frozen(const char *path);
 /* Counter of the kernel's OOM kills in it. */

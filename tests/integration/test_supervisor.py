@@ -12,6 +12,7 @@ import time
 
 import pytest
 
+from tests.harness import leaks
 from tests.harness.engine import BUILD, Engine, UnixConnection
 
 HELPERS = ["auditd", "imaged", "volumed", "netd", "runtimed", "apid"]
@@ -356,6 +357,30 @@ def test_two_engines_side_by_side():
         assert two.api("GET", "/_ping", version=None).status == 200
         uids = [{(e.root / name).stat().st_uid for name in ("imaged", "auditd")} for e in (one, two)]
         assert not uids[0] & uids[1]
+
+
+def kernel_objects(engine):
+    return leaks.links(engine) + leaks.tables(engine) + leaks.cgroups(engine)
+
+
+def test_an_engine_that_stops_without_containers_leaves_nothing_in_the_kernel():
+    with Engine() as engine:
+        engine.busybox()
+        engine.api("POST", "/networks/create", {"Name": "more"})
+        engine.docker("run", "--rm", "--network", "more", "busybox", "true")
+        for _ in range(2):
+            assert len(leaks.tables(engine)) == 2 and len(leaks.links(engine)) == 2
+            engine.stop()
+            assert kernel_objects(engine) == []
+            engine.start()
+        # A container that runs keeps all of it, and a network that only stands beside it, too.
+        engine.docker("run", "-d", "busybox", "sleep", "1000")
+        before = kernel_objects(engine)
+        engine.stop()
+        after = kernel_objects(engine)
+        assert [x for x in before if x not in after and "_keep" not in x] == []
+        engine.start()
+        assert engine.docker("run", "--rm", "--network", "more", "busybox", "echo", "hi").stdout == "hi\n"
 
 
 def test_containers_outlive_the_engine():
