@@ -120,6 +120,8 @@ def test_families(engine):
     assert "inet " in shown and "inet6 fd" in shown
     wrong = create(engine, "wrong", [{"Subnet": "fd00:68::/64"}])
     assert wrong.status == 400 and "EnableIPv6" in wrong.message
+    neither = engine.api("POST", "/networks/create", {"Name": "neither", "EnableIPv4": False}, version="1.47")
+    assert neither.status == 400 and "EnableIPv4 and EnableIPv6 are both false" in neither.message
     for name in ("both", "six2") + (("six",) if only.status == 201 else ()):
         assert engine.api("DELETE", f"/networks/{name}").status == 204
 
