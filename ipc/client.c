@@ -207,6 +207,20 @@ static void on_closed(void *arg, const struct err *why)
 	disconnect(c);
 }
 
+/* Who cannot be talked to will not be by waiting: as after an upgrade, until the engine is restarted. */
+static void fail_all(struct ipc_client *c)
+{
+	struct ipc_call *call;
+	struct err e;
+
+	err_http(&e, 503, "%s is of another version: the engine has been upgraded and waits for its restart",
+		 process_name(c->config.peer));
+	while ((call = TAILQ_FIRST(&c->calls))) {
+		c->failures++;
+		call_end(call, NULL, &e);
+	}
+}
+
 static void on_hello(struct ipc_client *c, const struct hello *hello)
 {
 	struct ipc_call *call, *tmp;
@@ -215,6 +229,7 @@ static void on_hello(struct ipc_client *c, const struct hello *hello)
 	if (hello->schema != ipc_schema_hash() || hello->process != c->config.peer) {
 		log_error("%s speaks another version of the messages, or is another process", c->path);
 		disconnect(c);
+		fail_all(c);
 		return;
 	}
 	c->ready = true;

@@ -1,7 +1,8 @@
 /*
  * client: calls to one helper. Connects when first needed, says HELLO, reconnects with back-off;
- * calls made meanwhile wait (until their deadline). After a connection is lost, calls that are
- * repeatable (effect SAFE or REVEAL, or `repeatable`) are sent again, others end with -ECONNRESET.
+ * calls made meanwhile wait (until their deadline); a HELLO of another version ends them with 503. After a connection
+ * is lost, calls that are repeatable (effect SAFE or REVEAL, or `repeatable`) are sent again, others end with
+ * -ECONNRESET.
  */
 #ifndef POUCH_IPC_CLIENT_H
 #define POUCH_IPC_CLIENT_H

@@ -41,6 +41,8 @@ static void peer_hello(struct ipc_peer *peer, const struct ipc_head *head, const
 
 	(void)head;
 	if (hello->schema != ipc_schema_hash()) {
+		/* It is to know that waiting is of no use. */
+		channel_send(peer->channel, &reply, &answer, NULL);
 		peer_violation(peer, "it speaks another version of the messages (programs of different builds?)");
 		return;
 	}

@@ -284,6 +284,43 @@ static void test_freed_when_told(void **state)
 	assert_int_equal(w->code, -ECANCELED);
 }
 
+static void liar_message(void *arg, const struct ipc_head *head, void *msg)
+{
+	struct ipc_head reply = {.message = ipc_message(IPC_hello), .kind = K_HELLO};
+	struct hello hello = {.schema = ipc_schema_hash() ^ 1, .process = PROC_imaged};
+	struct channel **c = arg;
+
+	channel_send(*c, &reply, &hello, NULL);
+	channel_msg_free(head->message, msg);
+}
+
+static void liar_closed(void *arg, const struct err *why)
+{
+	struct channel **c = arg;
+
+	(void)why;
+	channel_free(STEAL(*c));
+}
+
+/* Waiting makes no other version of it: who asks is told. */
+static void test_another_version(void **state)
+{
+	static const struct channel_events liar = {.message = liar_message, .closed = liar_closed};
+	struct world *w = *state;
+	struct channel *c;
+
+	ipc_server_free(STEAL(w->server));
+	assert_non_null(call(w, true, 0));
+	int fd = accept4(w->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	assert_true(fd >= 0);
+	c = channel_new(w->base, fd, &liar, &c);
+	run_until_done(w);
+	assert_non_null(strstr(w->text, "is of another version"));
+	assert_int_equal(w->handled, 0);
+	if (c)
+		channel_free(c);
+}
+
 static void test_sync(void **state)
 {
 	struct world *w = *state;
@@ -338,6 +375,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_freed_in_callback, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_freed_when_lost, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_freed_when_told, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_another_version, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_noise, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_sync, setup, teardown),
 	};
