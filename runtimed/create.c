@@ -26,7 +26,7 @@ static void refuse(struct creating *n, const struct err *e)
 {
 	struct err bad = *e;
 
-	if (n->leased && bad.status == 404)
+	if (n->leased && err_status(&bad) == 404)
 		bad.status = 400;
 	ipc_reply_error(n->req, &bad);
 }

@@ -108,8 +108,10 @@ def test_a_missing_image_is_named(cli):
 def test_what_else_is_missing_is_not_taken_for_the_image(cli):
     said = cli("run", "--rm", "--network", "nothing-here", "busybox", "true", code=125).stderr
     assert "network nothing-here not found" in said and "Unable to find image" not in said
-    said = cli("run", "--rm", "--volumes-from", "nobody", "busybox", "true", code=125).stderr
-    assert "No such container: nobody" in said and "Unable to find image" not in said
+    for option, value in (("--volumes-from", "nobody"), ("--pid", "container:nobody"), ("--ipc", "container:nobody"),
+                          ("--network", "container:nobody"), ("--link", "nobody")):
+        said = cli("run", "--rm", option, value, "busybox", "true", code=125).stderr
+        assert "No such container: nobody" in said and "Unable to find image" not in said, option
 
 
 def test_a_network_without_addresses_has_none_to_give(cli):
