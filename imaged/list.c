@@ -4,10 +4,8 @@
 #include <time.h>
 
 #include "imaged/handlers.h"
-#include "imaged/imageconf.h"
+#include "imaged/moment.h"
 #include "imaged/view.h"
-#include "lib/filters.h"
-#include "lib/times.h"
 
 json_t *view_names(struct imaged *d, json_t *take_full)
 {
@@ -70,13 +68,6 @@ json_t *view_row(struct imaged *d, const struct image *i, const struct view_besi
 	return row;
 }
 
-/* Nanoseconds since 1970 do not reach to the year 1, where images without a time are. */
-struct moment {
-	bool set;
-	int64_t seconds; /* since 1970 */
-	int fraction;	 /* nanoseconds */
-};
-
 /* What one list is asked for. */
 struct listing {
 	struct imaged *d;
@@ -110,29 +101,6 @@ static bool matches_reference(const struct listing *x, json_t *tags, json_t *dig
 	return false;
 }
 
-/* Nanoseconds of the second when it was made; its row has whole seconds. */
-static int created_fraction(struct imaged *d, const struct image *i)
-{
-	json_t *config = NULL;
-	int64_t ns = 0;
-
-	if (imageconf_load(d, i->id, &config, NULL) == 0) {
-		const char *text = imageconf_text(config, "created");
-		if (time_parse_rfc3339(text, strlen(text), &ns) < 0)
-			ns = 0;
-	}
-	json_decref(config);
-	return (int)((ns % NS_PER_SEC + NS_PER_SEC) % NS_PER_SEC);
-}
-
-/* Below 0: made before that moment; above: after. The config is read only for the same second. */
-static int compare_created(const struct listing *x, const struct image *i, const struct moment *moment)
-{
-	if (i->created != moment->seconds)
-		return i->created < moment->seconds ? -1 : 1;
-	return created_fraction(x->d, i) - moment->fraction;
-}
-
 /* What others were made from, without a name of its own, is shown when all are asked for, and dangles never. */
 static bool hidden(const struct listing *x, const struct image *i, const json_t *row)
 {
@@ -151,11 +119,11 @@ static bool listed(const struct listing *x, const struct image *i, const json_t 
 		return false;
 	if (hidden(x, i, row))
 		return false;
-	if (x->before.set && compare_created(x, i, &x->before) >= 0)
+	if (x->before.set && moment_compare(x->d, i, &x->before) >= 0)
 		return false;
-	if (x->since.set && compare_created(x, i, &x->since) <= 0)
+	if (x->since.set && moment_compare(x->d, i, &x->since) <= 0)
 		return false;
-	if (x->until.set && compare_created(x, i, &x->until) >= 0)
+	if (x->until.set && moment_compare(x->d, i, &x->until) >= 0)
 		return false;
 	return filters_labels(x->f, "label", labels) && filters_labels(x->f, "label!", labels) &&
 	       matches_reference(x, tags, json_object_get(row, "RepoDigests"));
@@ -258,13 +226,12 @@ static int time_of(struct listing *x, const char *key, struct moment *out, struc
 	int rc = text ? records_find(x->d, text, &image, NULL, e) : 0;
 
 	if (rc == 0 && text)
-		*out = (struct moment){true, image.created, created_fraction(x->d, &image)};
+		*out = moment_created(x->d, &image);
 	return rc;
 }
 
 static int list_filtered(struct listing *x, struct err *e)
 {
-	int64_t until = 0;
 	int rc = time_of(x, "before", &x->before, e);
 
 	if (rc == 0)
@@ -273,8 +240,7 @@ static int list_filtered(struct listing *x, struct err *e)
 	if (rc == 0)
 		rc = filters_bool(x->f, "dangling", &x->dangling, e);
 	if (rc == 0)
-		rc = time_parse(filters_first(x->f, "until"), time_now(), &until, e);
-	x->until = (struct moment){until != 0, until / NS_PER_SEC, (int)(until % NS_PER_SEC)};
+		rc = moment_until(x->f, &x->until, e);
 	return rc < 0 ? rc : list_all(x, x->m->shared_size, e);
 }
 

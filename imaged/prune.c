@@ -4,14 +4,13 @@
 #include "imaged/collect.h"
 #include "imaged/events.h"
 #include "imaged/handlers.h"
-#include "lib/filters.h"
-#include "lib/times.h"
+#include "imaged/moment.h"
 
 struct prune {
 	struct imaged *d;
 	const struct filters *f;
 	bool dangling; /* only images without a name */
-	int64_t until; /* seconds since 1970, 0: any */
+	struct moment until;
 	json_t *deleted;
 };
 
@@ -27,7 +26,7 @@ static bool wanted(const struct prune *x, const struct image *i)
 	bool fits = filters_labels(x->f, "label", labels) && filters_labels(x->f, "label!", labels);
 
 	json_decref(labels);
-	return fits && !(x->until && i->created >= x->until);
+	return fits && !(x->until.set && moment_compare(x->d, i, &x->until) > 0);
 }
 
 static int untag_all(struct prune *x, const char *id, struct err *e)
@@ -113,8 +112,7 @@ void on_image_prune(struct ipc_request *req, struct image_prune *m, struct image
 	int rc = filters_bool(x.f, "dangling", &x.dangling, &e);
 
 	if (rc == 0)
-		rc = time_parse(filters_first(x.f, "until"), time_now(), &x.until, &e);
-	x.until /= NS_PER_SEC;
+		rc = moment_until(x.f, &x.until, &e);
 	if (rc == 0)
 		rc = held_bytes(d, &before, &e);
 	if (rc == 0)

@@ -3,10 +3,12 @@ import gzip
 import json
 import os
 import random
+import threading
 
 import pytest
 
 from tests.harness.engine import Engine, UnixConnection
+from tests.harness.fake_registry import FakeRegistry
 from tests.harness.rootfs import Tar
 from tests.harness.store import (assert_whole, blobs, digest, failure, image_config, import_raw, layers, load,
                                  save_archive, wait_unstaged)
@@ -144,6 +146,57 @@ def test_ratio():
 def free_bytes(engine):
     st = os.statvfs(engine.root)
     return st.f_bavail * st.f_frsize
+
+
+def test_layers_at_the_same_time():
+    """images.parallel is what is transferred side by side, no more and no less."""
+    layers = [Tar().file(f"f{i}", noise(2000, i)).bytes() for i in range(7)]
+    running, most, lock, enough = set(), [0], threading.Lock(), threading.Event()
+    with FakeRegistry() as registry, Engine(sets=["images.parallel=3", "images.min-free=0"]) as engine:
+        image = registry.add("box", "1", layers)
+
+        def count(handler):
+            name = handler.path.rpartition("/")[2]
+            if name not in image.layers:
+                return False
+            with lock:
+                running.add(name)
+                most[0] = max(most[0], len(running))
+                if len(running) == 3:
+                    enough.set()
+            enough.wait(30)
+            with lock:
+                running.discard(name)
+            return False
+        registry.misbehave = count
+        assert not failure(engine.api("POST", f"/images/create?fromImage={registry.host}/box&tag=1"))
+    assert most[0] == 3 and enough.is_set()
+
+
+def test_default_registry():
+    """images.default-registry has the names without one, shown without it again."""
+    with FakeRegistry() as registry, Engine(sets=[f"images.default-registry={registry.host}", "images.min-free=0"]) as engine:
+        registry.add("some/box", "1", [Tar().file("x").bytes()])
+        assert not failure(engine.api("POST", "/images/create?fromImage=some/box&tag=1"))
+        assert engine.docker("images", "--format", "{{.Repository}}:{{.Tag}}").stdout == "some/box:1\n"
+        registry.add("library/solo", "1", [Tar().file("x").bytes()])
+        registry.add("solo", "1", [Tar().file("y").bytes()])
+        assert not failure(engine.api("POST", "/images/create?fromImage=solo&tag=1"))
+        assert "/v2/solo/manifests/1" in registry.asked()
+        assert engine.api("POST", "/images/some/box:1/tag?repo=docker.io/library/elsewhere&tag=1").status == 201
+        assert engine.api("GET", "/images/some/box:1/json").json["RepoTags"] == ["some/box:1", "docker.io/library/elsewhere:1"]
+
+
+def test_no_proxy():
+    """images.proxy for all but images.no-proxy."""
+    with FakeRegistry() as registry, FakeRegistry() as proxy:
+        registry.add("box", "1", [Tar().file("x").bytes()])
+        pull = f"/images/create?fromImage={registry.host}/box&tag=1"
+        with Engine(sets=[f"images.proxy={proxy.url}", "images.min-free=0", "images.retries=0"]) as engine:
+            assert failure(engine.api("POST", pull)) and not registry.seen and proxy.seen
+        proxy.seen.clear()
+        with Engine(sets=[f"images.proxy={proxy.url}", "images.no-proxy=127.0.0.1", "images.min-free=0"]) as engine:
+            assert not failure(engine.api("POST", pull)) and not proxy.seen
 
 
 def test_low_water_mark():  # covers D-21

@@ -1,4 +1,5 @@
 """Images: import, load, save, names, removal; hostile archives stay inside their layer."""
+import datetime
 import gzip
 import hashlib
 import io
@@ -7,6 +8,7 @@ import os
 import pathlib
 import subprocess
 import tarfile
+import time
 import urllib.parse
 
 import pytest
@@ -265,6 +267,29 @@ def test_filters_of_time_are_exact(fresh):
     assert shown(since=["a:1"], before=["c:1"]) == ["b"]
     assert shown(until=["2024-05-01T00:00:00.100000001Z"], since=["epoch:1"]) == ["a", "same"]
     assert shown(until=["2024-05-01T00:00:00Z"]) == ["epoch", "never"] and len(shown(until=["2024-05-01T00:00:01Z"])) == 6
+
+
+def test_prune_until(fresh):
+    """Times to the nanosecond, and durations as Go writes them; what was made at that very moment goes."""
+    def pruned(*until, labels=()):
+        filters = urllib.parse.quote(json.dumps({"dangling": ["false"], "until": list(until), "label": list(labels)}))
+        answer = fresh.api("POST", f"/images/prune?filters={filters}")
+        return answer.message if answer.status != 200 else [row["Deleted"] for row in answer.json["ImagesDeleted"] if "Deleted" in row]
+    now = time.time()
+    hour_ago = datetime.datetime.fromtimestamp(now - 3600, datetime.timezone.utc).isoformat()
+    ids = {}
+    for name, created in (("old", "2024-05-01T00:00:00.100000001Z"), ("older", "2024-05-01T00:00:00.1Z"), ("recent", hour_ago)):
+        archive = save_archive([busybox_tar()], [f"{name}:1"], {"Cmd": [name]}, created=created)
+        assert fresh.api("POST", "/images/load", archive).status == 200
+        ids[name] = fresh.api("GET", f"/images/{name}:1/json").json["Id"]
+    assert pruned("2024-05-01T00:00:00.099999999Z") == []
+    assert pruned("2024-05-01T00:00:00.1Z")[0] == ids["older"]
+    assert pruned("1714521600.1") == [] and pruned("2024-05-01T02:00:00.100000001+02:00")[0] == ids["old"]
+    for long in ("2h", "1h30m", "1.5h", "61m", "3601s", "3700000ms", "1h0m0.9s200ms"):
+        assert pruned(long) == [], long
+    assert "invalid time" in pruned("1 hour") and "more than one until" in pruned("1h", "2h")
+    assert pruned("59m59.5s")[0] == ids["recent"]
+    wait_unstaged(fresh)
 
 
 def test_noprune_keeps_parents(fresh):
