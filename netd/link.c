@@ -375,8 +375,10 @@ int link_sub(struct links *l, const struct link_sub *s, struct err *e)
 		rtnl_link_set_mtu(link, s->mtu);
 	rtnl_link_set_ns_fd(link, s->netns);
 	int rc = rtnl_link_add(l->sock, link, NLM_F_CREATE | NLM_F_EXCL);
+	const char *kind = s->kind == LINK_MACVLAN ? "macvlan" : "ipvlan";
 	rtnl_link_put(link);
-	return rc < 0 ? nl_fail(e, rc, "create a %s device on %s", s->kind == LINK_MACVLAN ? "macvlan" : "ipvlan",
-				s->parent)
-		      : 0;
+	if (rc == -NLE_OPNOTSUPP)
+		return err_http(e, 400, "this host's kernel has no devices of the kind %s (its module is missing)",
+				kind);
+	return rc < 0 ? nl_fail(e, rc, "create a %s device on %s", kind, s->parent) : 0;
 }

@@ -81,6 +81,10 @@ static int read_bridge_option(struct network *n, const char *key, const char *va
 		return read_flag(key, value, &n->masquerade, e);
 	if (str_eq(key, OPTION("bridge.default_bridge")))
 		return read_flag(key, value, &ignored, e);
+	if (str_eq(key, OPTION("bridge.gateway_mode_ipv4")) || str_eq(key, OPTION("bridge.gateway_mode_ipv6")))
+		return *value && !str_eq(value, "nat")
+			       ? err_http(e, 400, "option %s: only nat is there, not %s", key, value)
+			       : 0;
 	if (str_eq(key, OPTION("bridge.host_binding_ipv4"))) {
 		if (!address_parse(value, &n->binding) || n->binding.family != AF_INET)
 			return err_http(e, 400, "option %s: %s is no IPv4 address", key, value);
@@ -305,6 +309,8 @@ int network_plan(struct networks *all, const json_t *body, const struct config *
 
 	if (rc == 0 && *text_of(body, "Scope") && !str_eq(text_of(body, "Scope"), "local"))
 		rc = err_http(e, 400, "Scope %s: only local networks exist outside of a swarm", text_of(body, "Scope"));
+	if (rc == 0 && !n->ipv4 && !n->ipv6)
+		rc = err_http(e, 400, "EnableIPv4, EnableIPv6: IPv4 and/or IPv6 must be enabled");
 	if (rc == 0 && !str_eq(text_of(n->ipam, "Driver"), "default"))
 		rc = err_http(e, 400, "IPAM: Driver %s does not exist", text_of(n->ipam, "Driver"));
 	if (rc == 0 && json_object_size(json_object_get(n->ipam, "Options")))

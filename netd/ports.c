@@ -174,9 +174,7 @@ static int reserve(struct port *p)
 			type = protocols[i].type;
 	AUTO_CLOSE int fd = socket(p->host.family, type | SOCK_CLOEXEC, p->protocol);
 	if (fd < 0)
-		return p->protocol == IPPROTO_SCTP && p->outside
-			       ? 0
-			       : -errno; /* a host without SCTP has nobody to hold it against */
+		return -errno;
 	if (p->host.family == AF_INET6)
 		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
 	if (bind(fd, (struct sockaddr *)&address, len))
@@ -218,6 +216,12 @@ static int refuse(struct networks *all, const struct port *p, int code, struct p
 	if (code == -EADDRNOTAVAIL)
 		return err_http(e, 400, "port %u/%s: %s is no address of this host", p->inside,
 				protocol_name(p->protocol), text);
+	if (code == -EPROTONOSUPPORT)
+		return err_http(e, 400, "port %u/%s: this host's kernel has no %s", p->inside,
+				protocol_name(p->protocol), p->protocol == IPPROTO_SCTP ? "SCTP" : "such protocol");
+	if (code == -EADDRINUSE && !p->outside)
+		return err_http(e, 503, "port %u/%s: no port is free among the sysctl net.ipv4.ip_local_port_range",
+				p->inside, protocol_name(p->protocol));
 	if (code != -EADDRINUSE)
 		return err_sys(e, code, "reserve port %s:%u/%s", text, p->outside, protocol_name(p->protocol));
 	if (by)

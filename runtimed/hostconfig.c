@@ -135,10 +135,29 @@ static int modes_check(const json_t *host, struct err *e)
 	return rc;
 }
 
+/* Who has no network device of its own chooses no addresses for one. */
+static int addresses_check(const struct container *c, struct err *e)
+{
+	const char *mac = json_text(c->config, "MacAddress"), *name;
+	json_t *endpoint;
+
+	json_object_foreach(c->endpoints, name, endpoint) {
+		const json_t *ipam = json_object_get(endpoint, "IPAMConfig");
+		const char *v4 = json_text(ipam, "IPv4Address"), *v6 = json_text(ipam, "IPv6Address");
+		if ((v4 && *v4) || (v6 && *v6))
+			return err_http(e, 400, "user specified IP address is supported on user defined networks only");
+		if (!mac || !*mac)
+			mac = json_text(endpoint, "MacAddress");
+	}
+	return mac && *mac ? err_http(e, 400, "conflicting options: mac-address and the network mode %s",
+				      json_text(c->host, "NetworkMode"))
+			   : 0;
+}
+
 /* A container in another's network has its names, ports and addresses. */
 static int joined_network_check(struct container *c, struct err *e)
 {
-	static const char *const lists[] = {"Dns", "ExtraHosts", "Links", "PortBindings"};
+	static const char *const lists[] = {"Dns", "DnsSearch", "DnsOptions", "ExtraHosts", "Links", "PortBindings"};
 	const char *mode = json_text(c->host, "NetworkMode");
 
 	for (size_t i = 0; i < ARRAY_LEN(lists); i++) {
@@ -150,7 +169,7 @@ static int joined_network_check(struct container *c, struct err *e)
 		return err_http(e, 400, "conflicting options: port publishing and the network mode %s", mode);
 	if (json_text(c->config, "Hostname"))
 		return err_http(e, 400, "conflicting options: hostname and the network mode %s", mode);
-	return 0;
+	return addresses_check(c, e);
 }
 
 static int names_complete(struct container *c, struct err *e)
@@ -178,17 +197,12 @@ static int names_complete(struct container *c, struct err *e)
 /* The host's network and none have neither addresses to ask for nor ports to publish. */
 static int plain_network_check(const struct container *c, json_t *warnings, struct err *e)
 {
-	const char *mode = json_text(c->host, "NetworkMode"), *name;
-	json_t *endpoint;
+	const char *mode = json_text(c->host, "NetworkMode");
 
 	if (!str_eq(mode, "host") && !str_eq(mode, "none"))
 		return 0;
-	json_object_foreach(c->endpoints, name, endpoint) {
-		const json_t *ipam = json_object_get(endpoint, "IPAMConfig");
-		const char *v4 = json_text(ipam, "IPv4Address"), *v6 = json_text(ipam, "IPv6Address");
-		if ((v4 && *v4) || (v6 && *v6))
-			return err_http(e, 400, "user specified IP address is supported on user defined networks only");
-	}
+	if (addresses_check(c, e) < 0)
+		return e->code;
 	if (json_object_size(json_object_get(c->host, "PortBindings")) || json_true_at(c->host, "PublishAllPorts"))
 		json_array_append_new(warnings,
 				      json_sprintf("Published ports are discarded when using %s network mode", mode));

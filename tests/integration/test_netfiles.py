@@ -69,3 +69,17 @@ def test_the_hosts_own_file_in_its_network(engine):
     shown = engine.docker("run", "--rm", "--network", "host", "busybox", "cat", "/etc/hosts").stdout
     with open("/etc/hosts", encoding="utf-8") as file:
         assert shown == file.read()
+
+
+@pytest.mark.parametrize("mode", ("host", "none", "container:web"))
+@pytest.mark.parametrize("option", (("--mac-address", "02:42:00:00:00:09"), ("--ip", "10.1.2.3")))
+def test_what_needs_a_network_of_its_own(engine, web, mode, option):
+    failed = engine.docker("run", "--rm", "--network", mode, *option, "busybox", "true", check=False)
+    assert failed.returncode == 125 and ("mac-address" in failed.stderr or "IP address" in failed.stderr), failed
+
+
+@pytest.mark.parametrize("option", (("--dns", "192.0.2.1"), ("--dns-search", "a.example"), ("--dns-option", "ndots:1"),
+                                    ("--add-host", "a:192.0.2.1"), ("--hostname", "x"), ("-p", "80"), ("--link", "web")))
+def test_what_a_joined_network_decides(engine, web, option):
+    failed = engine.docker("run", "--rm", "--network", "container:web", *option, "busybox", "true", check=False)
+    assert failed.returncode == 125 and "conflicting options" in failed.stderr, failed

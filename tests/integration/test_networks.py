@@ -69,8 +69,13 @@ def test_network_routes(engine):
 def test_bad_networks_are_named(engine):
     for body, word in (({"Driver": "nothere"}, "nothere"), ({"Options": {"colour": "red"}}, "colour"),
                        ({"IPAM": {"Config": [{"Subnet": "10.214.0.0/16", "Gateway": "11.0.0.1"}]}}, "11.0.0.1"),
-                       ({"Driver": "macvlan"}, "parent")):
-        answer = engine.api("POST", "/networks/create", {"Name": "bad", **body})
+                       ({"Driver": "macvlan"}, "parent"), ({"EnableIPv4": False}, "EnableIPv4"),
+                       ({"Options": {"com.docker.network.bridge.gateway_mode_ipv4": "routed"}}, "gateway_mode_ipv4"),
+                       ({"Options": {"com.docker.network.bridge.inhibit_ipv4": "true"}}, "inhibit_ipv4"),
+                       ({"ConfigOnly": True}, "ConfigOnly"), ({"ConfigFrom": {"Network": "bridge"}}, "ConfigFrom"),
+                       ({"Ingress": True}, "Ingress"), ({"Scope": "swarm"}, "Scope"),
+                       ({"IPAM": {"Driver": "dhcp"}}, "dhcp"), ({"IPAM": {"Options": {"a": "b"}}}, "IPAM: Options")):
+        answer = engine.api("POST", "/networks/create", {"Name": "bad", **body}, version="1.47")
         assert answer.status in (400, 404) and word in answer.message, answer
     assert engine.api("GET", "/networks/bad").status == 404
 

@@ -1,4 +1,6 @@
 """Published ports: from the host, from another machine, from containers; who comes is seen as who he is."""
+import socket
+
 import pytest
 
 from tests.harness.machine import Machine, Servers
@@ -189,10 +191,45 @@ def test_bad_ports_are_named(engine, host):
         assert answer.status == 400 and word in answer.message, answer
 
 
+def has_sctp():
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132).close()
+    except OSError:
+        return False
+    return True
+
+
 def test_sctp(engine, run):
-    """The map has SCTP, too; this test speaks it where the kernel can."""
-    run("stream", "-p", "9200:80/sctp")
-    assert engine.docker("port", "stream", "80/sctp").stdout.splitlines()[0] == "0.0.0.0:9200"
+    """The map has SCTP, too, where the kernel has; else that is said."""
+    if has_sctp():
+        run("stream", "-p", "9200:80/sctp")
+        assert engine.docker("port", "stream", "80/sctp").stdout.splitlines()[0] == "0.0.0.0:9200"
+        return
+    for spec in ("9200:80/sctp", "80/sctp"):
+        failed = engine.docker("run", "--rm", "-p", spec, "busybox", "true", check=False)
+        assert failed.returncode == 125 and "80/sctp: this host's kernel has no SCTP" in failed.stderr, failed.stderr
+
+
+def test_chosen_ports_are_nobodys(engine, host):
+    """Of four ports that there are to choose from, listeners have two and a container one: the next gets the last, and then
+    it is said that none is left. A listener cannot take a published one either."""
+    before = host.sysctl("ipv4/ip_local_port_range")
+    host.sysctl("ipv4/ip_local_port_range", "'40100 40103'")
+    listeners = [host.socket("tcp", "0.0.0.0", 40100), host.socket("tcp", "127.0.0.1", 40102)]
+    names = [f"chosen{k}" for k in range(3)]
+    try:
+        for name in names[:2]:
+            engine.docker("run", "-d", "--name", name, "-p", "80", "busybox", "sleep", "1000")
+        assert {port_of(engine, name) for name in names[:2]} == {40101, 40103}
+        failed = engine.docker("run", "-d", "--name", names[2], "-p", "80", "busybox", "true", check=False)
+        assert failed.returncode == 125 and "no port is free" in failed.stderr, failed.stderr
+        with pytest.raises(OSError, match="in use"):
+            host.socket("tcp", "0.0.0.0", 40101)
+    finally:
+        host.sysctl("ipv4/ip_local_port_range", f"'{before}'")
+        for listener in listeners:
+            listener.close()
+        engine.docker("rm", "-f", *names)
 
 
 def test_flows_of_udp_follow_the_port(engine, peer, wire, run):
