@@ -2,14 +2,18 @@
  * dns_load: asks a name server one name over and over, with so many questions open at a time, and says how many answers
  * came in a second and how long they took. Run it where the server is to be reached from.
  *
- *   dns_load SERVER NAME OPEN SECONDS     prints: answers/s p50 p99 max (microseconds) wrong
+ *   dns_load SERVER NAME OPEN SECONDS [RATE]     prints: answers/s p50 p99 max (microseconds) wrong
+ *
+ * With RATE so many questions a second are asked, and each one's time counts from when it was due.
  */
+#define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -52,47 +56,78 @@ static int compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+struct load {
+	struct pollfd sockets[QUESTIONS_MAX];
+	double sent[QUESTIONS_MAX]; /* when the question was due; 0: the socket has none open */
+	uint8_t asked[300];
+	size_t len;
+	int open;
+	double begin, period; /* 0: the next question when the last one is answered */
+	size_t due, n, wrong;
+};
+
+static void ask(struct load *l, int i)
+{
+	l->sent[i] = l->period > 0 ? l->begin + (double)l->due++ * l->period : now();
+	if (send(l->sockets[i].fd, l->asked, l->len, 0) < 0)
+		exit(1);
+}
+
+static void take_answer(struct load *l, int i)
+{
+	uint8_t answer[4096];
+	const ssize_t got = recv(l->sockets[i].fd, answer, sizeof answer, 0);
+
+	l->wrong += got < (ssize_t)l->len + 16 || (answer[3] & 15) || answer[7] != 1;
+	samples[l->n++] = (uint32_t)((now() - l->sent[i]) * 1e6);
+	l->sent[i] = 0;
+}
+
+/* Those that are due go to sockets that have none open. Returns what to wait for the next one. */
+static struct timespec ask_due(struct load *l)
+{
+	for (int i = 0; i < l->open; i++)
+		if (l->sent[i] == 0 && (l->period == 0 || l->begin + (double)l->due * l->period <= now()))
+			ask(l, i);
+	const double wait = l->period > 0 ? l->begin + (double)l->due * l->period - now() : PATIENCE_MS / 1e3;
+	return (struct timespec){.tv_sec = (time_t)wait * (wait > 0),
+				 .tv_nsec = wait > 0 ? (long)((wait - (double)(time_t)wait) * 1e9) : 1000};
+}
+
 int main(int argc, char **argv)
 {
+	static struct load l;
 	struct sockaddr_in server = {.sin_family = AF_INET, .sin_port = htons(53)};
-	struct pollfd sockets[QUESTIONS_MAX];
-	double sent[QUESTIONS_MAX];
-	uint8_t asked[300], answer[4096];
-	size_t n = 0, wrong = 0;
 
-	if (argc != 5 || inet_pton(AF_INET, argv[1], &server.sin_addr) != 1 || strlen(argv[2]) > 250)
+	if ((argc != 5 && argc != 6) || inet_pton(AF_INET, argv[1], &server.sin_addr) != 1 || strlen(argv[2]) > 250)
 		return 2;
-	const int open = atoi(argv[3]);
-	const size_t len = question(asked, argv[2]);
-	if (open < 1 || open > QUESTIONS_MAX)
+	l.open = atoi(argv[3]);
+	l.len = question(l.asked, argv[2]);
+	l.period = argc == 6 ? 1 / atof(argv[5]) : 0;
+	if (l.open < 1 || l.open > QUESTIONS_MAX)
 		return 2;
-	const double begin = now(), end = begin + atof(argv[4]);
-	for (int i = 0; i < open; i++) {
-		sockets[i] = (struct pollfd){.fd = socket(AF_INET, SOCK_DGRAM, 0), .events = POLLIN};
-		if (connect(sockets[i].fd, (struct sockaddr *)&server, sizeof server))
-			return 1;
-		sent[i] = now();
-		if (send(sockets[i].fd, asked, len, 0) < 0)
+	prctl(PR_SET_TIMERSLACK, 1);
+	for (int i = 0; i < l.open; i++) {
+		l.sockets[i] = (struct pollfd){.fd = socket(AF_INET, SOCK_DGRAM, 0), .events = POLLIN};
+		if (connect(l.sockets[i].fd, (struct sockaddr *)&server, sizeof server))
 			return 1;
 	}
-	while (now() < end && n < SAMPLES_MAX - QUESTIONS_MAX) {
-		if (poll(sockets, (nfds_t)open, PATIENCE_MS) <= 0)
+	l.begin = now();
+	double heard = l.begin;
+	while (now() < l.begin + atof(argv[4]) && l.n < SAMPLES_MAX - QUESTIONS_MAX) {
+		const struct timespec wait = ask_due(&l);
+
+		if (ppoll(l.sockets, (nfds_t)l.open, &wait, NULL) > 0)
+			heard = now();
+		else if (now() - heard > PATIENCE_MS / 1e3)
 			return fprintf(stderr, "no answer within %d ms\n", PATIENCE_MS), 1;
-		for (int i = 0; i < open; i++) {
-			if (!sockets[i].revents)
-				continue;
-			const ssize_t got = recv(sockets[i].fd, answer, sizeof answer, 0);
-			const double at = now();
-			wrong += got < (ssize_t)len + 16 || (answer[3] & 15) || answer[7] != 1;
-			samples[n++] = (uint32_t)((at - sent[i]) * 1e6);
-			sent[i] = at;
-			if (send(sockets[i].fd, asked, len, 0) < 0)
-				return 1;
-		}
+		for (int i = 0; i < l.open; i++)
+			if (l.sockets[i].revents)
+				take_answer(&l, i);
 	}
-	const double seconds = now() - begin;
-	qsort(samples, n, sizeof *samples, compare);
-	printf("%.0f %u %u %u %zu\n", (double)n / seconds, samples[n / 2], samples[n * 99 / 100], samples[n - 1],
-	       wrong);
+	const double seconds = now() - l.begin;
+	qsort(samples, l.n, sizeof *samples, compare);
+	printf("%.0f %u %u %u %zu\n", (double)l.n / seconds, samples[l.n / 2], samples[l.n * 99 / 100],
+	       samples[l.n - 1], l.wrong);
 	return 0;
 }

@@ -2,7 +2,7 @@
 """What packets cost on the way to containers, beside dockerd without its proxy: throughput and connections a second.
 
 The two sides take turns of a fraction of a second, in an order that changes, with the server on one processor and the
-client on another; what counts is the median of the ratios of neighbouring turns, which other work on the machine hits alike.
+client on another, before all other work; what counts is the median of the ratios of neighbouring turns, which other work on the machine hits alike.
 Beside the rate stands the processor time that a MiB or a connection takes the sender, which other work hardly touches.
 Usage: bench/traffic.py BUILD [ROUNDS [SECONDS]]
 """
@@ -27,6 +27,11 @@ PUBLISHED = {"PortBindings": {"80/tcp": [{"HostPort": ""}]}}
 TARGETS = {"MiB/s": 0.98, "connections/s": 1.0}
 
 
+def pinned(processor):
+    """Words before a command: on this processor, and before all other work there."""
+    return ["chrt", "-f", "10", "taskset", "-c", str(processor)]
+
+
 class Side:
     """Two containers of one engine; the first serves on port 80, which is published. `outside` is another machine."""
 
@@ -41,7 +46,7 @@ class Side:
         self.spaces = [Namespace(one["State"]["Pid"]) for one in shown]
         settings = shown[0]["NetworkSettings"]
         self.address, self.port = settings["IPAddress"], settings["Ports"]["80/tcp"][0]["HostPort"]
-        self.server = subprocess.Popen([*self.spaces[0].prefix, "taskset", "-c", "0", load, "serve", "80"],
+        self.server = subprocess.Popen([*self.spaces[0].prefix, *pinned(0), load, "serve", "80"],
                                        stdout=subprocess.PIPE)
         assert self.server.stdout.readline() == b"ready\n"
 
@@ -53,7 +58,7 @@ class Side:
             "connections/s, another machine, published": ("connect", self.outside, self.here, self.port),
             "connections/s, host's loopback, published": ("connect", self.host, "127.0.0.1", self.port),
         }[what]
-        shown = where.run("taskset", "-c", "1", self.load, kind, address, port, SECONDS).stdout
+        shown = where.run(*pinned(1), self.load, kind, address, port, SECONDS).stdout
         return [float(word) for word in shown.split()]
 
     def close(self):
