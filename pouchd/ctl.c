@@ -57,7 +57,9 @@ static void usage(FILE *to)
 	fputs("usage: pouchd ctl [--run DIR] [--root DIR] [--config FILE] COMMAND\n\n", to);
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
 		fprintf(to, "  %s %s\n      %s\n", commands[i]->name, commands[i]->usage, commands[i]->about);
-	fputs("\nDIR is what the engine was started with (default " DAEMON_DEFAULT_RUN ", " DAEMON_DEFAULT_ROOT ").\n",
+	fputs("\nDIR is what the engine was started with: --run is " DAEMON_DEFAULT_RUN
+	      " unless given; --root and --config\n"
+	      "are asked of the engine that runs there, else " DAEMON_DEFAULT_ROOT " and the default file.\n",
 	      to);
 }
 
@@ -68,7 +70,9 @@ int ctl_main(int argc, char **argv)
 						{"config", required_argument, NULL, 'c'},
 						{"help", no_argument, NULL, 'h'},
 						{NULL, 0, NULL, 0}};
-	struct ctl c = {.run = DAEMON_DEFAULT_RUN, .root = DAEMON_DEFAULT_ROOT};
+	struct ctl c = {
+		.run = DAEMON_DEFAULT_RUN,
+	};
 	int o;
 
 	while ((o = getopt_long(argc, argv, "+h", options, NULL)) != -1) {
@@ -89,9 +93,13 @@ int ctl_main(int argc, char **argv)
 			return 2;
 		}
 	}
-	for (size_t i = 0; optind < argc && i < ARRAY_LEN(commands); i++)
-		if (strcmp(commands[i]->name, argv[optind]) == 0)
-			return commands[i]->run(&c, argc - optind - 1, argv + optind + 1);
+	for (size_t i = 0; optind < argc && i < ARRAY_LEN(commands); i++) {
+		if (strcmp(commands[i]->name, argv[optind]) != 0)
+			continue;
+		if (commands[i]->places)
+			ctl_places(&c);
+		return commands[i]->run(&c, argc - optind - 1, argv + optind + 1);
+	}
 	usage(stderr);
 	return 2;
 }

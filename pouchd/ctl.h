@@ -5,13 +5,15 @@
 #ifndef POUCH_POUCHD_CTL_H
 #define POUCH_POUCHD_CTL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "ipc/process.h"
 #include "lib/err.h"
 
 struct ctl {
-	const char *run, *root;
+	const char *run;
+	const char *root;   /* NULL: not given, and the command has no use for it */
 	const char *config; /* NULL: the default file */
 };
 
@@ -21,6 +23,7 @@ struct ctl_command {
 	const char *about; /* one line */
 	/* argv[0] is the first word behind the name. Returns the exit status: 0, 1 for a failure, 2 for wrong usage. */
 	int (*run)(const struct ctl *c, int argc, char **argv);
+	bool places; /* reads the engine's files itself: root and config are the running engine's unless given */
 };
 
 extern const struct ctl_command ctl_status, ctl_restart, ctl_reload, ctl_info, ctl_audit, ctl_policy, ctl_image;
@@ -29,6 +32,9 @@ extern const struct ctl_command ctl_status, ctl_restart, ctl_reload, ctl_info, c
 int ctl_call(const struct ctl *c, enum process_id peer, uint16_t number, void *msg, void **reply, struct err *e);
 /* The same for what may take its time: waits for as long as the other side is at it. */
 int ctl_call_long(const struct ctl *c, enum process_id peer, uint16_t number, void *msg, void **reply, struct err *e);
+/* Without a root: that of the engine that runs, and its config unless given; the default when none runs. Never freed.
+ */
+void ctl_places(struct ctl *c);
 /* Say why, on stderr; returns 1. */
 int ctl_fail(const struct err *e);
 /* Say how it is used; returns 2. */

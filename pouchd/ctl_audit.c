@@ -228,5 +228,6 @@ const struct ctl_command ctl_audit = {
 	.usage = "verify [SEQUENCE:HASH] | query [--since TIME] [--until TIME] [--who WHO] [--operation NAME] "
 		 "[--object TEXT] [--stage STAGE]",
 	.about = "is the audit chain whole; its records",
+	.places = true,
 	.run = run,
 };

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "ipc/channel.h"
+#include "lib/daemon.h"
 #include "lib/util.h"
 #include "pouchd/ctl.h"
 
@@ -25,7 +26,24 @@ static const char *text(const json_t *o, const char *key)
 {
 	const char *s = json_string_value(json_object_get(o, key));
 
-	return s ? s : "-";
+	return s && *s ? s : "-";
+}
+
+void ctl_places(struct ctl *c)
+{
+	json_t *state = NULL;
+	struct err ignored;
+
+	if (!c->root && ask_state(c, &state, &ignored) == 0) {
+		const char *root = text(state, "Root"), *config = text(state, "Config");
+		if (*root == '/')
+			c->root = xstrdup(root);
+		if (!c->config && *config == '/')
+			c->config = xstrdup(config);
+		json_decref(state);
+	}
+	if (!c->root)
+		c->root = DAEMON_DEFAULT_ROOT;
 }
 
 static json_int_t number(const json_t *o, const char *key)
@@ -106,8 +124,12 @@ static int run_status(const struct ctl *c, int argc, char **argv)
 	return 0;
 }
 
-const struct ctl_command ctl_status = {"status", "[--json]", "the engine's processes: state, uptime, restarts, memory",
-				       run_status};
+const struct ctl_command ctl_status = {
+	.name = "status",
+	.usage = "[--json]",
+	.about = "the engine's processes: state, uptime, restarts, memory",
+	.run = run_status,
+};
 
 static int run_info(const struct ctl *c, int argc, char **argv)
 {
@@ -131,7 +153,12 @@ static int run_info(const struct ctl *c, int argc, char **argv)
 	return 0;
 }
 
-const struct ctl_command ctl_info = {"info", "", "paths, version, and each service's sandbox", run_info};
+const struct ctl_command ctl_info = {
+	.name = "info",
+	.usage = "",
+	.about = "paths, version, and each service's sandbox",
+	.run = run_info,
+};
 
 static int run_restart(const struct ctl *c, int argc, char **argv)
 {
@@ -147,8 +174,12 @@ static int run_restart(const struct ctl *c, int argc, char **argv)
 	return 0;
 }
 
-const struct ctl_command ctl_restart = {"restart", "SERVICE",
-					"end a service and start it anew; waits until it is ready", run_restart};
+const struct ctl_command ctl_restart = {
+	.name = "restart",
+	.usage = "SERVICE",
+	.about = "end a service and start it anew; waits until it is ready",
+	.run = run_restart,
+};
 
 static int run_reload(const struct ctl *c, int argc, char **argv)
 {
@@ -165,4 +196,9 @@ static int run_reload(const struct ctl *c, int argc, char **argv)
 	return 0;
 }
 
-const struct ctl_command ctl_reload = {"reload", "", "read pouch.json and policy.json again", run_reload};
+const struct ctl_command ctl_reload = {
+	.name = "reload",
+	.usage = "",
+	.about = "read pouch.json and policy.json again",
+	.run = run_reload,
+};

@@ -293,5 +293,6 @@ const struct ctl_command ctl_policy = {
 	.usage = "check [FILE] | explain [--policy FILE] [--as uid:N|cert:NAMES] [--gid N]… [--listener NAME] "
 		 "[--document create|update|exec|volume|network] [--permission NAME] < DOCUMENT",
 	.about = "is a policy good; what it would decide (exit status 3: denied)",
+	.places = true,
 	.run = run,
 };

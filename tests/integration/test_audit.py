@@ -15,7 +15,7 @@ OTHER = 54321
 
 
 def records(engine, *arguments):
-    done = engine.ctl("--root", engine.root, "audit", "query", *arguments)
+    done = engine.ctl("audit", "query", *arguments)
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
