@@ -191,6 +191,25 @@ def test_macvlan(engine, wire, mode):
     engine.docker("network", "rm", "mac")
 
 
+def test_macvlan_after_a_kill_of_netd(engine, wire):
+    """covers D-17: what is on the host's wire stays, its address is nobody else's, and is free when the container is gone."""
+    engine.busybox()
+    engine.docker("network", "create", "-d", "macvlan", "--subnet", "10.82.0.0/24", "-o", f"parent={wire.name}", "mac2")
+    engine.docker("run", "-d", "--name", "onwire2", "--network", "mac2", "--ip", "10.82.0.9", "busybox", "sleep", "1000")
+    before = engine.inspect("onwire2")["NetworkSettings"]["Networks"]
+    os.kill(engine.pids()["netd"], signal.SIGKILL)
+    assert list(engine.api("GET", "/networks/mac2").json["Containers"]) == [engine.inspect("onwire2")["Id"]]
+    assert engine.inspect("onwire2")["NetworkSettings"]["Networks"] == before
+    assert "10.82.0.9/24" in engine.docker("exec", "onwire2", "ip", "-o", "-4", "addr").stdout
+    taken = engine.docker("run", "--rm", "--network", "mac2", "--ip", "10.82.0.9", "busybox", "true", check=False)
+    assert taken.returncode == 125 and "Address already in use: 10.82.0.9" in taken.stderr, taken.stderr
+    engine.docker("network", "disconnect", "mac2", "onwire2")
+    assert "eth0" not in engine.docker("exec", "onwire2", "ip", "link").stdout
+    assert engine.docker("run", "--rm", "--network", "mac2", "--ip", "10.82.0.9", "busybox", "true").returncode == 0
+    engine.docker("rm", "-f", "onwire2")
+    engine.docker("network", "rm", "mac2")
+
+
 def test_ipvlan(engine, host, wire):
     """Where the kernel has it; else the error names it."""
     has = host.run("ip", "link", "add", "probe0", "link", wire.name, "type", "ipvlan", check=False).returncode == 0
