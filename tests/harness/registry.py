@@ -23,15 +23,15 @@ def free_port():
 
 
 class Registry:
-    def __init__(self, password=None, cert=None, key=None):
-        """password: "user:password" for Basic authentication. cert, key: PEM files, for TLS."""
+    def __init__(self, password=None, cert=None, key=None, client_ca=None):
+        """password: "user:password" for Basic authentication. cert, key: PEM files, for TLS; client_ca: whose clients come in."""
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="pouch-registry-"))
         self.port = free_port()
         self.host = f"127.0.0.1:{self.port}"
         self.password = password
         http = {"addr": self.host, "secret": "tests"}
         if cert:
-            http["tls"] = {"certificate": str(cert), "key": str(key)}
+            http["tls"] = {"certificate": str(cert), "key": str(key), **({"clientcas": [str(client_ca)]} if client_ca else {})}
         self.tls = bool(cert)
         config = {"version": "0.1", "log": {"level": "info", "accesslog": {"disabled": False}},
                   "storage": {"filesystem": {"rootdirectory": str(self.dir / "data")}, "delete": {"enabled": True}},

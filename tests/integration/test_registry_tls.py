@@ -11,6 +11,7 @@ import pytest
 
 from tests.harness.engine import Engine
 from tests.harness.fake_registry import FakeRegistry
+from tests.harness.registry import Registry
 from tests.harness.rootfs import Tar
 from tests.integration.test_tls import authority, certificate
 
@@ -74,6 +75,28 @@ def test_client_certificates(keys):
             assert pull(engine, f"{registry.host}/box") == ""
         with Engine(config=config(registry.host, **{**own, "client-key": "/nonexistent"})) as engine:
             assert "/nonexistent: No such file" in pull(engine, f"{registry.host}/box")
+
+
+def test_a_real_registry_by_tls(keys):
+    """Debian's, with a certificate of an own authority, and for clients with one of that and a password: the docker CLI logs in,
+    pushes and pulls; who lacks one of the three is told which."""
+    own = {"ca": str(keys / "ca.pem"), "client-cert": str(keys / "client.pem"), "client-key": str(keys / "client.key")}
+    with Registry("someone:pa55word", keys / "server.pem", keys / "server.key", keys / "ca.pem") as registry:
+        name = f"{registry.host}/by/tls:1"
+        with Engine(config=config(registry.host, **own)) as engine:
+            engine.busybox(name)
+            assert "unauthorized" in engine.docker("push", name, check=False).stderr
+            engine.docker("login", "-u", "someone", "--password-stdin", registry.host, input="pa55word")
+            assert "digest: sha256:" in engine.docker("push", name).stdout
+            engine.docker("rmi", name)
+            assert "Downloaded newer image" in engine.docker("pull", name).stdout
+            assert engine.docker("run", "--rm", "--network", "none", name, "echo", "hi").stdout == "hi\n"
+        asked = len(registry.requests())
+        with Engine(config=config(registry.host, ca=own["ca"])) as engine:
+            assert "certificate" in pull(engine, name[:-2])
+        with Engine(config=config(registry.host, **{**own, "ca": ""})) as engine:
+            assert "certificate" in pull(engine, name[:-2])
+        assert len(registry.requests()) == asked
 
 
 def test_no_downgrade(registry, keys):  # covers S-13
