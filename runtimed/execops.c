@@ -102,6 +102,7 @@ void on_exec_create(struct ipc_request *req, struct exec_create *m, struct runti
 		ipc_reply_error(req, &e);
 		return;
 	}
+	launch_exec_expect(c->run);
 	struct exec *x = exec_new(c, json_incref(m->body.json));
 	if (db_exec_put(x, &e) < 0) {
 		exec_free(x);

@@ -210,6 +210,11 @@ static void on_soon(evutil_socket_t fd, short what, void *arg)
 
 /* ---- begin ---- */
 
+void launch_exec_expect(struct launch_run *run)
+{
+	ahead_move(run->launch->ahead);
+}
+
 static struct launch_exec *exec_new(struct launch_run *run, const char *id, const struct launch_exec_events *events,
 				    void *arg)
 {
@@ -310,6 +315,7 @@ int launch_exec(struct launch_run *run, const struct launch_exec_spec *spec, int
 		return err_set(e, -EINVAL, "invalid exec id");
 	if (run->state != RUN_RUNNING || run->pid <= 0)
 		return err_http(e, 409, "container %.12s is not running", run->id);
+	ahead_move(run->launch->ahead);
 	struct launch_exec *x = exec_new(run, spec->id, events, arg);
 	x->exec = json_incref((json_t *)(uintptr_t)spec->exec);
 	x->config = json_incref((json_t *)(uintptr_t)spec->config);

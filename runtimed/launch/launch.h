@@ -303,6 +303,8 @@ struct launch_exec_events {
 	void (*ended)(void *arg, struct launch_exec *x, int exit_code);
 };
 
+/* An exec will probably be asked for at once: what it has to wait for begins. */
+void launch_exec_expect(struct launch_run *run);
 /*
  * Run a command in a running container. `take_stream` -1 with detach. The stream's bytes before the command runs are
  * kept. A failure after the client was told 101 is also written to the stream as Docker does (stderr frame, or raw).

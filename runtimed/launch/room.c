@@ -84,6 +84,8 @@ int launch_new(const struct launch_config *config, struct launch **out, struct e
 	}
 	if (r == 0)
 		r = trash_new(l, &l->trash, e);
+	if (r == 0)
+		r = ahead_new(l, &l->ahead, e);
 	if (r < 0) {
 		launch_free(l);
 		return r;
@@ -113,6 +115,7 @@ void launch_free(struct launch *l)
 	seccomp_cache_free(l->seccomp);
 	runtime_copies_free(l->copies);
 	trash_free(l->trash);
+	ahead_free(l->ahead);
 	if (l->own_parent)
 		cgroup_remove_empty(l->c.cgroup_parent);
 	fd_close(&l->run_dir);

@@ -15,6 +15,7 @@ LIST_HEAD(launch_execs, launch_exec);
 
 struct logger;
 struct seccomp_cache;
+struct ahead;
 struct trash;
 struct runtime_copies;
 
@@ -43,6 +44,7 @@ struct launch {
 	struct orphans orphans; /* shims that serve their clients' last bytes */
 	struct seccomp_cache *seccomp;
 	struct trash *trash;
+	struct ahead *ahead;
 	struct runtime_copies *copies;
 };
 
@@ -324,6 +326,13 @@ int trash_new(struct launch *l, struct trash **out, struct err *e);
 void trash_free(struct trash *t);
 /* `name` in `dir`, a directory of the state's or the run directory's, is there no more. It need not have been. */
 int trash_put(struct trash *t, enum trash_of which, int dir, const char *name, struct err *e);
+
+/* ---- ahead.c: what a start waits for in the kernel, begun before the runtime comes to it ---- */
+
+int ahead_new(struct launch *l, struct ahead **out, struct err *e);
+void ahead_free(struct ahead *a);
+/* Somebody will soon be moved into a cgroup. */
+void ahead_move(struct ahead *a);
 /* The members of documents. */
 const char *doc_text(const json_t *o, const char *key);
 bool doc_true(const json_t *o, const char *key);

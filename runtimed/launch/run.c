@@ -400,6 +400,7 @@ int launch_start(struct launch *l, const struct launch_spec *spec, const struct 
 
 	if (r < 0)
 		return r;
+	ahead_move(l->ahead);
 	struct launch_run *run = run_new(l, spec, events, arg);
 	r = run_dir_make(run, e);
 	if (r == 0)
