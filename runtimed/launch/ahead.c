@@ -1,7 +1,7 @@
 /*
  * ahead: moving a process into a cgroup waits for a grace period of the kernel, some milliseconds, unless somebody has
- * moved one a moment ago. The runtime does it in the middle of a start. So that this wait runs beside what comes before,
- * a thread moves runtimed itself to where it is already as soon as a start or an exec is known to come.
+ * moved one a moment ago. The runtime does it in the middle of a start. So that this wait runs beside what comes
+ * before, a thread moves runtimed itself to where it is already as soon as a start or an exec is known to come.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -229,4 +229,43 @@ struct shim {
 void loop_run(struct shim *s);
 int64_t now_ns(void);
 
+/* ---- the start (begin.c) ---- */
+
+/* The starter has said something, or its socket has ended: it becomes the runtime. Ends the shim when it has failed. */
+void begin_starter(struct shim *s);
+/* The runtime has ended: its container runs, and all power is given up; or the shim ends. */
+void begin_ended(struct shim *s, int status);
+
+/* ---- the container's output (output.c) ---- */
+
+/* Returns whether there may be more. */
+bool output_read(struct shim *s, enum stream i);
+void output_close(struct shim *s, enum stream i);
+/* What waits for the log worker. */
+void output_logger(struct shim *s);
+
+/* ---- its input (input.c) ---- */
+
+/* May a client's bytes be read now? */
+bool input_wanted(const struct shim *s, const struct client *c);
+/* Into `input`, from which the loop writes. Returns false when the client is to go. */
+bool input_client(struct shim *s, struct client *c);
+/* A client will send nothing more. */
+void input_client_end(struct shim *s, struct client *c);
+void input_write(struct shim *s);
+void input_close(struct shim *s);
+
+/* ---- runtimed (control.c) ---- */
+
+/* Nothing happens while it is away. */
+void control_tell(struct shim *s, struct wire_head head, const char *text, size_t len, const int *fds, size_t nfds);
+void control_started(struct shim *s);
+void control_exited(struct shim *s);
+/* Returns false when there was nothing to read. */
+bool control_read(struct shim *s);
+void control_accept(struct shim *s);
+void control_resize(struct shim *s, uint32_t rows, uint32_t columns);
+/* Begin with what was logged, for a client that wants it. */
+void control_replay(struct shim *s, struct client *c);
+
 #endif
