@@ -17,7 +17,7 @@ unit: $(UNIT_BINS)	## build and run the unit tests
 
 # A program that enters the sandbox of any process of the engine and tries what must not work there.
 PROBE := $(B)/tests/privilege/probe
-$(PROBE): $$(call objects,tests/privilege) $(B)/obj/tests/fuzz/sample.o $$(LIBRARY)
+$(PROBE): $$(call objects,tests/privilege) $(B)/obj/tests/fuzz/sample.o $(B)/obj/runtimed/shim/drop.o $$(LIBRARY)
 	@mkdir -p $(@D)
 	$(call QUIET,LINK)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o %.a,$^) $(EVENT) -lseccomp -lsqlite3 -lcrypto
 

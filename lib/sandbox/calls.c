@@ -97,7 +97,7 @@ static int add_set(scmp_filter_ctx filter, enum call_set set, bool *decided, str
 	return 0;
 }
 
-int calls_enter(const enum call_set *sets, struct err *e)
+static int make(const enum call_set *sets, scmp_filter_ctx *out, struct err *e)
 {
 	bool decided[CALLS_HIGHEST] = {false};
 	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_KILL_PROCESS);
@@ -117,12 +117,49 @@ int calls_enter(const enum call_set *sets, struct err *e)
 	if (r == 0)
 		r = add_set(filter, CALLS_sanitizer, decided, e);
 #endif
-	if (r == 0) {
-		r = seccomp_load(filter);
-		if (r < 0)
-			err_sys(e, r, "sandbox: load the filter of system calls");
+	if (r < 0) {
+		seccomp_release(filter);
+		return r;
 	}
+	*out = filter;
+	return 0;
+}
+
+static void release(scmp_filter_ctx filter)
+{
 	seccomp_release(filter);
 	malloc_trim(0); /* libseccomp took some hundred KiB to make it */
+}
+
+int calls_enter(const enum call_set *sets, struct err *e)
+{
+	scmp_filter_ctx filter;
+	int r = make(sets, &filter, e);
+
+	if (r < 0)
+		return r;
+	r = seccomp_load(filter);
+	if (r < 0)
+		err_sys(e, r, "sandbox: load the filter of system calls");
+	release(filter);
 	return r;
+}
+
+int calls_program(const enum call_set *sets, struct err *e)
+{
+	AUTO_CLOSE int fd = memfd_create("filter", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	scmp_filter_ctx filter;
+
+	if (fd < 0)
+		return err_sys(e, -errno, "sandbox: memfd");
+	int r = make(sets, &filter, e);
+	if (r < 0)
+		return r;
+	r = seccomp_export_bpf(filter, fd);
+	release(filter);
+	if (r < 0)
+		return err_sys(e, r, "sandbox: write the filter of system calls");
+	if (fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+		return err_sys(e, -errno, "sandbox: seal the filter");
+	return STEAL_FD(fd);
 }

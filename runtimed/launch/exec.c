@@ -284,6 +284,7 @@ static int add_settings(struct launch_exec *x, struct shim_settings *s, struct e
 	settings_number(s, "base", run->ids.base);
 	settings_number(s, "size", run->ids.size);
 	settings_number(s, "uid", run->launch->c.shim_uid);
+	settings_fd(s, "filter", run->launch->shim_filter);
 	settings_number(s, "tty", x->tty);
 	settings_number(s, "stdin", doc_true(x->exec, "AttachStdin"));
 	settings_number(s, "stdin-once", 1);

@@ -280,6 +280,7 @@ static void add_process(const struct launch_run *run, const struct launch_spec *
 	settings_number(settings, "base", run->ids.base);
 	settings_number(settings, "size", run->ids.size);
 	settings_number(settings, "uid", run->launch->c.shim_uid);
+	settings_fd(settings, "filter", run->launch->shim_filter);
 	settings_number(settings, "tty", doc_true(spec->config, "Tty"));
 	settings_number(settings, "stdin", doc_true(spec->config, "OpenStdin"));
 	settings_number(settings, "stdin-once", doc_true(spec->config, "StdinOnce"));

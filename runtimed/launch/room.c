@@ -12,6 +12,7 @@
 
 #include "lib/fd.h"
 #include "lib/log.h"
+#include "lib/sandbox/calls.h"
 #include "lib/tree.h"
 #include "lib/util.h"
 #include "runtimed/launch/room.h"
@@ -70,7 +71,7 @@ int launch_new(const struct launch_config *config, struct launch **out, struct e
 	struct launch *l = XNEW(struct launch);
 
 	l->c = *config;
-	l->runs_dir = -1;
+	l->runs_dir = l->shim_filter = -1;
 	LIST_INIT(&l->runs);
 	LIST_INIT(&l->views);
 	LIST_INIT(&l->orphans);
@@ -86,6 +87,10 @@ int launch_new(const struct launch_config *config, struct launch **out, struct e
 		r = trash_new(l, &l->trash, e);
 	if (r == 0)
 		r = ahead_new(l, &l->ahead, e);
+	if (r == 0) {
+		l->shim_filter = calls_program(sandbox_profile(PROC_shim)->second.calls, e);
+		r = l->shim_filter < 0 ? l->shim_filter : 0;
+	}
 	if (r < 0) {
 		launch_free(l);
 		return r;
@@ -120,6 +125,7 @@ void launch_free(struct launch *l)
 		cgroup_remove_empty(l->c.cgroup_parent);
 	fd_close(&l->run_dir);
 	fd_close(&l->runs_dir);
+	fd_close(&l->shim_filter);
 	free(l->runtime_root);
 	free(l);
 }

@@ -45,6 +45,7 @@ struct launch {
 	struct seccomp_cache *seccomp;
 	struct trash *trash;
 	struct ahead *ahead;
+	int shim_filter; /* the program of calls that a shim enters */
 	struct runtime_copies *copies;
 };
 

@@ -39,8 +39,8 @@ static _Noreturn void start_failed(struct shim *s, int code)
 	AUTO_CLOSE int fd = openat(s->args.dir, "log", O_RDONLY | O_CLOEXEC);
 	ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
 
-	control_tell(s, (struct wire_head){.type = WIRE_FAILED, .code = code, .flags = 1}, text, n > 0 ? (size_t)n : 0, NULL,
-	     0);
+	control_tell(s, (struct wire_head){.type = WIRE_FAILED, .code = code, .flags = 1}, text, n > 0 ? (size_t)n : 0,
+		     NULL, 0);
 	exit(1);
 }
 
@@ -81,7 +81,7 @@ static void drop(struct shim *s)
 	memcpy(all, keep, sizeof keep);
 	for (struct client *c = s->clients; c && n < ARRAY_LEN(all); c = c->next)
 		all[n++] = c->fd;
-	privileges_drop(s->args.uid, all, n);
+	privileges_drop(s->args.uid, s->args.filter, all, n);
 	s->dropped = true;
 	/* Of those that came before: files that were opened then would be closed now. */
 	for (struct client *c = s->clients; c; c = c->next)

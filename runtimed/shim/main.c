@@ -84,6 +84,8 @@ static int start(struct shim *s, char *text, size_t len, struct err *e)
 	int r = args_parse(text, len, &s->args, e);
 	if (r < 0)
 		return r;
+	if (s->args.mode != MODE_MOUNT && s->args.filter < 0)
+		return err_set(e, -EINVAL, "shim: no filter of system calls");
 	if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) < 0)
 		return err_sys(e, -errno, "become the reaper");
 	logfile_open(&s->log, &s->args);

@@ -42,6 +42,7 @@ struct shim_args {
 	bool read_only; /* MODE_MOUNT: the root is, once the places of its mounts are made */
 	uint32_t rows, columns;
 	uid_t uid;		/* to become */
+	int filter;		/* the program of system calls to enter then: lib/sandbox/calls.def, set `shim` */
 	int dir;		/* directory of this run: pid, log, console */
 	int root;		/* MODE_EXEC: the container's root directory, for the look-up */
 	int top;		/* idmapped clone of the state directory with upper and work; -1: the layers alone */
@@ -94,8 +95,11 @@ int user_lookup(const struct shim_args *a, int root, char *out, size_t size, str
 
 /* ---- after the start ---- */
 
-/* Become `uid` without capabilities, with only the descriptors in `keep`; proven, else the shim ends. */
-void privileges_drop(uid_t uid, const int *keep, size_t nkeep);
+/*
+ * Become `uid` without capabilities, with only the descriptors in `keep`, held by the filter that `filter` has the
+ * program of; proven, else the shim ends.
+ */
+void privileges_drop(uid_t uid, int filter, const int *keep, size_t nkeep);
 
 /* ---- the log file (log.c) ---- */
 

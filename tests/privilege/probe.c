@@ -22,9 +22,11 @@
 #include <unistd.h>
 
 #include "lib/config.h"
+#include "lib/sandbox/calls.h"
 #include "lib/sandbox/profile.h"
 #include "lib/sandbox/sandbox.h"
 #include "lib/util.h"
+#include "runtimed/shim/shim.h"
 
 #define NOT_ENTERED 250 /* no errno */
 
@@ -63,6 +65,19 @@ static void make_outside(struct outside *o)
 	o->victim_memory = victim_memory;
 }
 
+/* As runtimed/shim does once its container runs. */
+static void enter_shim(uid_t uid)
+{
+	struct err e = {0};
+	int filter = calls_program(sandbox_profile(PROC_shim)->second.calls, &e);
+
+	if (filter < 0) {
+		fprintf(stderr, "probe: %s\n", e.text);
+		_exit(NOT_ENTERED);
+	}
+	privileges_drop(uid, filter, NULL, 0);
+}
+
 static void enter(const struct outside *o, const struct config *config)
 {
 	struct sandbox_args args = {.config = config, .root = o->root, .run = o->run, .root_fd = -1};
@@ -70,6 +85,10 @@ static void enter(const struct outside *o, const struct config *config)
 	char path[200];
 	struct err e = {0};
 
+	if (o->self == PROC_shim) {
+		enter_shim(config->ids_base);
+		return;
+	}
 	if (sandbox_begin(0, &e) < 0)
 		goto failed;
 	args.proc_fd = sandbox_proc_open(o->self, &e);
@@ -124,7 +143,8 @@ int main(int argc, char **argv)
 	struct config config = {.volumes_plugin_dir = ""};
 	int r = 0;
 
-	if (argc != 6 || (o.self = process_by_name(argv[2])) == PROC_NONE || sandbox_profile(o.self)->keeps) {
+	if (argc != 6 || (o.self = process_by_name(argv[2])) == PROC_NONE ||
+	    (sandbox_profile(o.self)->keeps && o.self != PROC_shim)) {
 		fprintf(stderr, "usage: probe tries|act|noise NAME ROOT RUN IDS_BASE\n");
 		return 2;
 	}

@@ -1,4 +1,5 @@
 """What each process may do: read from /proc of a running engine, and tried by a program in the same sandbox."""
+import contextlib
 import json
 import os
 import pathlib
@@ -194,9 +195,51 @@ def test_the_report_is_what_proc_says(running, daemon):  # covers S-80
         assert report["Missing"] == [] and report["MemoryDenyWriteExecute"] and report["Landlock"] >= 6
 
 
+@contextlib.contextmanager
+def running_container(engine):
+    """Pids of a container's shim and of an exec's."""
+    engine.busybox()
+    made = engine.api("POST", "/containers/create", {"Image": "busybox", "Cmd": ["sleep", "1000"], "HostConfig": {
+        "NetworkMode": "none"}})
+    assert made.status == 201, made
+    container = made.json["Id"]
+    assert engine.api("POST", f"/containers/{container}/start").status == 204
+    execution = engine.api("POST", f"/containers/{container}/exec", {"Cmd": ["sleep", "1000"]}).json["Id"]
+    assert engine.api("POST", f"/exec/{execution}/start", {"Detach": True}).status == 200
+    try:
+        yield shims(engine, container)
+    finally:
+        engine.api("DELETE", f"/containers/{container}?force=1")
+
+
+def shims(engine, container):
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and os.readlink(entry / "exe") == str(engine.build / "shim") and \
+                    container.encode() in (entry / "cmdline").read_bytes():
+                found.append(int(entry.name))
+    return found
+
+
+def test_a_shim_is_held(running):  # covers S-80
+    with running_container(running) as pids:
+        assert len(pids) == 2
+        for pid in pids:
+            s = status(pid)
+            assert s["Uid"] == s["Gid"] and len(set(s["Uid"])) == 1 and s["Uid"][0] >= base(running)
+            assert s["Groups"] == [] and not any(s[f"Cap{which}"] for which in ("Inh", "Prm", "Eff", "Bnd", "Amb"))
+            assert s["NoNewPrivs"] == "1" and s["Seccomp"] == "2"
+            assert os.readlink(f"/proc/{pid}/root") == os.readlink(f"/proc/{pid}/cwd") == f"/proc/{pid}/fdinfo"
+            assert re.search(r"Max core file size +0 +0 ", pathlib.Path(f"/proc/{pid}/limits").read_text())
+            for fd in os.listdir(f"/proc/{pid}/fd"):
+                target = os.readlink(f"/proc/{pid}/fd/{fd}")
+                assert re.search(r"^(socket|pipe|anon_inode):|/log$|-json\.log$|/exit$", target), target
+
+
 # ---- S-81, S-83: what a taken-over process can do ----
 
-@pytest.mark.parametrize("name", [d for d in DAEMONS if d != "runtimed"] + WORKERS)
+@pytest.mark.parametrize("name", [d for d in DAEMONS if d != "runtimed"] + WORKERS + ["shim"])
 def test_taken_over(running, name):  # covers S-81 S-83
     if name in DAEMONS and name not in running.pids():
         pytest.skip(f"{name} is not part of this build")
