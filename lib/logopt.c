@@ -8,6 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "lib/size.h"
 #include "lib/util.h"
 
 #define D(driver) (1u << LOG_DRIVER_##driver)
@@ -78,38 +79,6 @@ static bool parse_level(const char *text, int64_t *out)
 
 	*out = strtoll(text, &end, 10);
 	return *text && !*end && *out >= -1 && *out <= 9;
-}
-
-/* "64k", "10MB", "1.5GiB"; "-1" for no limit. */
-static bool parse_size(const char *text, int64_t *out)
-{
-	static const char units[] = "kmgtp";
-	char *end;
-	double v = strtod(text, &end);
-	int shift = 0;
-
-	if (str_eq(text, "-1")) {
-		*out = -1;
-		return true;
-	}
-	if (!isdigit((unsigned char)text[0]))
-		return false;
-	while (*end == ' ')
-		end++;
-	const char *unit = *end ? strchr(units, tolower((unsigned char)*end)) : NULL;
-	if (unit) {
-		shift = (int)(unit - units + 1) * 10;
-		end++;
-		if (tolower((unsigned char)*end) == 'i')
-			end++;
-	}
-	if (tolower((unsigned char)*end) == 'b')
-		end++;
-	v *= (double)(1ull << shift);
-	if (*end || !(v >= 1 && v < 1e18))
-		return false;
-	*out = (int64_t)v;
-	return true;
 }
 
 /* Go's: "1.5s", "1m30s", "500ms"; "0". In milliseconds. */
@@ -276,7 +245,7 @@ static int check_value(const struct logopt_row *row, const char *value, const st
 		ok = parse_level(value, &number);
 		break;
 	case LOGOPT_SIZE:
-		ok = parse_size(value, &number);
+		ok = size_parse(value, &number);
 		break;
 	case LOGOPT_DURATION:
 		ok = parse_duration(value, &number);
@@ -398,7 +367,7 @@ int64_t logopt_number(const json_t *config, const char *name)
 	if (!text)
 		return 0;
 	if (row->kind == LOGOPT_SIZE)
-		parse_size(text, &out);
+		size_parse(text, &out);
 	else if (row->kind == LOGOPT_DURATION)
 		parse_duration(text, &out);
 	else if (row->kind == LOGOPT_LEVEL)

@@ -111,25 +111,77 @@ static void ask_worker(struct volumed *d, uint16_t number, void *msg, struct pen
 		worker_done(p, NULL, &e);
 }
 
+static void limit_local(struct volumed *d, const char *name, uint64_t bytes, struct pending *p)
+{
+	struct volume_limit m = {.name = name, .bytes = bytes};
+
+	ask_worker(d, IPC_volume_limit, &m, p);
+}
+
+/* ---- a new volume of the driver local ---- */
+
+struct making_local {
+	struct volumed *d;
+	char *name;
+	driver_done done;
+	void *arg;
+};
+
+static void limited(void *arg, const char *path, const struct err *failure)
+{
+	struct making_local *m = arg;
+	struct err e = {0};
+
+	(void)path;
+	if (failure) {
+		local_remove(m->d->local, m->name, NULL);
+		if (failure->code == -EOPNOTSUPP)
+			err_http(&e, 400, "invalid option: \"size\": %s", failure->text);
+		else
+			e = *failure;
+	}
+	m->done(m->arg, NULL, failure ? &e : NULL);
+	free(m->name);
+	free(m);
+}
+
+static void make_local(struct volumed *d, const char *name, const json_t *options, driver_done done, void *arg)
+{
+	const uint64_t size = local_size(options);
+	struct err e = {0};
+
+	if (local_create(d->local, name, &e) < 0 || !size) {
+		done(arg, NULL, e.code ? &e : NULL);
+		return;
+	}
+	struct making_local *m = XNEW(struct making_local);
+	*m = (struct making_local){d, xstrdup(name), done, arg};
+	limit_local(d, name, size, pending_new(d, name, limited, m));
+}
+
 /* ---- the four operations ---- */
 
 int driver_check(struct volumed *d, const char *driver, const json_t *options, struct err *e)
 {
 	if (is_local(driver))
 		return local_check_options(options, e);
-	if (plugin_exists(d->daemon.config->volumes_plugin_dir, driver))
+	const char *dir = d->daemon.config->volumes_plugin_dir, *how;
+
+	if (plugin_exists(dir, driver))
 		return 0;
+	if (plugin_described(dir, driver, &how))
+		return err_http(e, 400,
+				"error looking up volume plugin %s: %s.%s leads to where the engine does not reach; it "
+				"needs a socket %s/%s.sock",
+				driver, driver, how, dir, driver);
 	return err_http(e, 404, "error looking up volume plugin %s: plugin \"%s\" not found", driver, driver);
 }
 
 void driver_create(struct volumed *d, const char *driver, const char *name, const json_t *options, driver_done done,
 		   void *arg)
 {
-	struct err e = {0};
-
 	if (is_local(driver)) {
-		const int rc = local_create(d->local, name, &e);
-		done(arg, NULL, rc < 0 ? &e : NULL);
+		make_local(d, name, options, done, arg);
 		return;
 	}
 	json_t *body = json_pack("{s:s, s:O}", "Name", name, "Opts", options);
@@ -152,9 +204,14 @@ void driver_remove(struct volumed *d, const char *driver, const char *name, driv
 static void mount_local(struct volumed *d, struct volume *v, struct pending *p)
 {
 	AUTO_FREE char *path = local_path(d->local, v->name);
+	const uint64_t size = local_size(v->options);
 
 	if (!local_is_mount(v->options)) {
-		pending_end(p, path, NULL);
+		/* Again, as a removal that was cut off may have lifted it, or its files have come from elsewhere. */
+		if (size)
+			limit_local(d, v->name, size, p);
+		else
+			pending_end(p, path, NULL);
 		return;
 	}
 	struct volume_mount_do m = {
@@ -189,4 +246,12 @@ void driver_unmount(struct volumed *d, struct volume *v, const char *id, driver_
 		ask_worker(d, IPC_volume_mount_undo, &m, p);
 	else
 		pending_end(p, NULL, NULL);
+}
+
+void driver_abandon(struct volumed *d, struct volume *v, driver_done done, void *arg)
+{
+	if (is_local(v->driver) && local_size(v->options))
+		limit_local(d, v->name, 0, pending_new(d, v->name, done, arg));
+	else
+		driver_unmount(d, v, "", done, arg);
 }

@@ -18,5 +18,7 @@ void driver_remove(struct volumed *d, const char *driver, const char *name, driv
 /* `id`: the container. For a volume that needs no mount the answer is its path at once. */
 void driver_mount(struct volumed *d, struct volume *v, const char *id, driver_done done, void *arg);
 void driver_unmount(struct volumed *d, struct volume *v, const char *id, driver_done done, void *arg);
+/* Before a local volume is removed: a mount left from before a crash goes, and its limit. */
+void driver_abandon(struct volumed *d, struct volume *v, driver_done done, void *arg);
 
 #endif

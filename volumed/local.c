@@ -12,6 +12,7 @@
 
 #include "lib/log.h"
 #include "lib/mount_options.h"
+#include "lib/size.h"
 #include "lib/tree.h"
 #include "lib/util.h"
 
@@ -165,6 +166,14 @@ bool local_is_mount(const json_t *options)
 	return option(options, "type") || option(options, "device") || option(options, "o");
 }
 
+uint64_t local_size(const json_t *options)
+{
+	const char *text = option(options, "size");
+	int64_t size;
+
+	return text && size_parse(text, &size) && size > 0 ? (uint64_t)size : 0;
+}
+
 /* Words of `o` that a bind has no file system to give to, and flags that are not the mount's own: said, not ignored. */
 static int check_bind(const json_t *options, const struct mount_options *o, struct err *e)
 {
@@ -237,10 +246,9 @@ int local_check_options(const json_t *options, struct err *e)
 	}
 	if (local_is_mount(options))
 		return check_mount(options, e);
-	if (option(options, "size"))
-		return err_http(e, 400,
-				"invalid option: \"size\": quota size requested, but the file system of the "
-				"volumes has no project quota");
+	if (option(options, "size") && !local_size(options))
+		return err_http(e, 400, "invalid option: \"size\": \"%.100s\" is no size, as 500m or 10g",
+				option(options, "size"));
 	return 0;
 }
 

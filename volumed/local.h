@@ -7,6 +7,7 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "lib/err.h"
 #include "lib/jobs.h"
@@ -24,6 +25,8 @@ void local_free(struct local *l);
 int local_check_options(const json_t *options, struct err *e);
 /* Must a volume with these options be mounted to be used? */
 bool local_is_mount(const json_t *options);
+/* What the volume may hold, in bytes; 0: as much as there is. */
+uint64_t local_size(const json_t *options);
 
 /* Make the directory. What stood there without a record is moved to the deletions. */
 int local_create(struct local *l, const char *name, struct err *e);

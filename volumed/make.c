@@ -146,7 +146,7 @@ struct unmaking {
 	struct volumed *d;
 	char *name;
 	char last[65]; /* its hold does not count; "" without */
-	bool force, unmounted;
+	bool force, abandoned;
 	unmake_done done;
 	void *arg;
 };
@@ -204,14 +204,15 @@ static void plugin_removed(void *arg, const char *path, const struct err *failur
 
 static void unmake_turn(void *arg);
 
-/* Nobody uses it; should a mount be left from before a crash, it goes first. */
-static void unmounted(void *arg, const char *path, const struct err *e)
+/* Nobody uses it. What is mounted on it must go first; a limit that cannot be lifted holds nobody up. */
+static void abandoned(void *arg, const char *path, const struct err *e)
 {
 	struct unmaking *u = arg;
+	const struct volume *v = volume_find(u->d->volumes, u->name);
 
 	(void)path;
-	u->unmounted = true;
-	if (e)
+	u->abandoned = true;
+	if (e && local_is_mount(v->options))
 		unmaking_end(u, e);
 	else
 		unmake_turn(u);
@@ -230,8 +231,8 @@ static void unmake_turn(void *arg)
 	else if (!str_eq(v->driver, VOLUME_LOCAL)) {
 		driver_remove(u->d, v->driver, u->name, plugin_removed, u);
 		return;
-	} else if (local_is_mount(v->options) && !u->unmounted) {
-		driver_unmount(u->d, v, "", unmounted, u);
+	} else if ((local_is_mount(v->options) || local_size(v->options)) && !u->abandoned) {
+		driver_abandon(u->d, v, abandoned, u);
 		return;
 	} else
 		drop_record(u, &e);

@@ -290,18 +290,18 @@ static int check_cgroup_parent(const json_t *host, struct err *e)
 		       : err_http(e, 400, "CgroupParent: \"%s\" is not a path of plain names", parent);
 }
 
-static int check_storage(const struct launch *l, const json_t *host, struct err *e)
+static int check_storage(const json_t *host, struct err *e)
 {
 	const char *key;
 	json_t *v;
 
-	json_object_foreach(json_object_get(host, "StorageOpt"), key, v)
+	json_object_foreach(json_object_get(host, "StorageOpt"), key, v) {
 		if (!str_eq(key, "size"))
 			return err_http(e, 400, "StorageOpt: unknown option \"%s\": only size is known", key);
-	if (json_object_size(json_object_get(host, "StorageOpt")))
-		return err_http(e, 400,
-				"StorageOpt: sizes need project quotas, which the engine's file system has not (%s)",
-				filesystem_name(l->c.state_dir));
+		if (!storage_size(host))
+			return err_http(e, 400, "StorageOpt: size: \"%.100s\" is no size, as 500m or 10g",
+					json_is_string(v) ? json_string_value(v) : "");
+	}
 	return 0;
 }
 
@@ -311,7 +311,7 @@ static int check_modes(const struct launch *l, const struct launch_spec *spec, s
 	int r = check_cgroup_parent(host, e);
 
 	if (r == 0)
-		r = check_storage(l, host, e);
+		r = check_storage(host, e);
 	if (r < 0)
 		return r;
 	if (doc_true(host, "Init") && (!l->c.init || access(l->c.init, X_OK) < 0))

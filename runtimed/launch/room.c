@@ -12,7 +12,9 @@
 
 #include "lib/fd.h"
 #include "lib/log.h"
+#include "lib/quota.h"
 #include "lib/sandbox/calls.h"
+#include "lib/size.h"
 #include "lib/tree.h"
 #include "lib/util.h"
 #include "runtimed/launch/room.h"
@@ -190,6 +192,41 @@ int state_dirs_make(const struct launch *l, const char *id, int *out, struct err
 	return r;
 }
 
+/* The container's own layer: what overlay keeps beside it counts, as it moves between the two. */
+static const char *const layer[] = {"upper", "work", NULL};
+
+uint64_t storage_size(const json_t *host)
+{
+	const char *text = json_string_value(json_object_get(json_object_get(host, "StorageOpt"), "size"));
+	int64_t size;
+
+	return text && size_parse(text, &size) && size > 0 ? (uint64_t)size : 0;
+}
+
+static int limit_layer(const struct launch *l, int dir, const json_t *host, struct err *e)
+{
+	const struct quota_place place = {dir, layer};
+	const uint64_t size = storage_size(host);
+	int r = size ? quota_limit(&place, size, e) : 0;
+
+	if (r == -EOPNOTSUPP)
+		return err_http(e, 400,
+				"StorageOpt: size: the engine's file system (%s) has no project quotas, or is not "
+				"mounted with prjquota",
+				filesystem_name(l->c.state_dir));
+	return r;
+}
+
+static void unlimit_layer(const struct launch *l, const char *id)
+{
+	AUTO_CLOSE int dir = openat(l->c.state_dir, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	const struct quota_place place = {dir, layer};
+	struct err e;
+
+	if (dir >= 0 && quota_lift(&place, &e) < 0)
+		log_warn("container %.12s: %s", id, e.text);
+}
+
 int launch_create(struct launch *l, const struct launch_spec *spec, struct err *e)
 {
 	AUTO_CLOSE int dir = -1;
@@ -198,7 +235,10 @@ int launch_create(struct launch *l, const struct launch_spec *spec, struct err *
 		return err_set(e, -EINVAL, "invalid container id");
 	if (faccessat(l->c.state_dir, spec->id, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 		return err_set(e, -EEXIST, "the state of container %s exists", spec->id);
-	return state_dirs_make(l, spec->id, &dir, e);
+	int r = state_dirs_make(l, spec->id, &dir, e);
+	if (r == 0 && (r = limit_layer(l, dir, spec->host, e)) < 0)
+		trash_put(l->trash, TRASH_STATE, l->c.state_dir, spec->id, NULL);
+	return r;
 }
 
 static struct launch_run *find_run(const struct launch *l, const char *id)
@@ -249,6 +289,7 @@ int launch_remove(struct launch *l, const char *id, struct err *e)
 			log_warn("container %.12s: its cgroup cannot be removed", id);
 		trash_put(l->trash, TRASH_RUN, l->runs_dir, id, NULL);
 	}
+	unlimit_layer(l, id);
 	return trash_put(l->trash, TRASH_STATE, l->c.state_dir, id, e);
 }
 

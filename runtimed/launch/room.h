@@ -312,6 +312,8 @@ int runtime_error(const char *text, const char *command, int status, struct err 
 char *cgroup_of(const struct launch *l, const char *id, const json_t *host);
 /* hostname, hosts, resolv.conf below <state>/ID/files. */
 int run_write_files(struct launch_run *run, struct err *e);
+/* StorageOpt's size in bytes; 0: none, or no size. */
+uint64_t storage_size(const json_t *host);
 int state_dirs_make(const struct launch *l, const char *id, int *out, struct err *e);
 /* Lets go of its shim; the container runs on. */
 void run_free(struct launch_run *run);

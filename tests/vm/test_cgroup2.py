@@ -9,7 +9,8 @@ from tests.vm import vm
 pytestmark = pytest.mark.skipif(not os.environ.get("LONG"), reason="takes minutes: LONG=1")
 
 # What the kernel, the cgroups or a whole set of capabilities have to do with.
-SUITES = ["test_fields_host.py", "test_fields_config.py", "test_fields_mounts.py", "test_operations.py", "test_security_start.py"]
+SUITES = ["test_fields_host.py", "test_fields_config.py", "test_fields_mounts.py", "test_operations.py", "test_security_start.py",
+          "test_quota.py"]
 
 
 @pytest.mark.parametrize("suite", SUITES)

@@ -16,6 +16,7 @@
 
 #include "lib/config.h"
 #include "lib/log.h"
+#include "lib/quota.h"
 #include "lib/util.h"
 #include "lib/worker.h"
 #include "volumed/mount/attach.h"
@@ -25,18 +26,22 @@ struct worker {
 	int volumes; /* <root>/volumed/volumes */
 };
 
+static int open_beneath(struct worker *w, const char *path, uint64_t flags, const char *name, struct err *e)
+{
+	struct open_how how = {.flags = flags | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
+			       .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
+	int fd = (int)syscall(SYS_openat2, w->volumes, path, &how, sizeof how);
+
+	return fd < 0 ? err_sys(e, -errno, "open volume %s", name) : fd;
+}
+
 /* The volume's _data. */
 static int open_target(struct worker *w, const char *name, struct err *e)
 {
-	struct open_how how = {.flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
-			       .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
 	char below[300];
 
 	snprintf(below, sizeof below, "%s/_data", name);
-	int fd = (int)syscall(SYS_openat2, w->volumes, below, &how, sizeof how);
-	if (fd < 0)
-		return err_sys(e, -errno, "open volume %s", name);
-	return fd;
+	return open_beneath(w, below, O_PATH, name, e);
 }
 
 static bool is_mounted(int target)
@@ -86,9 +91,23 @@ static void on_volume_mount_undo(struct ipc_request *req, struct volume_mount_un
 		ipc_reply_done(req);
 }
 
+static void on_volume_limit(struct ipc_request *req, struct volume_limit *m, struct worker *w)
+{
+	static const char *const names[] = {"_data", NULL};
+	struct err e = {0};
+	AUTO_CLOSE int dir = open_beneath(w, m->name, O_RDONLY, m->name, &e);
+	const struct quota_place place = {dir, names};
+
+	if (dir < 0 || (m->bytes ? quota_limit(&place, m->bytes, &e) : quota_lift(&place, &e)) < 0)
+		ipc_reply_error(req, &e);
+	else
+		ipc_reply_done(req);
+}
+
 static const struct ipc_handler handlers[] = {
 	IPC_HANDLER(volume_mount_do, struct worker),
 	IPC_HANDLER(volume_mount_undo, struct worker),
+	IPC_HANDLER(volume_limit, struct worker),
 };
 
 int main(int argc, char **argv)
