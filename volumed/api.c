@@ -26,7 +26,7 @@ json_t *volume_json(const struct volumed *d, const struct volume *v)
 			 v->labels, "Scope", "local", "Options", json_object_size(v->options) ? v->options : NULL);
 }
 
-/* ---- list and inspect ---- */
+/* ---- list ---- */
 
 struct listing {
 	struct volumed *d;
@@ -85,8 +85,7 @@ void on_volume_list(struct ipc_request *req, struct volume_list *m, struct volum
 	ipc_reply_text(req, 200, text, len);
 }
 
-/* The volume of that name as far as this caller may know of it; NULL after a 404. */
-static struct volume *find_for(struct volumed *d, struct ipc_request *req, const char *name)
+struct volume *volume_for(struct volumed *d, struct ipc_request *req, const char *name)
 {
 	struct volume *v = volume_find(d->volumes, name);
 
@@ -94,14 +93,6 @@ static struct volume *find_for(struct volumed *d, struct ipc_request *req, const
 		return v;
 	ipc_fail(req, 404, "get %s: no such volume", name);
 	return NULL;
-}
-
-void on_volume_inspect(struct ipc_request *req, struct volume_inspect *m, struct volumed *d)
-{
-	struct volume *v = find_for(d, req, m->name);
-
-	if (v)
-		ipc_reply_json(req, 200, volume_json(d, v));
 }
 
 /* ---- create ---- */
@@ -180,7 +171,7 @@ void on_volume_remove(struct ipc_request *req, struct volume_remove *m, struct v
 		ipc_reply_json(req, 204, NULL);
 		return;
 	}
-	if (!find_for(d, req, m->name))
+	if (!volume_for(d, req, m->name))
 		return;
 	struct removal *r = XNEW(struct removal);
 	*r = (struct removal){d, req};

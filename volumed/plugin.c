@@ -24,20 +24,46 @@ struct call {
 	void *arg;
 };
 
+static bool is_socket(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISSOCK(st.st_mode);
+}
+
+/* DIR/NAME.sock, or DIR/NAME/NAME.sock, as Docker looks for them. */
 static bool socket_address(const char *dir, const char *name, struct sockaddr_un *address)
 {
-	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
-	const int n = snprintf(address->sun_path, sizeof address->sun_path, "%s/%s.sock", dir, name);
+	const size_t size = sizeof address->sun_path;
 
-	return n > 0 && (size_t)n < sizeof address->sun_path;
+	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
+	int n = snprintf(address->sun_path, size, "%s/%s/%s.sock", dir, name, name);
+	if (n > 0 && (size_t)n < size && is_socket(address->sun_path))
+		return true;
+	n = snprintf(address->sun_path, size, "%s/%s.sock", dir, name);
+	return n > 0 && (size_t)n < size;
 }
 
 bool plugin_exists(const char *dir, const char *name)
 {
 	struct sockaddr_un address;
-	struct stat st;
 
-	return *dir && socket_address(dir, name, &address) && stat(address.sun_path, &st) == 0 && S_ISSOCK(st.st_mode);
+	return *dir && socket_address(dir, name, &address) && is_socket(address.sun_path);
+}
+
+bool plugin_described(const char *dir, const char *name, const char **how)
+{
+	static const char *const kinds[] = {"spec", "json"};
+
+	for (size_t i = 0; *dir && i < ARRAY_LEN(kinds); i++) {
+		AUTO_FREE char *path = xasprintf("%s/%s.%s", dir, name, kinds[i]);
+
+		if (access(path, F_OK) == 0) {
+			*how = kinds[i];
+			return true;
+		}
+	}
+	return false;
 }
 
 static void end(struct call *c, const json_t *answer, const struct err *e)

@@ -1,7 +1,7 @@
 /*
- * plugin: one call to a volume plugin: POST /VolumeDriver.X with JSON over the UNIX socket <plugin-dir>/NAME.sock
- * (https://docs.docker.com/engine/extend/plugins_volume/). A plugin that hangs, dies or answers garbage costs the one
- * request that needed it.
+ * plugin: one call to a volume plugin: POST /VolumeDriver.X with JSON over the UNIX socket <plugin-dir>/NAME.sock or
+ * <plugin-dir>/NAME/NAME.sock (https://docs.docker.com/engine/extend/plugins_volume/). A plugin that hangs, dies or
+ * answers garbage costs the one request that needed it.
  */
 #ifndef POUCH_VOLUMED_PLUGIN_H
 #define POUCH_VOLUMED_PLUGIN_H
@@ -19,8 +19,10 @@ struct config;
 /* Exactly one of `answer` (borrowed) and `e` is set. */
 typedef void (*plugin_done)(void *arg, const json_t *answer, const struct err *e);
 
-/* Is there a socket of that name in the directory? */
+/* Is there a socket of that name in the directory, or in a directory of that name there? */
 bool plugin_exists(const char *dir, const char *name);
+/* Is there only a description of it, a file NAME.spec or NAME.json, which this engine does not follow? */
+bool plugin_described(const char *dir, const char *name, const char **how);
 
 /*
  * `method`: "VolumeDriver.Mount". `take_body`: the request, a reference that is consumed. An answer with a text in

@@ -26,10 +26,14 @@ struct volumed {
 
 /* ---- api.c: the routes ---- */
 void on_volume_list(struct ipc_request *req, struct volume_list *m, struct volumed *d);
+/* The volume of that name as far as this caller may know of it; NULL after a 404. */
+struct volume *volume_for(struct volumed *d, struct ipc_request *req, const char *name);
 void on_volume_create(struct ipc_request *req, struct volume_create *m, struct volumed *d);
-void on_volume_inspect(struct ipc_request *req, struct volume_inspect *m, struct volumed *d);
 void on_volume_remove(struct ipc_request *req, struct volume_remove *m, struct volumed *d);
 void on_volume_prune(struct ipc_request *req, struct volume_prune *m, struct volumed *d);
+
+/* ---- inspect.c ---- */
+void on_volume_inspect(struct ipc_request *req, struct volume_inspect *m, struct volumed *d);
 
 /* ---- hold.c: what runtimed asks for its containers ---- */
 void on_volume_acquire(struct ipc_request *req, struct volume_acquire *m, struct volumed *d);

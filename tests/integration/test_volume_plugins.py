@@ -59,11 +59,15 @@ class Plugin:
             handler.wfile.write(b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n" % len(text) + text)
 
     def do(self, method, body):
-        path = self.store / body["Name"]
+        path = self.store / body.get("Name", "")
         if method == "Create":
             path.mkdir()
         elif method == "Remove":
             shutil.rmtree(path)
+        elif method == "Get":
+            return {"Volume": {"Name": body["Name"], "Mountpoint": str(path), "Status": {"replicas": 3}}, "Err": ""}
+        elif method == "Capabilities":
+            return {"Capabilities": {"Scope": "global"}}
         return {"Mountpoint": str(path) if method == "Mount" else "", "Err": ""}
 
     def methods(self):
@@ -162,3 +166,39 @@ def test_a_plugin_that_is_gone(engine, directory):
     assert engine.api("DELETE", "/volumes/left").status == 500
     assert engine.api("DELETE", "/volumes/left?force=1").status == 204
     assert engine.api("GET", "/volumes/left").status == 404
+
+
+def test_what_the_plugin_knows(engine, plugin):
+    """Place, status and scope of the volume come from it; garbage from it costs these, not what the engine knows."""
+    engine.docker("volume", "create", "-d", "good", "known")
+    shown = engine.api("GET", "/volumes/known").json
+    assert shown["Status"] == {"replicas": 3} and shown["Scope"] == "global" and shown["Mountpoint"] == str(plugin.store / "known")
+    for method, how in [("Get", "garbage"), ("Get", "die"), ("Get", "huge"), ("Get", {"Err": "not now"}), ("Get", {"Volume": [1]}),
+                        ("Get", {"Volume": {"Status": "text", "Mountpoint": 7}}), ("Capabilities", "die"),
+                        ("Capabilities", {"Capabilities": {"Scope": 7}}), ("Get", "hang")]:
+        plugin.behave = {method: how}
+        answer = engine.api("GET", "/volumes/known")
+        assert answer.status == 200 and answer.json["Name"] == "known" and answer.json["Driver"] == "good", (method, how, answer)
+        assert answer.json["Scope"] == "local" or method == "Get"
+        assert method == "Capabilities" or "Status" not in answer.json, answer
+    plugin.behave = {}
+    engine.docker("volume", "rm", "known")
+
+
+def test_where_plugins_are_found(engine, directory):
+    """NAME/NAME.sock as NAME.sock; a description of a plugin elsewhere is refused by its name."""
+    os.mkdir(f"{directory}/nested")
+    made = Plugin(f"{directory}/nested", "nested")
+    try:
+        engine.docker("volume", "create", "-d", "nested", "inner")
+        assert made.methods() == ["Create"]
+        engine.docker("volume", "rm", "inner")
+    finally:
+        made.close()
+        shutil.rmtree(f"{directory}/nested")
+    for kind, content in (("spec", "tcp://127.0.0.1:1"), ("json", '{"Addr": "https://127.0.0.1:1"}')):
+        path = pathlib.Path(directory) / f"remote.{kind}"
+        path.write_text(content)
+        answer = engine.api("POST", "/volumes/create", {"Name": "far", "Driver": "remote"})
+        assert answer.status == 400 and f"remote.{kind}" in answer.message, answer
+        path.unlink()
