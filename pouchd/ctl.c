@@ -48,7 +48,7 @@ int ctl_fail(const struct err *e)
 
 int ctl_wrong(const struct ctl_command *command)
 {
-	fprintf(stderr, "usage: pouchd ctl %s %s\n", command->name, command->usage);
+	fprintf(stderr, "usage: pouchd ctl %s%s%s\n", command->name, *command->usage ? " " : "", command->usage);
 	return 2;
 }
 
@@ -61,6 +61,12 @@ static void usage(FILE *to)
 	      " unless given; --root and --config\n"
 	      "are asked of the engine that runs there, else " DAEMON_DEFAULT_ROOT " and the default file.\n",
 	      to);
+}
+
+static int help(const struct ctl_command *command)
+{
+	printf("pouchd ctl %s %s\n    %s\n", command->name, command->usage, command->about);
+	return 0;
 }
 
 int ctl_main(int argc, char **argv)
@@ -96,10 +102,15 @@ int ctl_main(int argc, char **argv)
 	for (size_t i = 0; optind < argc && i < ARRAY_LEN(commands); i++) {
 		if (strcmp(commands[i]->name, argv[optind]) != 0)
 			continue;
+		for (int k = optind + 1; k < argc; k++)
+			if (str_eq(argv[k], "--help") || str_eq(argv[k], "-h"))
+				return help(commands[i]);
 		if (commands[i]->places)
 			ctl_places(&c);
 		return commands[i]->run(&c, argc - optind - 1, argv + optind + 1);
 	}
+	if (optind < argc)
+		fprintf(stderr, "pouchd ctl: there is no command %s\n", argv[optind]);
 	usage(stderr);
 	return 2;
 }

@@ -13,7 +13,7 @@ import time
 import pytest
 
 from tests.harness import leaks
-from tests.harness.engine import BUILD, Engine, UnixConnection
+from tests.harness.engine import BUILD, REPOSITORY, Engine, UnixConnection
 
 HELPERS = ["auditd", "imaged", "volumed", "netd", "runtimed", "apid"]
 
@@ -165,6 +165,34 @@ def test_ctl_without_an_engine(running, tmp_path):
     done = subprocess.run([str(running.build / "pouchd"), "ctl", "--run", str(tmp_path), "status"],
                           stderr=subprocess.PIPE, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, f"pouchd ctl: no engine runs with --run {tmp_path}\n")
+
+
+def test_ctl_says_what_is_wrong_with_its_words(running):
+    def ctl(*words):
+        done = subprocess.run([str(running.build / "pouchd"), "ctl", *words], capture_output=True, text=True, check=False)
+        return done.returncode, done.stdout, done.stderr
+
+    code, _, said = ctl("bogus")
+    assert code == 2 and said.startswith("pouchd ctl: there is no command bogus\nusage: ")
+    assert ctl("reload", "more") == (2, "", "usage: pouchd ctl reload\n")
+    for command in ("status", "restart", "reload", "info", "audit", "policy", "image"):
+        code, said, wrong = ctl(command, "--help")
+        assert code == 0 and said.startswith(f"pouchd ctl {command} ") and not wrong
+
+
+def test_the_completion_knows_every_command_of_ctl(running):
+    """It asks pouchd itself; what stands behind a command is written down in it."""
+    script = (REPOSITORY / "dist/completions/pouchd").read_text()
+    complete = 'COMP_WORDS=(pouchd ctl "$@"); COMP_CWORD=$(($# + 1)); _pouchd; printf "%s\\n" "${COMPREPLY[@]}"'
+
+    def words(*typed):
+        done = subprocess.run(["bash", "-c", f"{script}\n{complete}", "bash", *typed], capture_output=True, text=True, check=True,
+                              env={**os.environ, "PATH": f"{running.build}:{os.environ['PATH']}"})
+        return set(done.stdout.split())
+
+    assert {"status", "restart", "reload", "info", "audit", "policy", "image"} <= words("")
+    assert words("restart", "im") == {"imaged"}
+    assert {"check", "explain"} <= words("policy", "") and {"verify", "query"} <= words("audit", "")
 
 
 def test_bytes_that_are_no_message_cost_only_the_connection(running):
