@@ -148,8 +148,9 @@ static void hand_out(struct supervisor *s)
 }
 
 /* The new sockets take the place of the old ones; those that stay are the same sockets. Returns whether any is new. */
-static bool take_sockets(struct supervisor *s, struct http_socket *fresh, size_t n)
+static bool take_sockets(struct supervisor *s, struct http_socket *fresh, const struct config *config)
 {
+	size_t n = config->listeners.n;
 	bool changed = n != s->nhttp;
 
 	for (size_t i = 0; i < s->nhttp; i++) {
@@ -158,7 +159,9 @@ static bool take_sockets(struct supervisor *s, struct http_socket *fresh, size_t
 			kept = kept || str_eq(s->http[i].path, fresh[k].path);
 		if (s->http[i].path && !kept)
 			unlink(s->http[i].path);
-		changed = changed || i >= n || !str_eq(s->http[i].path, fresh[i].path) || !fresh[i].path;
+		/* Behind a network's socket stand certificates, which are read at the start. */
+		changed = changed || i >= n || config->listeners.v[i].type != LISTENER_UNIX ||
+			  !(fresh[i].passed || str_eq(s->http[i].path, fresh[i].path));
 	}
 	sockets_http_close(s->http, s->nhttp);
 	memcpy(s->http, fresh, n * sizeof *fresh);
@@ -189,7 +192,7 @@ static int read_again(struct supervisor *s, bool *sockets_changed, struct err *e
 		fd_close(&policy_fd);
 		return r;
 	}
-	*sockets_changed = take_sockets(s, fresh, config->listeners.n);
+	*sockets_changed = take_sockets(s, fresh, config);
 	config_free(s->config);
 	fd_close(&s->config_fd);
 	fd_close(&s->policy_fd);

@@ -166,6 +166,8 @@ static int take_passed(struct daemon_fd *passed, size_t n, size_t number)
 static int take_kept(struct supervisor *s, const struct config_listener *l)
 {
 	for (size_t i = 0; s->config && i < s->nhttp; i++) {
+		if (s->http[i].passed)
+			continue;
 		const struct config_listener *old = &s->config->listeners.v[i];
 		bool same = (l->type == LISTENER_UNIX) == (old->type == LISTENER_UNIX) &&
 			    (l->type == LISTENER_UNIX ? str_eq(l->path, old->path) && str_eq(l->owner, old->owner) &&
@@ -183,7 +185,10 @@ int sockets_http(struct supervisor *s, const struct config *config, struct daemo
 	for (size_t i = 0; i < config->listeners.n; i++) {
 		const struct config_listener *l = &config->listeners.v[i];
 		out[i] = (struct http_socket){.fd = take_passed(passed, npassed, i)};
-		if (out[i].fd >= 0)
+		if (out[i].fd < 0 && i < s->nhttp && s->http[i].passed)
+			out[i].fd = fcntl(s->http[i].fd, F_DUPFD_CLOEXEC, 3);
+		out[i].passed = out[i].fd >= 0;
+		if (out[i].passed)
 			continue;
 		out[i].fd = take_kept(s, l);
 		if (out[i].fd < 0)

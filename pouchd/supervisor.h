@@ -78,7 +78,8 @@ struct worker {
 
 struct http_socket {
 	int fd;
-	char *path; /* NULL: TCP, or not made here */
+	char *path;  /* NULL: TCP, or not made here */
+	bool passed; /* by who holds it (systemd): its path, owner and mode are the holder's, and a reload keeps it */
 };
 
 enum engine_phase { ENGINE_STARTING, ENGINE_READY, ENGINE_STOPPING };

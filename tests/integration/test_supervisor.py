@@ -321,6 +321,11 @@ def test_a_passed_socket_is_the_first_listener():
         try:
             assert process.stdout.readline() == b"ready\n"
             assert early.getresponse().read() == b"OK"
+            apid = [v["Pid"] for v in state(engine)["Services"] if v["Name"] == "apid"]
+            engine.ctl("reload")
+            early.request("GET", "/_ping")
+            assert early.getresponse().read() == b"OK"
+            assert [v["Pid"] for v in state(engine)["Services"] if v["Name"] == "apid"] == apid
             assert not engine.socket.exists()
         finally:
             process.terminate()
