@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lib/log.h"
+#include "lib/logopt.h"
 #include "lib/util.h"
 
 #define LOWER "abcdefghijklmnopqrstuvwxyz"
@@ -84,6 +85,11 @@ static bool is_cgroup(const char *s)
 	return s[strspn(s, ALNUM "/_.-")] == '\0';
 }
 
+static bool is_log_driver(const char *s)
+{
+	return log_driver_find(s) != LOG_DRIVERS;
+}
+
 static bool is_capability(const char *s)
 {
 	return first_and_rest(s, UPPER, UPPER DIGIT "_") && !str_starts(s, "CAP_");
@@ -146,6 +152,7 @@ const struct config_rule config_rule_ip = {"an IPv4 or IPv6 address", is_ip};
 const struct config_rule config_rule_url = {"a URL with http, https, socks5 or socks5h", is_url};
 const struct config_rule config_rule_host = {"a host name, with or without a port", is_host};
 const struct config_rule config_rule_cgroup = {"a path such as /pouch, of plain names", is_cgroup};
+const struct config_rule config_rule_log_driver = {"the name of a log driver", is_log_driver};
 const struct config_rule config_rule_capability = {"a capability's name without CAP_, such as NET_ADMIN",
 						   is_capability};
 const struct config_rule config_rule_ifname = {"the name of a network interface", is_ifname};

@@ -111,6 +111,8 @@ static void test_complaints(void **state)
 	refused("{\n\"labels\": [\"a=b\",\n\n\"c\"]}", "t.json:4: labels[1]: \"c\" is not key=value");
 	refused("{\"policy\": \"x\"}", "t.json:1: policy: \"x\" is not an absolute path");
 	refused("[]", "t.json:1: an object is expected");
+	refused("{\"log-driver\": {\"default\": \"paper\"}}",
+		"t.json:1: log-driver.default: \"paper\" is not the name of a log driver");
 	refused("{\"runtime\": {\"runtimes\": {\"runc\": {}}}}", "t.json:1: runtime.runtimes.runc.path: must be given");
 	refused("{\"runtime\": {\"runtimes\": {\"runc\": {\"path\": \"/r\"}}}}",
 		"t.json:1: runtime.default: runtime.runtimes has no \"crun\"");
