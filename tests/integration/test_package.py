@@ -1,6 +1,7 @@
 """The Debian package: it builds, is what Debian's own checker wants, installs on a machine whose process 1 is systemd, and the engine
 runs there in both ways: as one service, and each process as one.
 """
+import json
 import os
 import pathlib
 import re
@@ -149,6 +150,22 @@ def test_reload(machine):
         assert machine.property("pouch.service", "ActiveState") == "active"
     finally:
         machine.run("cp", "/given/good.json", "/etc/pouch/pouch.json")
+
+
+def test_the_journal_gets_logs_and_audit(machine):
+    """systemd's own, not a played one."""
+    machine.run("cp", "/etc/pouch/pouch.json", "/given/good.json")
+    try:
+        machine.run("sed", "-i", 's/"sink": "stderr"/"sink": "journald"/; s/"fsync": "1s"/"copy": "journald", "fsync": "1s"/', "/etc/pouch/pouch.json")
+        machine.run("systemctl", "restart", "pouch.service")
+        name = running(machine)
+        machine.docker("rm", "-f", name)
+        records = [json.loads(line) for line in machine.run("journalctl", "-o", "json", "-u", "pouch.service").stdout.splitlines()]
+        assert any("the engine is ready" in r["MESSAGE"] and r["_TRANSPORT"] == "journal" for r in records), records[-5:]
+        assert any("container.remove" in r["MESSAGE"] and name in r["MESSAGE"] for r in records), records[-5:]
+    finally:
+        machine.run("cp", "/given/good.json", "/etc/pouch/pouch.json")
+        machine.run("systemctl", "restart", "pouch.service")
 
 
 # ---- each process a service ----
