@@ -185,7 +185,7 @@ int sockets_http(struct supervisor *s, const struct config *config, struct daemo
 	for (size_t i = 0; i < config->listeners.n; i++) {
 		const struct config_listener *l = &config->listeners.v[i];
 		out[i] = (struct http_socket){.fd = take_passed(passed, npassed, i)};
-		if (out[i].fd < 0 && i < s->nhttp && s->http[i].passed)
+		if (i < s->nhttp && out[i].fd < 0 && s->http[i].passed)
 			out[i].fd = fcntl(s->http[i].fd, F_DUPFD_CLOEXEC, 3);
 		out[i].passed = out[i].fd >= 0;
 		if (out[i].passed)
