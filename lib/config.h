@@ -33,10 +33,10 @@ struct config_texts {
 #define CONFIG_MEMBER_NUMBER(member, rule)			  uint32_t member;
 #define CONFIG_MEMBER_SIZE(member, rule)			  uint64_t member;    /* bytes */
 #define CONFIG_MEMBER_TIME(member, rule)			  uint32_t member;    /* milliseconds */
-#define CONFIG_MEMBER_TEXT(member, rule)			  const char *member; /* never NULL; "" when not set */
-#define CONFIG_MEMBER_PATH(member, rule)			  const char *member; /* never NULL; absolute, or "" when not set */
+#define CONFIG_MEMBER_TEXT(member, rule)			  const char *member; /* never NULL */
+#define CONFIG_MEMBER_PATH(member, rule)			  const char *member; /* absolute, or "" */
 #define CONFIG_MEMBER_MODE(member, rule)			  mode_t member;
-#define CONFIG_MEMBER_CHOICE(member, rule)			  unsigned member; /* the enum that belongs to the words */
+#define CONFIG_MEMBER_CHOICE(member, rule)			  unsigned member; /* enum of the words */
 #define CONFIG_MEMBER_TEXTS(member, rule)			  struct config_texts member;
 #define CONFIG_MEMBER_LIST(member, rule)                                                                               \
 	struct {                                                                                                       \

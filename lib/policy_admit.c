@@ -263,7 +263,8 @@ static int image_rules(const struct policy *p, const char *name, bool by_digest,
 		if (!rule->deny && (!rule->require_digest || by_digest))
 			return 0;
 		err_set(e, -EPERM, "permission denied: Image: %.300s: images %s %s by the policy's rule images[%zu]",
-			name, rule->match, rule->deny ? "are denied" : "must be named by digest, as name@sha256:…,", i);
+			name, rule->match, rule->deny ? "are denied" : "must be named by digest, as name@sha256:...,",
+			i);
 		if (e)
 			e->status = 403;
 		return -EPERM;
