@@ -194,11 +194,21 @@ static void forget_flows(const struct port *ports, size_t n,
 	}
 }
 
+/* Somebody has flushed the ruleset a moment ago, and the watch has not seen it yet. */
+static bool table_put_back(struct netd *d)
+{
+	return !firewall_present(d->firewall) && kernel_firewall(d, NULL) == 0;
+}
+
 int kernel_ports_up(struct netd *d, const struct attachment *a, struct err *e)
 {
-	firewall_begin(d->firewall);
-	add_ports(d, a);
-	int rc = firewall_commit(d->firewall, e);
+	int rc = -EAGAIN;
+
+	for (int tries = 0; tries == 0 || (tries == 1 && rc < 0 && table_put_back(d)); tries++) {
+		firewall_begin(d->firewall);
+		add_ports(d, a);
+		rc = firewall_commit(d->firewall, e);
+	}
 	if (rc == 0)
 		forget_flows(a->ports, a->nports, conntrack_opened);
 	return rc;
@@ -242,6 +252,8 @@ int kernel_ports_move(struct netd *d, struct attachment *a, struct err *e)
 	ports_lead_to(a, bridged ? &ep->v4.address : &none, bridged ? &ep->v6.address : &none);
 	add_ports(d, a);
 	rc = firewall_commit(d->firewall, e);
+	if (rc < 0 && table_put_back(d)) /* with the new ports */
+		rc = 0;
 	forget_flows(old, n, conntrack_closed);
 	forget_flows(a->ports, a->nports, conntrack_opened);
 	return rc;

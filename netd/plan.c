@@ -221,8 +221,6 @@ static int make_pools(struct networks *all, struct network *n, const struct conf
 
 	if (n->driver == DRIVER_HOST || n->driver == DRIVER_NONE)
 		return json_array_size(list) ? err_http(e, 400, "IPAM: this driver has no addresses") : 0;
-	if (!n->ipv4 && !n->ipv6)
-		return err_http(e, 400, "IPv4 or IPv6 must be enabled: EnableIPv4 and EnableIPv6 are both false");
 	json_array_foreach(list, i, item) {
 		/* {"Gateway": …} alone, as clients send for "choose": there is no subnet that it could be in. */
 		rc = add_pool(all, n, item, e);

@@ -192,11 +192,30 @@ static bool match_expose(const char *value, void *arg)
 	return match_ports(value, json_object_get(c->config, "ExposedPorts"));
 }
 
+/* Of a container that does not run: by the ports that it asks for. */
+static bool match_wanted(const char *value, const struct container *c)
+{
+	const char *inside;
+	json_t *bindings, *binding;
+	size_t i;
+
+	json_object_foreach(json_object_get(c->host, "PortBindings"), inside, bindings) {
+		const char *type = strchr(inside, '/');
+		json_array_foreach(bindings, i, binding) {
+			const char *port = json_text(binding, "HostPort");
+			AUTO_FREE char *text = xasprintf("%s%s", port ? port : "", type ? type : "/tcp");
+			if (port && *port && port_fits(value, text))
+				return true;
+		}
+	}
+	return false;
+}
+
 /* By the host's port, as Docker has it. */
 static bool match_publish(const char *value, void *arg)
 {
 	json_t *ports = networks_ports_listed(arg), *port;
-	bool found = false;
+	bool found = !container_alive(arg) && match_wanted(value, arg);
 	size_t i;
 
 	json_array_foreach(ports, i, port) {

@@ -1,6 +1,8 @@
 """Hijacked connections: what attach and exec make of a request."""
 import json
+import select
 import socket
+import ssl
 
 TIMEOUT = 30
 
@@ -50,6 +52,25 @@ class Stream:
 
     def send(self, data):
         self.socket.sendall(data)
+
+    def send_and_read(self, data, wanted):
+        """Both ways at once, until `wanted` bytes have come. In one thread: Python's TLS sockets are not for two."""
+        again = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+        self.socket.setblocking(False)
+        while len(self.buffer) < wanted:
+            ready = select.select([self.socket], [self.socket] if data else [], [], TIMEOUT)
+            assert any(ready), f"nothing moves behind {len(self.buffer)} bytes"
+            try:
+                data = data[self.socket.send(data[:65536]):] if data else data
+            except again:
+                pass
+            try:
+                while part := self.socket.recv(65536):
+                    self.buffer += part
+                raise AssertionError(f"closed behind {len(self.buffer)} bytes")
+            except again:
+                pass
+        self.socket.settimeout(TIMEOUT)
 
     def __enter__(self):
         return self

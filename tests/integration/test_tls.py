@@ -4,7 +4,6 @@ import os
 import socket
 import ssl
 import subprocess
-import threading
 
 import pytest
 import websocket
@@ -149,14 +148,12 @@ def test_attach(engine, keys, cat):
         assert frame(s) == (1, b"over tls\n")
         # More than any buffer on the way holds, in both directions at once.
         sent = b"".join(b"%015d\n" % i for i in range(1 << 16))
-        writer = threading.Thread(target=s.send, args=[sent])
-        writer.start()
+        s.send_and_read(sent, len(sent))
         got = b""
         while len(got) < len(sent):
             stream, text = frame(s)
             assert stream == 1
             got += text
-        writer.join()
         assert got == sent
 
 
