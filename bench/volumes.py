@@ -51,7 +51,7 @@ def main():
              f"list of {count} volumes", LIST_MS)
         show(peers.compare(rounds, {name: functools.partial(life, api) for name, api in apis.items()}),
              f"create + remove beside {count}", LIFE_MS)
-        one = {name: functools.partial(call, api, "GET", "/volumes/many500") for name, api in apis.items()}
+        one = {name: functools.partial(call, api, "GET", f"/volumes/many{count // 2}") for name, api in apis.items()}
         peers.compare(rounds, one).show(f"inspect among {count}", "pouch")
         usage = {name: functools.partial(call, api, "GET", "/system/df") for name, api in apis.items()}
         peers.compare(5, usage).show(f"system df with {count} volumes", "pouch")
