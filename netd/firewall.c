@@ -254,21 +254,28 @@ void firewall_drop_port(struct firewall *f, const struct firewall_port *p)
 	port_element(f, "delete", p, false);
 }
 
-static int run(struct firewall *f, const char *commands, struct err *e)
+int firewall_run(struct firewall *f, const char *commands, struct err *e)
 {
-	if (nft_run_cmd_from_buffer(f->nft, commands) == 0)
+	if (!*commands || nft_run_cmd_from_buffer(f->nft, commands) == 0)
 		return 0;
 	const char *why = nft_ctx_get_error_buffer(f->nft);
 	const size_t line = strcspn(why, "\n");
 	return err_set(e, -EIO, "nftables: %.*s", (int)line, why);
 }
 
-int firewall_commit(struct firewall *f, struct err *e)
+char *firewall_take(struct firewall *f)
 {
-	int rc = f->len ? run(f, f->batch, e) : 0;
+	char *commands = f->len ? STEAL(f->batch) : xstrdup("");
 
 	f->len = 0;
-	return rc;
+	return commands;
+}
+
+int firewall_commit(struct firewall *f, struct err *e)
+{
+	AUTO_FREE char *commands = firewall_take(f);
+
+	return firewall_run(f, commands, e);
 }
 
 bool firewall_present(struct firewall *f)
@@ -276,7 +283,7 @@ bool firewall_present(struct firewall *f)
 	char command[64];
 
 	snprintf(command, sizeof command, "list chain inet %s publish", f->table);
-	return run(f, command, NULL) == 0;
+	return firewall_run(f, command, NULL) == 0;
 }
 
 int firewall_remove(struct firewall *f, struct err *e)
@@ -288,5 +295,5 @@ int firewall_remove(struct firewall *f, struct err *e)
 		 "add table inet %1$s\ndelete table inet %1$s\nadd table inet %2$s { flags owner; }\n"
 		 "delete table inet %2$s\n",
 		 f->table, f->keep);
-	return run(f, commands, e);
+	return firewall_run(f, commands, e);
 }

@@ -46,6 +46,10 @@ void firewall_drop_bridge(struct firewall *f, const struct firewall_bridge *b);
 void firewall_add_port(struct firewall *f, const struct firewall_port *p);
 void firewall_drop_port(struct firewall *f, const struct firewall_port *p);
 int firewall_commit(struct firewall *f, struct err *e);
+/* What firewall_commit() does, in two steps for who may have to run a batch again: the commands, the caller's to free.
+ */
+char *firewall_take(struct firewall *f);
+int firewall_run(struct firewall *f, const char *commands, struct err *e);
 
 /* Is the table in the kernel? */
 bool firewall_present(struct firewall *f);

@@ -53,6 +53,20 @@ static struct firewall_bridge bridge_element(const struct network *n, struct sub
 	return b;
 }
 
+/*
+ * Somebody may have flushed the ruleset a moment ago, and the watch has not seen it yet: then all of the records is put
+ * back, and the same commands run on that.
+ */
+static int commit(struct netd *d, struct err *e)
+{
+	AUTO_FREE char *commands = firewall_take(d->firewall);
+	int rc = firewall_run(d->firewall, commands, e);
+
+	if (rc < 0 && !firewall_present(d->firewall) && kernel_firewall(d, NULL) == 0)
+		rc = firewall_run(d->firewall, commands, e);
+	return rc;
+}
+
 int kernel_network_down(struct netd *d, const struct network *n, struct err *e)
 {
 	struct subnet subnets[NETWORK_POOLS_MAX];
@@ -66,7 +80,7 @@ int kernel_network_down(struct netd *d, const struct network *n, struct err *e)
 	const struct firewall_bridge b = bridge_element(n, subnets);
 	firewall_begin(d->firewall);
 	firewall_drop_bridge(d->firewall, &b);
-	return firewall_commit(d->firewall, e);
+	return commit(d, e);
 }
 
 /* ---- endpoints ---- */
@@ -194,21 +208,11 @@ static void forget_flows(const struct port *ports, size_t n,
 	}
 }
 
-/* Somebody has flushed the ruleset a moment ago, and the watch has not seen it yet. */
-static bool table_put_back(struct netd *d)
-{
-	return !firewall_present(d->firewall) && kernel_firewall(d, NULL) == 0;
-}
-
 int kernel_ports_up(struct netd *d, const struct attachment *a, struct err *e)
 {
-	int rc = -EAGAIN;
-
-	for (int tries = 0; tries == 0 || (tries == 1 && rc < 0 && table_put_back(d)); tries++) {
-		firewall_begin(d->firewall);
-		add_ports(d, a);
-		rc = firewall_commit(d->firewall, e);
-	}
+	firewall_begin(d->firewall);
+	add_ports(d, a);
+	int rc = commit(d, e);
 	if (rc == 0)
 		forget_flows(a->ports, a->nports, conntrack_opened);
 	return rc;
@@ -218,7 +222,7 @@ int kernel_ports_down(struct netd *d, const struct attachment *a, struct err *e)
 {
 	firewall_begin(d->firewall);
 	drop_ports(d, a);
-	int rc = firewall_commit(d->firewall, e);
+	int rc = commit(d, e);
 	forget_flows(a->ports, a->nports, conntrack_closed);
 	return rc;
 }
@@ -251,9 +255,7 @@ int kernel_ports_move(struct netd *d, struct attachment *a, struct err *e)
 	drop_ports(d, a);
 	ports_lead_to(a, bridged ? &ep->v4.address : &none, bridged ? &ep->v6.address : &none);
 	add_ports(d, a);
-	rc = firewall_commit(d->firewall, e);
-	if (rc < 0 && table_put_back(d)) /* with the new ports */
-		rc = 0;
+	rc = commit(d, e);
 	forget_flows(old, n, conntrack_closed);
 	forget_flows(a->ports, a->nports, conntrack_opened);
 	return rc;

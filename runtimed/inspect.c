@@ -165,16 +165,15 @@ static void show_path(json_t *o, const char *key, const struct container *c, con
 /* The layers, the topmost first, and what the container writes. The merged tree is in its own mount namespace alone. */
 static json_t *graph_shown(const struct container *c)
 {
-	AUTO_FREE char *upper = state_path(c, "upper"), *work = state_path(c, "work"), *lower = xstrdup("");
-	const json_t *layer;
-	size_t i;
+	AUTO_FREE char *upper = state_path(c, "upper"), *work = state_path(c, "work"), *lower = NULL;
+	size_t len;
+	FILE *text = open_memstream(&lower, &len);
 
-	json_array_foreach(c->layers, i, layer) {
-		char *longer = xasprintf("%s/imaged/layers/%s%s%s", c->rt->d.root, json_string_value(layer),
-					 i ? ":" : "", lower);
-		free(lower);
-		lower = longer;
-	}
+	for (size_t i = json_array_size(c->layers); text && i-- > 0;)
+		fprintf(text, "%s/imaged/layers/%s%s", c->rt->d.root, json_string_value(json_array_get(c->layers, i)),
+			i ? ":" : "");
+	if (!text || fclose(text) != 0)
+		abort();
 	return json_pack("{s:s s:{s:s s:s s:s}}", "Name", "overlay2", "Data", "LowerDir", lower, "UpperDir", upper,
 			 "WorkDir", work);
 }

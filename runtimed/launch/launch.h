@@ -77,7 +77,8 @@ void launch_reconfigure(struct launch *l, const struct launch_config *config);
 /* Lets go of all shims; containers run on. */
 void launch_free(struct launch *l);
 
-/* What is hidden and what is read-only below /proc and /sys unless the container says otherwise; the caller's. */
+/* What is hidden and what is read-only below /proc and /sys unless the container says otherwise: a reference, not to be
+ * changed. */
 json_t *launch_masked_paths(void);
 json_t *launch_readonly_paths(void);
 

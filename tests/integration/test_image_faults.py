@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from tests.harness.disk import small_disk
 from tests.harness.engine import Engine
 from tests.harness.rootfs import Tar
 from tests.harness.store import (assert_whole, blobs, failure, import_raw, layers, load, save_archive, wait_unstaged)
@@ -17,30 +18,13 @@ MIB = 1 << 20
 LONG = bool(os.environ.get("LONG"))
 
 
-@contextlib.contextmanager
-def small_disk(engine, size):
-    """The image store of a stopped engine on a file system of its own."""
-    image, place = engine.dir / "disk", engine.root / "imaged"
-    owner = place.stat()
-    with open(image, "wb") as file:
-        file.truncate(size)
-    subprocess.run(["mkfs.ext4", "-q", "-m", "0", image], check=True)
-    subprocess.run(["mount", "-o", "loop", image, place], check=True)
-    try:
-        os.chown(place, owner.st_uid, owner.st_gid)
-        place.chmod(owner.st_mode & 0o7777)
-        yield place
-    finally:
-        subprocess.run(["umount", place], check=True)
-
-
 @pytest.fixture(params=[0, 16 * MIB], ids=["without-a-mark", "with-a-mark"])
 def tight(request):
     """An engine whose image store has 64 MiB, and keeps so much of it free."""
     engine = Engine(sets=[f"images.min-free={request.param}"])
     with engine:
         engine.stop()
-        with small_disk(engine, 64 * MIB):
+        with small_disk(engine, "imaged", 64 * MIB):
             engine.start()
             yield engine
             engine.stop()

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from tests.harness import agree
+from tests.harness.disk import small_disk
 from tests.harness.engine import Engine
 
 MIB = 1 << 20
@@ -15,23 +16,6 @@ MIB = 1 << 20
 
 def create(engine, name, **more):
     return engine.api("POST", "/volumes/create", {"Name": name, **more})
-
-
-@contextlib.contextmanager
-def small_disk(engine, mib):
-    """The store of a stopped engine on a file system of its own."""
-    image, place = engine.dir / "disk", engine.root / "volumed"
-    owner = place.stat()
-    with open(image, "wb") as file:
-        file.truncate(mib * MIB)
-    subprocess.run(["mkfs.ext4", "-q", "-m", "0", image], check=True)
-    subprocess.run(["mount", "-o", "loop", image, place], check=True)
-    try:
-        os.chown(place, owner.st_uid, owner.st_gid)
-        place.chmod(owner.st_mode & 0o7777)
-        yield place
-    finally:
-        subprocess.run(["umount", place], check=True)
 
 
 @contextlib.contextmanager
@@ -55,7 +39,7 @@ def tight():
     with engine:
         engine.busybox()
         engine.stop()
-        with small_disk(engine, 32) as place:
+        with small_disk(engine, "volumed", 32 * MIB) as place:
             engine.start()
             yield engine, place
             engine.remove_containers()
