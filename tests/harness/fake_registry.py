@@ -158,13 +158,15 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.close_connection = True
         return True
 
-    def endless(self, head=200, piece=b"x" * 65536):
-        """Bytes until the client has enough."""
+    def endless(self, head=200, first=b"", piece=b"x" * 65536):
+        """Bytes until the client has enough, behind what may be the true ones."""
         self.send_response(head)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         self.close_connection = True
         try:
+            if first:
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(first), first))
             while not self.server.registry.over.is_set():
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
         except OSError:

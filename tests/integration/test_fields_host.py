@@ -99,7 +99,7 @@ HONOURED = [
     ("Tmpfs empty", {"Tmpfs": {"/scratch": ""}}, "stat -c %a /scratch", "1777\n"),
     ("ConsoleSize", {"ConsoleSize": [33, 99]}, "echo ok", "ok\n"),
     ("ContainerIDFile", {"ContainerIDFile": "/tmp/cid"}, "ls /tmp", ""),
-    ("ExtraHosts", {"NetworkMode": "bridge", "ExtraHosts": ["db:10.1.2.3"]}, "grep db /etc/hosts | tr '\\t' ' '", "10.1.2.3 db\n"),
+    ("ExtraHosts", {"NetworkMode": "bridge", "ExtraHosts": ["db:10.1.2.3"]}, "grep -w db /etc/hosts | tr '\\t' ' '", "10.1.2.3 db\n"),
     ("Dns", {"NetworkMode": "bridge", "Dns": ["10.9.8.7"], "DnsSearch": ["s.example"], "DnsOptions": ["ndots:3"]},
      "grep -v '^#' /etc/resolv.conf | sort", "nameserver 10.9.8.7\noptions ndots:3\nsearch s.example\n"),
     ("LogConfig none", {"LogConfig": {"Type": "none", "Config": {}}}, "echo unseen", ""),

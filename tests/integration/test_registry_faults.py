@@ -184,7 +184,7 @@ def test_bytes_that_are_no_layer(engine, registry):
 
 def test_endless_layer(engine, registry):  # covers S-14
     image = registry.add("box", "1", [layer()])
-    registry.misbehave = lambda h: of(image)(h) and h.endless()
+    registry.misbehave = lambda h: of(image)(h) and h.endless(first=image.blobs[0])
     refused(engine, registry, "the registry sends more than")
 
 

@@ -402,7 +402,7 @@ def test_an_engine_that_stops_without_containers_leaves_nothing_in_the_kernel():
         engine.api("POST", "/networks/create", {"Name": "more"})
         engine.docker("run", "--rm", "--network", "more", "busybox", "true")
         for _ in range(2):
-            assert len(leaks.tables(engine)) == 2 and len(leaks.links(engine)) == 2
+            assert len(leaks.tables(engine)) == 2 and leaks.veths(engine) == [] and len(leaks.links(engine)) == 2
             engine.stop()
             assert kernel_objects(engine) == []
             engine.start()
