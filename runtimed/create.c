@@ -1,6 +1,7 @@
 /* create: POST /containers/create. */
 #include <errno.h>
 
+#include "lib/json.h"
 #include "lib/log.h"
 #include "runtimed/copyup.h"
 #include "lib/fault.h"
@@ -138,11 +139,34 @@ static void on_volumes_filled(struct container *c, int rc, const struct err *e, 
 		finish(n);
 }
 
-static void on_volumes_acquired(struct container *c, int rc, const struct err *e, void *arg)
+/* A name alone may have led to a volume of a plugin: is that one for this caller to use? */
+static int admit_drivers(struct creating *n, struct err *e)
 {
+	const struct policy_facts facts = {0};
+	int rc = 0;
+	json_t *m;
+	size_t i;
+
+	json_array_foreach(n->container->mounts, i, m) {
+		const char *driver = json_text(m, "Driver");
+
+		if (rc < 0 || !str_eq(json_text(m, "Type"), "volume") || !driver || str_eq(driver, "local"))
+			continue;
+		AUTO_JSON json_t *doc = json_pack("{s:s}", "Driver", driver);
+		rc = guard_admit(n->req, POLICY_VOLUME, doc, &facts, e);
+	}
+	return rc;
+}
+
+static void on_volumes_acquired(struct container *c, int rc, const struct err *failure, void *arg)
+{
+	struct err e;
+
 	FAULT(create_held);
 	if (rc < 0)
-		give_up(arg, e);
+		give_up(arg, failure);
+	else if (admit_drivers(arg, &e) < 0)
+		give_up(arg, &e);
 	else
 		copyup(c, on_volumes_filled, arg);
 }

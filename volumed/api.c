@@ -9,6 +9,7 @@
 #include "lib/util.h"
 #include "volumed/driver.h"
 #include "volumed/make.h"
+#include "volumed/plugins.h"
 #include "volumed/volumed.h"
 
 /* ---- a volume as clients see it ---- */
@@ -26,73 +27,10 @@ json_t *volume_json(const struct volumed *d, const struct volume *v)
 			 v->labels, "Scope", "local", "Options", json_object_size(v->options) ? v->options : NULL);
 }
 
-/* ---- list ---- */
-
-struct listing {
-	struct volumed *d;
-	struct ipc_request *req;
-	const struct filters *filters;
-	bool by_dangling, dangling; /* the filter is given; and what it wants */
-	FILE *out;
-	bool any;
-};
-
-static bool listed(const struct listing *l, const struct volume *v)
+json_t *volume_foreign_json(const char *name, const char *driver)
 {
-	const struct filters *f = l->filters;
-
-	return guard_sees(l->req, v->owner) && filters_exact(f, "driver", v->driver) &&
-	       filters_pattern(f, "name", v->name) && filters_labels(f, "label", v->labels) &&
-	       (!l->by_dangling || l->dangling == (v->nholds == 0));
-}
-
-static void list_one(void *arg, struct volume *v)
-{
-	struct listing *l = arg;
-
-	if (!listed(l, v))
-		return;
-	if (!v->shown) {
-		json_t *json = volume_json(l->d, v);
-
-		v->shown = json_dumps(json, JSON_COMPACT);
-		json_decref(json);
-	}
-	if (l->any)
-		putc(',', l->out);
-	fputs(v->shown, l->out);
-	l->any = true;
-}
-
-void on_volume_list(struct ipc_request *req, struct volume_list *m, struct volumed *d)
-{
-	const struct filters *f = FILTERS_OF(m->filters.json);
-	struct listing l = {d, req, f, filters_has(f, "dangling"), false, NULL, false};
-	AUTO_FREE char *text = NULL;
-	size_t len = 0;
-	struct err e = {0};
-
-	if (filters_bool(f, "dangling", &l.dangling, &e) < 0) {
-		ipc_reply_error(req, &e);
-		return;
-	}
-	l.out = open_memstream(&text, &len);
-	fputs("{\"Volumes\":[", l.out);
-	volumes_each(d->volumes, list_one, &l);
-	fputs("],\"Warnings\":[]}", l.out);
-	if (fclose(l.out))
-		abort(); /* as all that runs out of memory here */
-	ipc_reply_text(req, 200, text, len);
-}
-
-struct volume *volume_for(struct volumed *d, struct ipc_request *req, const char *name)
-{
-	struct volume *v = volume_find(d->volumes, name);
-
-	if (v && guard_sees(req, v->owner))
-		return v;
-	ipc_fail(req, 404, "get %s: no such volume", name);
-	return NULL;
+	return json_pack("{s:s, s:s, s:s, s:n, s:s, s:n}", "Driver", driver, "Mountpoint", "", "Name", name, "Labels",
+			 "Scope", "local", "Options");
 }
 
 /* ---- create ---- */
@@ -102,12 +40,28 @@ struct creation {
 	struct ipc_request *req;
 };
 
+/* Who names no driver gets that of the volume that there is: may it use this one? */
+static int admit_driver(struct ipc_request *req, const char *driver, struct err *e)
+{
+	const struct policy_facts facts = {0};
+	json_t *doc = json_pack("{s:s}", "Driver", driver);
+	const int rc = guard_admit(req, POLICY_VOLUME, doc, &facts, e);
+
+	json_decref(doc);
+	return rc;
+}
+
 static void created(void *arg, struct volume *v, const struct err *e)
 {
 	struct creation *c = arg;
 
+	const json_t *asked = json_object_get(((struct volume_create *)ipc_request_msg(c->req))->body.json, "Driver");
+	struct err denied = {0};
+
 	if (v && !guard_sees(c->req, v->owner))
 		ipc_fail(c->req, 409, "create %s: conflict: volume name must be unique", v->name);
+	else if (v && !json_string_length(asked) && admit_driver(c->req, v->driver, &denied) < 0)
+		ipc_reply_error(c->req, &denied);
 	else if (v)
 		ipc_reply_json(c->req, 201, volume_json(c->d, v));
 	else
@@ -127,6 +81,7 @@ void on_volume_create(struct ipc_request *req, struct volume_create *m, struct v
 		.owner = guard_owner(req),
 		.options = json_object_get(body, "DriverOpts"),
 		.labels = json_object_get(body, "Labels"),
+		.foreign = guard_sees_all(req),
 	};
 	const struct policy_facts facts = {0};
 
@@ -163,19 +118,42 @@ static void removed(void *arg, const struct err *e)
 	free(r);
 }
 
+static void no_such(struct removal *r)
+{
+	const struct volume_remove *m = ipc_request_msg(r->req);
+
+	if (m->force)
+		ipc_reply_json(r->req, 204, NULL);
+	else
+		ipc_fail(r->req, 404, "get %s: no such volume", m->name);
+	free(r);
+}
+
+/* No record has the name. Nobody's but a plugin's is for who sees everybody's. */
+static void on_found(void *arg, const char *driver, json_t *volume)
+{
+	struct removal *r = arg;
+	const struct volume_remove *m = ipc_request_msg(r->req);
+
+	(void)volume;
+	if (driver)
+		volume_unmake_foreign(r->d, m->name, driver, removed, r);
+	else
+		no_such(r);
+}
+
 void on_volume_remove(struct ipc_request *req, struct volume_remove *m, struct volumed *d)
 {
 	struct volume *v = volume_find(d->volumes, m->name);
-
-	if (m->force && (!v || !guard_sees(req, v->owner))) {
-		ipc_reply_json(req, 204, NULL);
-		return;
-	}
-	if (!volume_for(d, req, m->name))
-		return;
 	struct removal *r = XNEW(struct removal);
+
 	*r = (struct removal){d, req};
-	volume_unmake(d, m->name, NULL, m->force, removed, r);
+	if (v && guard_sees(req, v->owner))
+		volume_unmake(d, m->name, NULL, m->force, removed, r);
+	else if (!v && guard_sees_all(req) && plugins_any(d))
+		plugins_find(d, m->name, on_found, r);
+	else
+		no_such(r);
 }
 
 /* ---- prune ---- */

@@ -63,7 +63,7 @@ static void plugin_mount_done(void *arg, const json_t *answer, const struct err 
 static void ask_plugin(struct volumed *d, const char *driver, const char *method, json_t *take_body, plugin_done done,
 		       struct pending *p)
 {
-	plugin_call(d->daemon.base, d->daemon.config, driver, method, take_body, done, p);
+	plugin_call(d->daemon.base, d->daemon.config, driver, method, 0, take_body, done, p);
 }
 
 /* ---- the mount worker ---- */

@@ -50,7 +50,8 @@ static void acquired(void *arg, struct volume *v, const struct err *failure)
 void on_volume_acquire(struct ipc_request *req, struct volume_acquire *m, struct volumed *d)
 {
 	char random[65];
-	struct volume_new new = {m->name, m->driver, m->owner, m->options.json, m->labels.json, false, m->container};
+	struct volume_new new = {m->name,	 m->driver, m->owner,	  m->options.json,
+				 m->labels.json, false,	    m->container, !m->own};
 
 	if (!m->name) {
 		volume_random_name(random);

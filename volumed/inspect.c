@@ -4,18 +4,20 @@
 #include "lib/log.h"
 #include "lib/util.h"
 #include "volumed/plugin.h"
+#include "volumed/plugins.h"
 #include "volumed/volumed.h"
 
 struct inspection {
 	struct volumed *d;
 	struct ipc_request *req;
 	char *driver;
-	json_t *shown;
+	json_t *shown, *volume; /* what is answered, and what the plugin says */
 };
 
 static void answer(struct inspection *i)
 {
 	ipc_reply_json(i->req, 200, i->shown);
+	json_decref(i->volume);
 	free(i->driver);
 	free(i);
 }
@@ -24,46 +26,67 @@ static void answer(struct inspection *i)
 static void on_capabilities(void *arg, const json_t *capabilities, const struct err *e)
 {
 	struct inspection *i = arg;
-	const char *scope = json_string_value(json_object_get(json_object_get(capabilities, "Capabilities"), "Scope"));
 
 	(void)e;
-	if (scope && str_eq(scope, "global"))
-		json_object_set_new(i->shown, "Scope", json_string("global"));
+	plugins_describe(i->shown, i->volume, plugins_scope(capabilities));
 	answer(i);
+}
+
+static void ask_capabilities(struct inspection *i, json_t *volume)
+{
+	i->volume = json_incref(volume);
+	plugin_call(i->d->daemon.base, i->d->daemon.config, i->driver, "VolumeDriver.Capabilities", 0, json_object(),
+		    on_capabilities, i);
 }
 
 /* Who does not answer costs the volume its status, not the client what the engine knows. */
 static void on_got(void *arg, const json_t *got, const struct err *e)
 {
 	struct inspection *i = arg;
-	json_t *volume = json_object_get(got, "Volume");
-	json_t *mountpoint = json_object_get(volume, "Mountpoint"), *status = json_object_get(volume, "Status");
 
-	if (e) {
-		log_warn("%s", e->text);
-		answer(i);
+	if (!e) {
+		ask_capabilities(i, json_object_get(got, "Volume"));
 		return;
 	}
-	if (json_string_length(mountpoint))
-		json_object_set(i->shown, "Mountpoint", mountpoint);
-	if (json_is_object(status))
-		json_object_set(i->shown, "Status", status);
-	plugin_call(i->d->daemon.base, i->d->daemon.config, i->driver, "VolumeDriver.Capabilities", json_object(),
-		    on_capabilities, i);
+	log_warn("%s", e->text);
+	answer(i);
+}
+
+static void on_found(void *arg, const char *driver, json_t *volume)
+{
+	struct inspection *i = arg;
+	const struct volume_inspect *m = ipc_request_msg(i->req);
+
+	if (!driver) {
+		ipc_fail(i->req, 404, "get %s: no such volume", m->name);
+		free(i);
+		return;
+	}
+	i->driver = xstrdup(driver);
+	i->shown = volume_foreign_json(m->name, driver);
+	ask_capabilities(i, volume);
 }
 
 void on_volume_inspect(struct ipc_request *req, struct volume_inspect *m, struct volumed *d)
 {
-	struct volume *v = volume_for(d, req, m->name);
+	struct volume *v = volume_find(d->volumes, m->name);
 
-	if (!v)
+	if (v ? !guard_sees(req, v->owner) : !guard_sees_all(req) || !plugins_any(d)) {
+		ipc_fail(req, 404, "get %s: no such volume", m->name);
 		return;
-	if (str_eq(v->driver, VOLUME_LOCAL)) {
+	}
+	if (v && str_eq(v->driver, VOLUME_LOCAL)) {
 		ipc_reply_json(req, 200, volume_json(d, v));
 		return;
 	}
 	struct inspection *i = XNEW(struct inspection);
-	*i = (struct inspection){d, req, xstrdup(v->driver), volume_json(d, v)};
-	plugin_call(d->daemon.base, d->daemon.config, i->driver, "VolumeDriver.Get",
+	*i = (struct inspection){.d = d, .req = req};
+	if (!v) {
+		plugins_find(d, m->name, on_found, i);
+		return;
+	}
+	i->driver = xstrdup(v->driver);
+	i->shown = volume_json(d, v);
+	plugin_call(d->daemon.base, d->daemon.config, i->driver, "VolumeDriver.Get", 0,
 		    json_pack("{s:s}", "Name", v->name), on_got, i);
 }

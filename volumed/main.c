@@ -81,6 +81,7 @@ static int serve(struct volumed *d, struct err *e)
 	};
 
 	d->turns = turns_new();
+	d->silent = json_object();
 	d->runtimed = ipc_client_new(d->daemon.base, &runtimed);
 	return ipc_server_new(d->daemon.base, &server, &d->server, e);
 }
@@ -101,6 +102,7 @@ static void clean(struct volumed *d)
 	ipc_client_free(d->runtimed);
 	jobs_free(d->jobs);
 	turns_free(d->turns);
+	json_decref(d->silent);
 	volumes_free(d->volumes);
 	local_free(d->local);
 	store_free(d->store);

@@ -7,6 +7,7 @@
 #include "lib/log.h"
 #include "lib/util.h"
 #include "volumed/driver.h"
+#include "volumed/plugins.h"
 
 /* Docker's mark of a volume that nobody named; `volume prune` goes by it. */
 #define ANONYMOUS_LABEL "com.docker.volume.anonymous"
@@ -43,7 +44,7 @@ struct making {
 	struct volumed *d;
 	char *name, *driver, *owner, *container;
 	json_t *options, *labels;
-	bool anonymous;
+	bool anonymous, foreign;
 	make_done done;
 	void *arg;
 };
@@ -74,7 +75,8 @@ static void undone(void *arg, const char *path, const struct err *e)
 static void driver_created(void *arg, const char *path, const struct err *failure)
 {
 	struct making *m = arg;
-	const struct volume_new new = {m->name, m->driver, m->owner, m->options, m->labels, m->anonymous, m->container};
+	const struct volume_new new = {m->name,	  m->driver,	m->owner,     m->options,
+				       m->labels, m->anonymous, m->container, m->foreign};
 	struct volume *v = NULL;
 	struct err e = {0};
 
@@ -92,23 +94,18 @@ static void driver_created(void *arg, const char *path, const struct err *failur
 	making_end(m, v, NULL);
 }
 
-static void make_turn(void *arg)
+static int conflict(const struct making *m, const char *driver, struct err *e)
 {
-	struct making *m = arg;
-	struct volume *v = volume_find(m->d->volumes, m->name);
+	return err_http(e, 409,
+			"create %s: conflict: volume name must be unique: it exists with driver %s and other options",
+			m->name, driver);
+}
+
+static void make_new(struct making *m)
+{
 	const char *driver = m->driver ? m->driver : VOLUME_LOCAL;
 	struct err e = {0};
 
-	if (v) {
-		const bool same = (!m->driver || str_eq(v->driver, m->driver)) &&
-				  (!json_object_size(m->options) || json_equal(v->options, m->options));
-
-		err_http(&e, 409,
-			 "create %s: conflict: volume name must be unique: it exists with driver %s and other options",
-			 m->name, v->driver);
-		making_end(m, same ? v : NULL, same ? NULL : &e);
-		return;
-	}
 	if (driver_check(m->d, driver, m->options, &e) < 0) {
 		err_prefix(&e, "create %s", m->name);
 		making_end(m, NULL, &e);
@@ -117,6 +114,44 @@ static void make_turn(void *arg)
 	if (!m->driver)
 		m->driver = xstrdup(driver);
 	driver_create(m->d, m->driver, m->name, m->options, driver_created, m);
+}
+
+/* It has a record from now on. */
+static void on_found(void *arg, const char *driver, json_t *volume)
+{
+	struct making *m = arg;
+	struct volume *v = NULL;
+	struct err e = {0};
+
+	(void)volume;
+	if (!driver) {
+		make_new(m);
+		return;
+	}
+	const struct volume_new new = {m->name, driver, m->owner, NULL, m->labels, false, m->container, true};
+	if (!m->foreign || json_object_size(m->options))
+		conflict(m, driver, &e);
+	else
+		volume_add(m->d->volumes, &new, &v, &e);
+	making_end(m, v, v ? NULL : &e);
+}
+
+static void make_turn(void *arg)
+{
+	struct making *m = arg;
+	struct volume *v = volume_find(m->d->volumes, m->name);
+	struct err e = {0};
+
+	if (v) {
+		const bool same = (!m->driver || str_eq(v->driver, m->driver)) &&
+				  (!json_object_size(m->options) || json_equal(v->options, m->options));
+
+		conflict(m, v->driver, &e);
+		making_end(m, same ? v : NULL, same ? NULL : &e);
+	} else if (!m->driver && !m->anonymous && plugins_any(m->d))
+		plugins_find(m->d, m->name, on_found, m);
+	else
+		make_new(m);
 }
 
 void volume_make(struct volumed *d, const struct volume_new *new, make_done done, void *arg)
@@ -132,6 +167,7 @@ void volume_make(struct volumed *d, const struct volume_new *new, make_done done
 		.options = new->options ? json_deep_copy(new->options) : json_object(),
 		.labels = new->labels ? json_deep_copy(new->labels) : json_object(),
 		.anonymous = new->anonymous,
+		.foreign = new->foreign,
 		.done = done,
 		.arg = arg,
 	};
@@ -145,6 +181,7 @@ void volume_make(struct volumed *d, const struct volume_new *new, make_done done
 struct unmaking {
 	struct volumed *d;
 	char *name;
+	char *driver;  /* of one that has no record; else NULL */
 	char last[65]; /* its hold does not count; "" without */
 	bool force, abandoned;
 	unmake_done done;
@@ -157,6 +194,7 @@ static void unmaking_end(struct unmaking *u, const struct err *e)
 	struct turns *turns = u->d->turns;
 
 	u->done(u->arg, e);
+	free(u->driver);
 	free(u);
 	turn_end(turns, name);
 }
@@ -202,6 +240,17 @@ static void plugin_removed(void *arg, const char *path, const struct err *failur
 	unmaking_end(u, e.code ? &e : NULL);
 }
 
+static void foreign_removed(void *arg, const char *path, const struct err *e)
+{
+	struct unmaking *u = arg;
+	const struct volume gone = {.name = u->name, .driver = u->driver};
+
+	(void)path;
+	if (!e)
+		volume_event(u->d, &gone, "destroy", NULL);
+	unmaking_end(u, e);
+}
+
 static void unmake_turn(void *arg);
 
 /* Nobody uses it. What is mounted on it must go first; a limit that cannot be lifted holds nobody up. */
@@ -224,6 +273,10 @@ static void unmake_turn(void *arg)
 	struct volume *v = volume_find(u->d->volumes, u->name);
 	struct err e = {0};
 
+	if (!v && u->driver) {
+		driver_remove(u->d, u->driver, u->name, foreign_removed, u);
+		return;
+	}
 	if (!v)
 		err_http(&e, 404, "get %s: no such volume", u->name);
 	else if (v->nholds > (volume_holder(v, u->last) ? 1 : 0))
@@ -248,5 +301,13 @@ void volume_unmake(struct volumed *d, const char *name, const char *last, bool f
 
 	*u = (struct unmaking){.d = d, .name = xstrdup(name), .force = force, .done = done, .arg = arg};
 	snprintf(u->last, sizeof u->last, "%s", last ? last : "");
+	turn_take(d->turns, u->name, unmake_turn, u);
+}
+
+void volume_unmake_foreign(struct volumed *d, const char *name, const char *driver, unmake_done done, void *arg)
+{
+	struct unmaking *u = XNEW(struct unmaking);
+
+	*u = (struct unmaking){.d = d, .name = xstrdup(name), .driver = xstrdup(driver), .done = done, .arg = arg};
 	turn_take(d->turns, u->name, unmake_turn, u);
 }

@@ -10,7 +10,8 @@ typedef void (*unmake_done)(void *arg, const struct err *e);
 
 /*
  * The volume of that name: the one that there is, when driver and options (if any are given) are the same, else 409; or
- * a new one. `new` is copied.
+ * a new one. A name without a driver that only a plugin knows means the plugin's volume, which gets a record; 409 when
+ * `new` does not allow that. `new` is copied.
  */
 void volume_make(struct volumed *d, const struct volume_new *new, make_done done, void *arg);
 
@@ -19,5 +20,8 @@ void volume_make(struct volumed *d, const struct volume_new *new, make_done done
  * the record. `force`: a record whose driver fails or is gone goes all the same. 404 when there is none.
  */
 void volume_unmake(struct volumed *d, const char *name, const char *last, bool force, unmake_done done, void *arg);
+
+/* Remove one that only the plugin `driver` knows. */
+void volume_unmake_foreign(struct volumed *d, const char *name, const char *driver, unmake_done done, void *arg);
 
 #endif

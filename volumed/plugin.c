@@ -24,11 +24,11 @@ struct call {
 	void *arg;
 };
 
-static bool is_socket(const char *path)
+static int64_t socket_since(const char *path)
 {
 	struct stat st;
 
-	return stat(path, &st) == 0 && S_ISSOCK(st.st_mode);
+	return stat(path, &st) == 0 && S_ISSOCK(st.st_mode) ? st.st_ctim.tv_sec * 1000000000 + st.st_ctim.tv_nsec : 0;
 }
 
 /* DIR/NAME.sock, or DIR/NAME/NAME.sock, as Docker looks for them. */
@@ -38,17 +38,22 @@ static bool socket_address(const char *dir, const char *name, struct sockaddr_un
 
 	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
 	int n = snprintf(address->sun_path, size, "%s/%s/%s.sock", dir, name, name);
-	if (n > 0 && (size_t)n < size && is_socket(address->sun_path))
+	if (n > 0 && (size_t)n < size && socket_since(address->sun_path))
 		return true;
 	n = snprintf(address->sun_path, size, "%s/%s.sock", dir, name);
 	return n > 0 && (size_t)n < size;
 }
 
-bool plugin_exists(const char *dir, const char *name)
+int64_t plugin_since(const char *dir, const char *name)
 {
 	struct sockaddr_un address;
 
-	return *dir && socket_address(dir, name, &address) && is_socket(address.sun_path);
+	return *dir && socket_address(dir, name, &address) ? socket_since(address.sun_path) : 0;
+}
+
+bool plugin_exists(const char *dir, const char *name)
+{
+	return plugin_since(dir, name) != 0;
 }
 
 bool plugin_described(const char *dir, const char *name, const char **how)
@@ -74,7 +79,7 @@ static void end(struct call *c, const json_t *answer, const struct err *e)
 	free(c);
 }
 
-static void __attribute__((format(printf, 2, 3))) fail(struct call *c, const char *fmt, ...)
+static void __attribute__((format(printf, 3, 4))) fail_as(struct call *c, int code, const char *fmt, ...)
 {
 	struct err e = {0};
 	char text[ERR_TEXT_MAX / 2];
@@ -84,8 +89,11 @@ static void __attribute__((format(printf, 2, 3))) fail(struct call *c, const cha
 	vsnprintf(text, sizeof text, fmt, ap);
 	va_end(ap);
 	err_http(&e, 500, "volume driver %s: %s", c->name, text);
+	e.code = code;
 	end(c, NULL, &e);
 }
+
+#define fail(c, ...) fail_as(c, -EIO, __VA_ARGS__)
 
 /* The answer is whole: status line, head, JSON. It was asked for in HTTP/1.0, so it is not chunked. */
 static void dissect(struct call *c, char *text, size_t len)
@@ -144,13 +152,14 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
-	fail(arg, "no answer within %u ms", ((struct call *)arg)->patience_ms);
+	fail_as(arg, -ETIMEDOUT, "no answer within %u ms", ((struct call *)arg)->patience_ms);
 }
 
 void plugin_call(struct event_base *base, const struct config *config, const char *name, const char *method,
-		 json_t *take_body, plugin_done done, void *arg)
+		 uint32_t at_most_ms, json_t *take_body, plugin_done done, void *arg)
 {
-	const uint32_t ms = config->volumes_plugin_timeout;
+	const uint32_t configured = config->volumes_plugin_timeout;
+	const uint32_t ms = at_most_ms && at_most_ms < configured ? at_most_ms : configured;
 	const struct timeval timeout = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
 	struct call *c = XNEW(struct call);
 	AUTO_FREE char *body = json_dumps(take_body, JSON_COMPACT);

@@ -9,6 +9,7 @@
 #include <event2/event.h>
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "lib/err.h"
 
@@ -16,19 +17,25 @@ struct config;
 
 #define PLUGIN_ANSWER_MAX (1u << 20)
 
-/* Exactly one of `answer` (borrowed) and `e` is set. */
+/* Exactly one of `answer` (borrowed) and `e` is set; -ETIMEDOUT for who did not answer in time. */
 typedef void (*plugin_done)(void *arg, const json_t *answer, const struct err *e);
 
 /* Is there a socket of that name in the directory, or in a directory of that name there? */
 bool plugin_exists(const char *dir, const char *name);
+/*
+ * When its socket was made or changed, in nanoseconds since 1970: a plugin that was started again has a later one. 0
+ * when there is none.
+ */
+int64_t plugin_since(const char *dir, const char *name);
 /* Is there only a description of it, a file NAME.spec or NAME.json, which this engine does not follow? */
 bool plugin_described(const char *dir, const char *name, const char **how);
 
 /*
- * `method`: "VolumeDriver.Mount". `take_body`: the request, a reference that is consumed. An answer with a text in
- * "Err" is a failure with that text.
+ * `method`: "VolumeDriver.Mount". It may take as long as the config says, and no longer than `at_most_ms` (0: no other
+ * bound). `take_body`: the request, a reference that is consumed. An answer with a text in "Err" is a failure with that
+ * text.
  */
 void plugin_call(struct event_base *base, const struct config *config, const char *name, const char *method,
-		 json_t *take_body, plugin_done done, void *arg);
+		 uint32_t at_most_ms, json_t *take_body, plugin_done done, void *arg);
 
 #endif

@@ -47,6 +47,7 @@ struct volume_new {
 	const json_t *options, *labels; /* borrowed; may be NULL */
 	bool anonymous;
 	const char *container; /* that holds it from the first moment; NULL: none */
+	bool foreign;	       /* one that only a plugin knows may be what the name means */
 };
 
 /* -EEXIST when there is one of that name. */

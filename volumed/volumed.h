@@ -20,17 +20,18 @@ struct volumed {
 	struct local *local;
 	struct volumes *volumes;
 	struct turns *turns;
+	json_t *silent; /* plugins.c */
 	struct ipc_server *server;
 	struct ipc_client *runtimed; /* for events */
 };
 
 /* ---- api.c: the routes ---- */
-void on_volume_list(struct ipc_request *req, struct volume_list *m, struct volumed *d);
-/* The volume of that name as far as this caller may know of it; NULL after a 404. */
-struct volume *volume_for(struct volumed *d, struct ipc_request *req, const char *name);
 void on_volume_create(struct ipc_request *req, struct volume_create *m, struct volumed *d);
 void on_volume_remove(struct ipc_request *req, struct volume_remove *m, struct volumed *d);
 void on_volume_prune(struct ipc_request *req, struct volume_prune *m, struct volumed *d);
+
+/* ---- list.c ---- */
+void on_volume_list(struct ipc_request *req, struct volume_list *m, struct volumed *d);
 
 /* ---- inspect.c ---- */
 void on_volume_inspect(struct ipc_request *req, struct volume_inspect *m, struct volumed *d);
@@ -50,5 +51,7 @@ void volume_event(struct volumed *d, const struct volume *v, const char *action,
 
 /* The volume as Docker's object; a fresh reference. */
 json_t *volume_json(const struct volumed *d, const struct volume *v);
+/* The same of a volume that only a plugin knows (plugins_describe() writes the rest). */
+json_t *volume_foreign_json(const char *name, const char *driver);
 
 #endif

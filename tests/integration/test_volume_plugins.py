@@ -8,12 +8,15 @@ import shutil
 import socketserver
 import tempfile
 import threading
+import urllib.parse
 
 import pytest
 
+from tests.harness.caller import api_as
 from tests.harness.engine import Engine
 
 TIMEOUT_MS = 1500
+OWNER, DRIVER = 54401, 54402
 
 
 class Plugin:
@@ -64,6 +67,10 @@ class Plugin:
             path.mkdir()
         elif method == "Remove":
             shutil.rmtree(path)
+        elif method == "List":
+            return {"Volumes": [{"Name": each.name, "Mountpoint": str(each)} for each in sorted(self.store.iterdir())], "Err": ""}
+        elif method == "Get" and not path.is_dir():
+            return {"Err": "no such volume"}
         elif method == "Get":
             return {"Volume": {"Name": body["Name"], "Mountpoint": str(path), "Status": {"replicas": 3}}, "Err": ""}
         elif method == "Capabilities":
@@ -202,3 +209,132 @@ def test_where_plugins_are_found(engine, directory):
         answer = engine.api("POST", "/volumes/create", {"Name": "far", "Driver": "remote"})
         assert answer.status == 400 and f"remote.{kind}" in answer.message, answer
         path.unlink()
+
+
+# ---- volumes that only the plugin knows ----
+
+@pytest.fixture
+def outside(plugin):
+    """The plugin has a volume that the engine was never told of."""
+    place = plugin.store / "outside"
+    place.mkdir()
+    (place / "file").write_text("made elsewhere\n")
+    yield place
+
+
+def names(engine, query=""):
+    return [volume["Name"] for volume in engine.api("GET", "/volumes" + query).json["Volumes"]]
+
+
+def filtered(**filters):
+    return "?filters=" + urllib.parse.quote(json.dumps(filters))
+
+
+def test_listed_and_inspected(engine, plugin, outside):
+    engine.docker("volume", "create", "-d", "good", "recorded")
+    listed = {volume["Name"]: volume for volume in engine.api("GET", "/volumes").json["Volumes"]}
+    for name in ("outside", "recorded"):
+        assert listed[name]["Driver"] == "good" and listed[name]["Scope"] == "global", listed
+        assert listed[name]["Mountpoint"] == str(plugin.store / name)
+    assert engine.docker("volume", "ls", "-q", "-f", "driver=good").stdout.split() == ["outside", "recorded"]
+    assert names(engine, filtered(name=["outs"])) == ["outside"] and names(engine, filtered(label=["x"])) == []
+    assert "outside" in names(engine, filtered(dangling=["true"])) and "outside" not in names(engine, filtered(dangling=["false"]))
+    shown = engine.api("GET", "/volumes/outside").json
+    assert shown["Driver"] == "good" and shown["Status"] == {"replicas": 3} and shown["Mountpoint"] == str(outside)
+    assert shown["Scope"] == "global" and engine.api("GET", "/volumes/nobodys").status == 404
+    engine.docker("volume", "rm", "recorded")
+
+
+def test_mounted_by_name(engine, plugin, outside):
+    """A name without a driver means the plugin's volume; whoever names another driver, or options, means another."""
+    assert run(engine, "outside", "cat", "/data/file").stdout == "made elsewhere\n"
+    assert "Create" not in plugin.methods() and names(engine).count("outside") == 1
+    assert engine.api("POST", "/volumes/create", {"Name": "outside"}).json["Driver"] == "good"
+    answer = engine.api("POST", "/volumes/create", {"Name": "outside", "Driver": "local"})
+    assert answer.status == 409 and "good" in answer.message
+    (plugin.store / "second").mkdir()
+    answer = engine.api("POST", "/volumes/create", {"Name": "second", "DriverOpts": {"size": "1m"}})
+    assert answer.status == 409 and "good" in answer.message
+    assert engine.api("POST", "/volumes/create", {"Name": "nobodys"}).json["Driver"] == "local"
+    for name in ("outside", "second", "nobodys"):
+        engine.docker("volume", "rm", name)
+    assert not outside.exists() and names(engine) == []
+
+
+def test_removed_by_name(engine, plugin, outside):
+    engine.docker("volume", "rm", "outside")
+    assert not outside.exists() and plugin.methods()[-1] == "Remove" and "Create" not in plugin.methods()
+    assert engine.api("DELETE", "/volumes/outside").status == 404 and engine.api("DELETE", "/volumes/outside?force=1").status == 204
+
+
+def test_image_files_are_copied_into_it(engine, plugin):
+    """Into an empty one alone."""
+    engine.docker("volume", "create", "-d", "good", "fresh")
+    once = ["run", "--rm", "--network", "none", "--userns", "host", "-v", "fresh:/etc", "busybox"]
+    engine.docker(*once, "sh", "-c", "test -f /etc/passwd && rm /etc/passwd")
+    copied = {path.name for path in (plugin.store / "fresh").iterdir()}
+    assert "group" in copied and "passwd" not in copied, copied
+    engine.docker(*once, "sh", "-c", "test ! -e /etc/passwd")
+    engine.docker("volume", "rm", "fresh")
+
+
+@pytest.mark.parametrize("method", ["List", "Get", "Capabilities"])
+@pytest.mark.parametrize("how", ["die", "garbage", "huge", {"Err": "not now"}, {"Volumes": 7, "Volume": 7},
+                                 {"Volumes": [7, {}, {"Name": "../etc"}, {"Name": 7}], "Volume": {"Name": "other"}}])
+def test_misbehaviour_costs_the_plugins_volumes_alone(engine, plugin, outside, method, how):
+    engine.docker("volume", "create", "mine")
+    plugin.behave = {method: how}
+    answer = engine.api("GET", "/volumes")
+    assert answer.status == 200 and "mine" in names(engine)
+    if method == "List":
+        assert "outside" not in names(engine)
+        assert isinstance(how, dict) and "Err" not in how or "good" in answer.json["Warnings"][0], answer
+    assert engine.api("GET", "/volumes/outside").status == (404 if method == "Get" else 200)
+    assert engine.api("POST", "/volumes/create", {"Name": "new"}).json["Driver"] == "local"
+    for name in ("mine", "new"):
+        assert engine.api("DELETE", f"/volumes/{name}").status == 204
+
+
+def test_who_hangs_is_waited_for_once(engine, directory):
+    """Then it is left alone for a while, and others' volumes wait for it no more; started again, it is asked again."""
+    made = Plugin(directory, "hangs")
+    (made.store / "inside").mkdir()
+    made.behave = {"List": "hang", "Get": "hang"}
+    try:
+        answer = engine.api("GET", "/volumes").json
+        assert "no answer" in answer["Warnings"][0] and made.methods() == ["List"], answer
+        answer = engine.api("GET", "/volumes").json
+        assert "not asked" in answer["Warnings"][0] and made.methods() == ["List"], answer
+        assert engine.api("POST", "/volumes/create", {"Name": "new"}).status == 201 and made.methods() == ["List"]
+        engine.docker("volume", "rm", "new")
+    finally:
+        made.close()
+        os.unlink(f"{directory}/hangs.sock")
+    again = Plugin(directory, "hangs")
+    try:
+        (again.store / "inside").mkdir()
+        assert names(engine) == ["inside"] and engine.api("GET", "/volumes").json["Warnings"] == []
+    finally:
+        again.close()
+        os.unlink(f"{directory}/hangs.sock")
+
+
+def test_not_for_who_sees_his_own_alone(directory, plugin, outside):
+    """Nobody here has made it. Who may use no drivers but some may not come to others by a name. covers D-6 D-7"""
+    policy = {"roles": {"owner": {"own": True, "permissions": ["container.*", "volume.*", "image.*"], "containers": {}},
+                        "driver": {"permissions": ["container.*", "volume.*", "image.*"], "containers": {"volume-drivers": ["local"]}}},
+              "bindings": [{"role": "admin", "uids": [0]}, {"role": "owner", "uids": [OWNER]}, {"role": "driver", "uids": [DRIVER]}]}
+    config = {"listeners": [{"mode": "0666"}]}
+    body = {"Image": "busybox", "Cmd": ["true"], "HostConfig": {"NetworkMode": "none", "Binds": ["outside:/data"]}}
+    with Engine(config=config, policy=policy, sets=[f"volumes.plugin-dir={directory}"]) as ruled:
+        ruled.busybox()
+        assert api_as(ruled, OWNER, "GET", "/volumes").json["Volumes"] == []
+        assert api_as(ruled, OWNER, "GET", "/volumes/outside").status == 404
+        assert api_as(ruled, OWNER, "DELETE", "/volumes/outside").status == 404
+        for answer in (api_as(ruled, OWNER, "POST", "/volumes/create", {"Name": "outside"}),
+                       api_as(ruled, OWNER, "POST", "/containers/create", body)):
+            assert answer.status == 409, answer
+        for answer in (api_as(ruled, DRIVER, "POST", "/volumes/create", {"Name": "outside"}),
+                       api_as(ruled, DRIVER, "POST", "/containers/create", body)):
+            assert answer.status == 403 and "volume-drivers" in answer.message, answer
+        assert [each["Id"] for each in ruled.api("GET", "/containers/json?all=1").json] == [] and outside.exists()
