@@ -297,10 +297,10 @@ static int check_together(enum log_driver d, const json_t *config, struct err *e
 	const char *address = given(config, "gelf-address");
 	bool tcp = address && !str_starts(address, "udp");
 
-	if (!log_driver_remote(d) && str_eq(logopt_text(config, "mode"), "non-blocking"))
-		return err_http(e, 400, "mode=non-blocking: %s writes a file and waits for no collector", names[d]);
 	if (given(config, "max-buffer-size") && !str_eq(logopt_text(config, "mode"), "non-blocking"))
 		return err_http(e, 400, "logger: max-buffer-size option is only supported with 'mode=non-blocking'");
+	if (given(config, "max-buffer-size") && logopt_number(config, "max-buffer-size") < 1)
+		return err_http(e, 400, "max-buffer-size cannot be less than 1");
 	if (given(config, "max-file") && logopt_number(config, "max-file") < 1)
 		return err_http(e, 400, "max-file cannot be less than 1");
 	if (d == LOG_DRIVER_json_file && given(config, "compress") && logopt_bool(config, "compress") &&

@@ -203,6 +203,8 @@ static int add_log_file(struct launch_run *run, const struct launch_spec *spec, 
 	settings_number(settings, "log-files", (uint64_t)count);
 	settings_number(settings, "log-compress",
 			logopt_text(options, compress) ? logopt_bool(options, compress) : local);
+	if (!remote && str_eq(logopt_text(options, "mode"), "non-blocking"))
+		settings_number(settings, "log-buffer", (uint64_t)logopt_number(options, "max-buffer-size"));
 	return 0;
 }
 

@@ -216,6 +216,10 @@ static void on_shim(void *arg, const struct wire_head *head, char *text, size_t 
 	case WIRE_ROTATED:
 		logs_hold_quota(run->launch);
 		break;
+	case WIRE_LINES_DROPPED:
+		log_warn("%.12s: %lld lines were dropped%s: the log file's disk is slow", run->id,
+			 (long long)head->time, head->flags ? "" : " so far");
+		break;
 	case WIRE_LOGGER_LOST:
 		logger_lost(run);
 		break;

@@ -20,6 +20,8 @@
  *                                                  DETACHED  a client has left by its detach keys
  *                                                  ROTATED  a log file has become an old one
  *                                                  LOGGER_LOST  the log worker has gone; also after HELLO
+ *                                                  LINES_DROPPED  time: lines so far that did not go to the log file;
+ *                                                            flags: 1 at the end
  *
  * A shim → its log worker: on a stream, a wire_line and its text for each line. A shim may outlive the worker and the
  * worker its engine, so this never changes either.
@@ -50,6 +52,7 @@ enum wire_type {
 	WIRE_DETACHED,
 	WIRE_LOGGER_LOST,
 	WIRE_ROTATED,
+	WIRE_LINES_DROPPED,
 };
 
 /* Flags of ATTACH. */

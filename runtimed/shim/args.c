@@ -59,6 +59,7 @@ static const struct row rows[] = {
 	ROW("log-files", NUMBER, log_files),
 	ROW("log-compress", FLAG, log_compress),
 	ROW("log-attributes", TEXT, log_attributes),
+	ROW("log-buffer", SIZE, log_buffer),
 	ROW("logger", FD, logger),
 	ROW("logger-drops", FLAG, logger_drops),
 };

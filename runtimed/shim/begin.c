@@ -73,8 +73,10 @@ static void take_terminal(struct shim *s)
 
 static void drop(struct shim *s)
 {
-	int keep[] = {s->control,  s->signals, s->init_pidfd,	s->out[0],	s->out[1],	   s->in,
-		      s->terminal, s->log.fd,  s->args.log_dir, s->args.listen, s->args.exit_file, s->logger.fd};
+	writer_start(s);
+	int keep[] = {s->control,	 s->signals, s->init_pidfd,   s->out[0],      s->out[1],	 s->in,
+		      s->terminal,	 s->log.fd,  s->args.log_dir, s->args.listen, s->args.exit_file, s->logger.fd,
+		      s->writer.lines.fd};
 	int all[ARRAY_LEN(keep) + 256];
 	size_t n = ARRAY_LEN(keep);
 

@@ -69,7 +69,7 @@ static void put(struct client *c, const char *data, size_t len)
 
 void client_output(struct client *c, enum stream stream, const char *data, size_t len)
 {
-	if ((c->flags & WIRE_STREAM) && !c->log)
+	if ((c->flags & WIRE_STREAM) && !c->log && !c->log_due)
 		client_send(c, stream, data, len);
 }
 

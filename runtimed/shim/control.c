@@ -41,8 +41,8 @@ void control_resize(struct shim *s, uint32_t rows, uint32_t columns)
 
 void control_replay(struct shim *s, struct client *c)
 {
-	c->log_due = false;
-	if (c->flags & WIRE_LOGS)
+	c->log_due = (c->flags & WIRE_LOGS) && writer_behind(s);
+	if ((c->flags & WIRE_LOGS) && !c->log_due)
 		client_replay(c, s->args.log_dir, s->args.log_name, s->args.log_files);
 }
 

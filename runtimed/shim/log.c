@@ -51,6 +51,19 @@ void logfile_open(struct logfile *l, const struct shim_args *a)
 		l->size = (uint64_t)st.st_size;
 }
 
+void logfile_reopen(struct logfile *l)
+{
+	struct stat st;
+	int fd = openat(l->dir, l->name, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
+
+	if (fd < 0)
+		return;
+	close(l->fd);
+	l->fd = fd;
+	if (fstat(fd, &st) == 0)
+		l->size = (uint64_t)st.st_size;
+}
+
 static bool broken; /* the file ends within a line: the disk was full */
 
 static void drain(struct logfile *l)

@@ -15,11 +15,44 @@
 
 void shim_logger_init(struct shim_logger *g, const struct shim_args *a)
 {
-	*g = (struct shim_logger){.fd = a->logger, .wanted = a->logger >= 0, .drops = a->logger_drops};
+	*g = (struct shim_logger){
+		.fd = a->logger, .wanted = a->logger >= 0, .drops = a->logger_drops, .limit = DROP_BEYOND};
+}
+
+/* Where the line begins that is sent in part. */
+static size_t line_of(const struct shim_logger *g)
+{
+	struct wire_line head;
+	size_t at = 0;
+
+	while (at < g->from) {
+		memcpy(&head, g->bytes + at, sizeof head);
+		if (at + sizeof head + head.len > g->from)
+			break;
+		at += sizeof head + head.len;
+	}
+	return at;
+}
+
+/* A line that was sent in part is sent again, whole, to the next worker. */
+static void rewind_line(struct shim_logger *g)
+{
+	g->from = line_of(g);
+}
+
+static void forget_sent(struct shim_logger *g)
+{
+	size_t at = line_of(g);
+
+	memmove(g->bytes, g->bytes + at, g->to - at);
+	g->from -= at;
+	g->to -= at;
 }
 
 static void append(struct shim_logger *g, const void *data, size_t len)
 {
+	if (g->to + len > g->capacity && g->from > g->capacity / 2)
+		forget_sent(g);
 	if (g->to + len > g->capacity) {
 		g->capacity = (g->to + len) * 2;
 		g->bytes = xrealloc(g->bytes, g->capacity, 1);
@@ -34,8 +67,9 @@ void shim_logger_line(struct shim_logger *g, enum stream stream, const char *tex
 
 	if (!g->wanted)
 		return;
-	if (g->drops && g->to - g->from > DROP_BEYOND) {
+	if (g->drops && g->from < g->to && g->to - g->from + len > g->limit) {
 		g->dropped++;
+		g->total_dropped++;
 		return;
 	}
 	struct wire_line head = {.len = (uint32_t)(len - ends),
@@ -48,28 +82,14 @@ void shim_logger_line(struct shim_logger *g, enum stream stream, const char *tex
 	append(g, text, head.len);
 }
 
-/* A line that was sent in part is sent again, whole, to the next worker. */
-static void rewind_line(struct shim_logger *g)
-{
-	struct wire_line head;
-	size_t at = 0;
-
-	while (at < g->from) {
-		memcpy(&head, g->bytes + at, sizeof head);
-		if (at + sizeof head + head.len > g->from)
-			break;
-		at += sizeof head + head.len;
-	}
-	g->from = at;
-}
-
 bool shim_logger_flush(struct shim_logger *g)
 {
 	while (g->fd >= 0 && g->from < g->to) {
 		ssize_t n = send(g->fd, g->bytes + g->from, g->to - g->from, MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0 && errno == EAGAIN)
+		g->stuck = n < 0 && errno == EAGAIN;
+		if (g->stuck)
 			return true;
 		if (n < 0) {
 			shim_logger_lose(g);

@@ -30,6 +30,7 @@ static void init_ended(struct shim *s, int status)
 		if (s->out[i] >= 0)
 			output_close(s, i);
 	}
+	writer_finish(s);
 	input_close(s);
 	if (s->args.exit_file >= 0)
 		(void)!write(s->args.exit_file, &s->exit, sizeof s->exit);
@@ -78,6 +79,15 @@ static bool clients_pending(const struct shim *s)
 {
 	for (const struct client *c = s->clients; c; c = c->next)
 		if (client_pending(c))
+			return true;
+	return false;
+}
+
+/* While a client is given what was logged nothing more is: it catches up, and the files keep their numbers. */
+static bool log_read(const struct shim *s)
+{
+	for (const struct client *c = s->clients; c; c = c->next)
+		if (c->log || c->log_due)
 			return true;
 	return false;
 }
@@ -137,7 +147,7 @@ static void logger_serve(struct shim *s, int events)
 /* Clients may join while the others are served: they come first in the list and have no poll entry yet. */
 static void step(struct shim *s, struct polls *p)
 {
-	bool wait = clients_pending(s) || shim_logger_full(&s->logger), busy = false;
+	bool wait = clients_pending(s) || shim_logger_full(&s->logger) || log_read(s), busy = false;
 	size_t nclients = 0;
 
 	p->n = 0;
@@ -151,6 +161,8 @@ static void step(struct shim *s, struct polls *p)
 	size_t err = watch(p, wait ? -1 : s->out[1], POLLIN);
 	watch(p, s->input.from < s->input.to ? s->in : -1, POLLOUT);
 	size_t logger = watch(p, s->logger.fd, s->logger.from < s->logger.to ? POLLOUT : 0);
+	bool more = s->writer.lines.from < s->writer.lines.to;
+	size_t writer = watch(p, s->writer.lines.fd, POLLIN | (more ? POLLOUT : 0));
 	size_t first = p->n;
 	for (struct client *c = s->clients; c; c = c->next, nclients++) {
 		bool want = input_wanted(s, c);
@@ -173,9 +185,12 @@ static void step(struct shim *s, struct polls *p)
 		input_write(s);
 	if (p->v[logger].revents)
 		logger_serve(s, p->v[logger].revents);
-	if (s->out[0] >= 0 && p->v[out].revents)
+	if (p->v[writer].revents && s->writer.lines.fd >= 0)
+		writer_serve(s);
+	wait = log_read(s);
+	if (s->out[0] >= 0 && p->v[out].revents && !wait)
 		output_read(s, STREAM_OUT);
-	if (s->out[1] >= 0 && p->v[err].revents)
+	if (s->out[1] >= 0 && p->v[err].revents && !wait)
 		output_read(s, STREAM_ERR);
 	if (p->v[starter].revents && s->starter_sock >= 0)
 		begin_starter(s);

@@ -134,6 +134,7 @@ int main(int argc, char **argv)
 			 .out = {-1, -1},
 			 .in = -1,
 			 .logger.fd = -1,
+			 .writer.lines.fd = -1,
 			 .terminal = -1};
 	int fds[WIRE_FDS_MAX];
 	struct wire_head head;

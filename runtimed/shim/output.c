@@ -16,6 +16,24 @@ void output_logger(struct shim *s)
 		control_tell(s, (struct wire_head){.type = WIRE_LOGGER_LOST}, NULL, 0, NULL, 0);
 }
 
+void output_rotated(struct shim *s, unsigned times)
+{
+	if (!times)
+		return;
+	for (struct client *c = s->clients; c; c = c->next)
+		c->log_number += c->log ? times : 0;
+	control_tell(s, (struct wire_head){.type = WIRE_ROTATED}, NULL, 0, NULL, 0);
+}
+
+/* To those who write them: all that waits, or what should not wait. */
+static void send_lines(struct shim *s, bool all)
+{
+	if (all || shim_logger_due(&s->writer.lines))
+		writer_flush(s);
+	if (all || shim_logger_due(&s->logger))
+		output_logger(s);
+}
+
 static void log_lines(struct shim *s, enum stream i, bool end)
 {
 	char *bytes = s->partial[i].bytes;
@@ -33,17 +51,20 @@ static void log_lines(struct shim *s, enum stream i, bool end)
 			len = LINE_PIECE;
 		else if (!newline && !end)
 			break;
-		logfile_line(&s->log, i, bytes + from, len, time);
+		if (s->writer.lines.wanted)
+			writer_line(s, i, bytes + from, len, time);
+		else
+			logfile_line(&s->log, i, bytes + from, len, time);
 		shim_logger_line(&s->logger, i, bytes + from, len, time);
+		send_lines(s, false);
 		from += len;
 	}
 	memmove(bytes, bytes + from, have - from);
 	s->partial[i].have = have - from;
 	logfile_flush(&s->log);
-	if (s->log.rotated)
-		control_tell(s, (struct wire_head){.type = WIRE_ROTATED}, NULL, 0, NULL, 0);
-	s->log.rotated = false;
-	output_logger(s);
+	output_rotated(s, s->log.rotated);
+	s->log.rotated = 0;
+	send_lines(s, true);
 }
 
 void output_close(struct shim *s, enum stream i)

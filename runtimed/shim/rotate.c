@@ -131,7 +131,7 @@ void logfile_rotate(struct logfile *l)
 	close(l->fd);
 	l->fd = fd;
 	l->size = 0;
-	l->rotated = true;
+	l->rotated++;
 	if (l->compress && l->files > 1)
 		compression_start(l);
 }

@@ -66,6 +66,7 @@ struct shim_args {
 	unsigned log_files;
 	bool log_compress;
 	const char *log_attributes; /* "\"attrs\":{…}," or "" */
+	uint64_t log_buffer;	    /* mode=non-blocking: bytes of lines that wait for the log file; 0: blocking */
 	int logger;		    /* socket to a log worker, -1: the driver has none */
 	bool logger_drops;	    /* mode=non-blocking */
 };
@@ -108,7 +109,7 @@ struct logfile {
 	const char *name;
 	uint64_t limit, size;
 	unsigned files;
-	bool rotated;			 /* since it was last looked at */
+	unsigned rotated;		 /* times since it was last looked at */
 	bool compress;			 /* rotated files */
 	struct compression *compression; /* in progress */
 	const char *attributes;
@@ -118,6 +119,8 @@ struct logfile {
 enum stream { STREAM_OUT, STREAM_ERR, STREAMS };
 
 void logfile_open(struct logfile *l, const struct shim_args *a);
+/* Another process may have rotated it. */
+void logfile_reopen(struct logfile *l);
 /* One line, or a piece of a long one, of `stream`; kept in a buffer until logfile_flush(). */
 void logfile_line(struct logfile *l, enum stream stream, const char *text, size_t len, int64_t time);
 void logfile_flush(struct logfile *l);
@@ -133,12 +136,17 @@ void compression_stop(struct logfile *l);
 
 /* ---- the log worker (logger.c) ---- */
 
+#define SHIM_LOGGER_DUE (16u << 10)
+
 struct shim_logger {
 	int fd;	     /* -1: there is none, or it has died */
 	bool wanted; /* lines are to go to one */
 	bool drops;
+	bool stuck;	  /* it has taken nothing more at the last try */
+	size_t limit;	  /* bytes beyond which lines are dropped */
 	uint32_t dropped; /* lines, since the last that went */
-	char *bytes;	  /* from the beginning of a line; up to `from` it is sent */
+	uint64_t total_dropped;
+	char *bytes; /* from the beginning of a line; up to `from` it is sent */
 	size_t from, to, capacity;
 };
 
@@ -149,11 +157,35 @@ void shim_logger_line(struct shim_logger *g, enum stream stream, const char *tex
 bool shim_logger_flush(struct shim_logger *g);
 void shim_logger_lose(struct shim_logger *g);
 void shim_logger_take(struct shim_logger *g, int take_fd);
+/* Is there so much that it should be sent before more comes? */
+static inline bool shim_logger_due(const struct shim_logger *g)
+{
+	return g->to - g->from >= SHIM_LOGGER_DUE && !g->stuck;
+}
 /* Must the container wait for it? */
 static inline bool shim_logger_full(const struct shim_logger *g)
 {
 	return g->wanted && !g->drops && (g->from < g->to || g->fd < 0);
 }
+
+/* ---- the log file's writer (writer.c) ---- */
+
+struct shim_writer {
+	struct shim_logger lines; /* wanted: it is there, and lines go to it instead of the file */
+	pid_t pid;
+	uint64_t handed, written; /* bytes of lines */
+	uint64_t rotated;
+};
+
+struct shim;
+/* With mode=non-blocking; before the privileges are dropped, which it does, too. */
+void writer_start(struct shim *s);
+void writer_line(struct shim *s, enum stream stream, const char *text, size_t len, int64_t time);
+void writer_flush(struct shim *s);
+/* It has said something, or takes more. */
+void writer_serve(struct shim *s);
+/* The last line has come: wait until it is written, for as long as dockerd does. */
+void writer_finish(struct shim *s);
 
 /* ---- clients (client.c) ---- */
 
@@ -223,12 +255,19 @@ struct shim {
 	struct input input;
 	struct logfile log;
 	struct shim_logger logger;
+	struct shim_writer writer;
 	struct {
 		char *bytes; /* 64 KiB, made with the first output */
 		size_t have;
 	} partial[STREAMS];
 	bool dropped; /* privileges */
 };
+
+/* Is there anything that its writer has not written yet? */
+static inline bool writer_behind(const struct shim *s)
+{
+	return s->writer.lines.wanted && s->writer.written < s->writer.handed;
+}
 
 void loop_run(struct shim *s);
 int64_t now_ns(void);
@@ -245,6 +284,8 @@ void begin_ended(struct shim *s, int status);
 /* Returns whether there may be more. */
 bool output_read(struct shim *s, enum stream i);
 void output_close(struct shim *s, enum stream i);
+/* The log's files have got other numbers, `times` times. */
+void output_rotated(struct shim *s, unsigned times);
 /* What waits for the log worker. */
 void output_logger(struct shim *s);
 
@@ -269,7 +310,7 @@ void control_exited(struct shim *s);
 bool control_read(struct shim *s);
 void control_accept(struct shim *s);
 void control_resize(struct shim *s, uint32_t rows, uint32_t columns);
-/* Begin with what was logged, for a client that wants it. */
+/* Begin with what was logged, for a client that wants it, as soon as all of it is written. */
 void control_replay(struct shim *s, struct client *c);
 
 #endif

@@ -577,7 +577,6 @@ def test_a_worker_that_dies_is_replaced(engine):
     ("splunk", {"splunk-url": "https://x"}, "splunk: splunk-token is expected"),
     ("splunk", {"splunk-token": "a\r\nb", "splunk-url": "https://x"}, "invalid value '(hidden)' for log opt 'splunk-token'"),
     ("journald", {"max-buffer-size": "1m"}, "logger: max-buffer-size option is only supported with 'mode=non-blocking'"),
-    ("json-file", {"mode": "non-blocking"}, "mode=non-blocking: json-file writes a file and waits for no collector"),
     ("json-file", {"max-size": "big"}, "invalid value 'big' for log opt 'max-size'"),
     ("json-file", {"labels-regex": "("}, "invalid value '(' for log opt 'labels-regex'"),
     ("none", {"max-size": "1m"}, "unknown log opt 'max-size' for none log driver"),

@@ -70,7 +70,10 @@ void gen_logging(void)
 	       "lines are\n"
 	       "dropped then, and the engine's log says how many. When the container has ended, what is left is "
 	       "delivered within\n"
-	       "30 s or dropped. Containers, logs and their workers go on while the engine is restarted.\n");
+	       "30 s or dropped. Containers, logs and their workers go on while the engine is restarted.\n\n"
+	       "With `mode=non-blocking` the drivers that write a file do it in a process of its own, so that a disk "
+	       "that hangs\n"
+	       "does not keep the container waiting: up to `max-buffer-size` of lines wait for it.\n");
 	for (enum log_driver d = 0; d < LOG_DRIVERS; d++) {
 		printf("\n## %s\n\n%s\n", log_driver_name(d), drivers[d]);
 		if (d != LOG_DRIVER_none) {
