@@ -18,6 +18,8 @@
 #define TURN	  (1u << 20)
 #define BLOCK	  (128u << 10)
 #define LINE_MAX_ (4u << 20)
+/* Then a file that is missing was removed by hand. */
+#define TRIES 50
 
 struct reader {
 	struct waiter waiter; /* first: the exit of a followed container */
@@ -26,7 +28,8 @@ struct reader {
 	struct logtail tail; /* the files still to be read, the newest last */
 	size_t at;	     /* the file being read */
 	bool out, errors, timestamps, details, follow, tty;
-	int64_t since, until;
+	int64_t since, until, lines;
+	unsigned tries;	      /* to open the files amid a rotation; 0: they are open */
 	bool ended;	      /* followed: the container's process has ended */
 	bool past;	      /* a line behind `until` came */
 	char last[TIME_TEXT]; /* time of the last line read */
@@ -195,21 +198,33 @@ static ssize_t read_block(struct reader *r)
 	return n;
 }
 
-static void watch(struct reader *r)
+static void watch_newest(struct reader *r)
 {
 	char path[32];
 
 	if (r->watch >= 0)
 		inotify_rm_watch(r->inotify, r->watch);
-	snprintf(path, sizeof path, "/proc/self/fd/%d", r->tail.files[r->at].fd);
+	snprintf(path, sizeof path, "/proc/self/fd/%d", r->tail.files[r->tail.count - 1].fd);
 	r->watch = inotify_add_watch(r->inotify, path, IN_MODIFY | IN_MOVE_SELF | IN_ATTRIB);
+}
+
+static const struct timeval rotation = {.tv_usec = 20000};
+
+static int open_log(struct reader *r, struct err *e)
+{
+	logtail_clean(&r->tail);
+	int rc = logtail_open(r->container->rt->launch, r->container->id, r->lines, &r->tail, e);
+	if (rc == -EAGAIN && r->tries < TRIES) {
+		r->tries++;
+		return rc;
+	}
+	r->tries = 0;
+	return rc == -EAGAIN ? 0 : rc;
 }
 
 /* At the end of a file: go on with the next one. true: there is one, `at` is it. */
 static bool next_file(struct reader *r)
 {
-	static const struct timeval rotation = {.tv_usec = 20000};
-
 	if (r->at + 1 < r->tail.count) {
 		r->at++;
 		return true;
@@ -222,8 +237,7 @@ static bool next_file(struct reader *r)
 	if ((rc != 1 && rc != -ESTALE) || r->tail.count == 0)
 		return false;
 	r->again = rc == -ESTALE;
-	r->at = r->tail.count - 1;
-	watch(r);
+	watch_newest(r);
 	r->at = 0;
 	return true;
 }
@@ -233,6 +247,12 @@ static void pump(struct reader *r)
 	static const struct timeval now = {0};
 	size_t done = 0;
 
+	if (r->tries && open_log(r, NULL) == -EAGAIN) {
+		event_add(r->turn, &rotation);
+		return;
+	}
+	if (r->follow && r->watch < 0 && r->tail.count)
+		watch_newest(r);
 	for (;;) {
 		if (!send_text(r))
 			return; /* on_credit goes on */
@@ -312,32 +332,28 @@ static int follow(struct reader *r, struct err *e)
 	r->grown = event_new(c->rt->d.base, r->inotify, EV_READ | EV_PERSIST, on_grown, r);
 	event_add(r->grown, NULL);
 	container_wait(c, &r->waiter, FOLLOWED, on_event);
-	if (r->tail.count) {
-		r->at = r->tail.count - 1;
-		watch(r);
-		r->at = 0;
-	}
 	return 0;
 }
 
 static int read_request(struct reader *r, const struct container_logs *m, struct err *e)
 {
-	int64_t now = time_now(), lines = -1;
+	int64_t now = time_now();
 	char *end;
 
 	if (!m->out && !m->errors)
 		return err_http(e, 400, "Bad parameters: you must choose at least one stream");
+	r->lines = -1;
 	if (m->tail && *m->tail && !str_eq(m->tail, "all")) {
-		lines = strtoll(m->tail, &end, 10);
+		r->lines = strtoll(m->tail, &end, 10);
 		if (*end)
-			lines = -1; /* Docker shows everything then */
+			r->lines = -1; /* Docker shows everything then */
 	}
 	int rc = time_parse(m->since, now, &r->since, e);
 	if (rc == 0)
 		rc = time_parse(m->until, now, &r->until, e);
 	if (rc == 0)
-		rc = logtail_open(r->container->rt->launch, r->container->id, lines, &r->tail, e);
-	return rc;
+		rc = open_log(r, e);
+	return rc == -EAGAIN ? 0 : rc;
 }
 
 void on_container_logs(struct ipc_request *req, struct container_logs *m, struct runtimed *rt)

@@ -9,8 +9,9 @@
 
 #define BLOCK	  (64u << 10)
 #define FILES_MAX 1000
+#define TURNS	  20
 
-void logtail_add(struct logtail *t, int take_fd)
+static void logtail_add(struct logtail *t, int take_fd)
 {
 	t->files = xrealloc(t->files, t->count + 1, sizeof *t->files);
 	t->files[t->count++] = (struct logtail_file){.fd = take_fd};
@@ -30,14 +31,20 @@ static int add_compressed(struct logtail *t, int take_fd, struct err *e)
 	return 0;
 }
 
+static void close_last(struct logtail *t)
+{
+	struct logtail_file *f = &t->files[--t->count];
+
+	if (f->compressed)
+		gzclose(f->compressed);
+	else
+		fd_close(&f->fd);
+}
+
 void logtail_clean(struct logtail *t)
 {
-	for (size_t i = 0; i < t->count; i++) {
-		if (t->files[i].compressed)
-			gzclose(t->files[i].compressed);
-		else
-			fd_close(&t->files[i].fd);
-	}
+	while (t->count)
+		close_last(t);
 	free(t->files);
 	*t = (struct logtail){0};
 }
@@ -129,35 +136,7 @@ static void reverse(struct logtail *t)
 	}
 }
 
-int logtail_open(struct launch *l, const char *id, int64_t lines, struct logtail *out, struct err *e)
-{
-	bool all = lines < 0;
-
-	*out = (struct logtail){0};
-	for (unsigned n = 0; n < FILES_MAX; n++) {
-		bool compressed = false;
-		int fd = launch_log_open(l, id, n, &compressed, e);
-		if (fd == -ENOENT)
-			break;
-		int rc = fd < 0 ? fd : 0;
-		if (fd >= 0 && compressed)
-			rc = add_compressed(out, fd, e);
-		else if (fd >= 0)
-			logtail_add(out, fd);
-		if (rc == 0 && !all)
-			rc = compressed ? skip_lines(&out->files[out->count - 1], &lines, e) : seek_back(fd, &lines, e);
-		if (rc < 0) {
-			logtail_clean(out);
-			return rc;
-		}
-		if (!all && lines <= 0)
-			break;
-	}
-	reverse(out);
-	return 0;
-}
-
-/* ---- following ---- */
+/* ---- opening ---- */
 
 static bool same_file(int a, int b)
 {
@@ -166,81 +145,122 @@ static bool same_file(int a, int b)
 	return fstat(a, &x) == 0 && fstat(b, &y) == 0 && x.st_ino == y.st_ino && x.st_dev == y.st_dev;
 }
 
-/* The number that the file of `fd` has now, -1 when it has none: it is compressed meanwhile, or gone. */
-static int number_of(struct launch *l, const char *id, int fd)
+static int add_number(struct launch *l, const char *id, unsigned n, struct logtail *out, struct err *e)
 {
-	for (unsigned n = 0; n < FILES_MAX; n++) {
-		bool compressed;
-		AUTO_CLOSE int other = launch_log_open(l, id, n, &compressed, NULL);
-		if (other < 0 && n)
-			break;
-		if (other >= 0 && !compressed && same_file(other, fd))
+	bool compressed = false;
+	int fd = launch_log_open(l, id, n, &compressed, e);
+
+	if (fd < 0 || compressed)
+		return fd < 0 ? fd : add_compressed(out, fd, e);
+	logtail_add(out, fd);
+	return 0;
+}
+
+static bool is_number(struct launch *l, const char *id, unsigned n, int fd)
+{
+	bool compressed;
+	AUTO_CLOSE int other = launch_log_open(l, id, n, &compressed, NULL);
+
+	return other >= 0 && same_file(other, fd);
+}
+
+static bool has_number(struct launch *l, const char *id, unsigned n)
+{
+	bool compressed;
+	AUTO_CLOSE int fd = launch_log_open(l, id, n, &compressed, NULL);
+
+	return fd >= 0;
+}
+
+/* The number, not less than `n`, that the file of `fd` has now, -1 when it has none: it is compressed, or gone. */
+static int number_of(struct launch *l, const char *id, int fd, unsigned n)
+{
+	/* While files are renamed, from the oldest on, one number is missing below others. */
+	for (; n < FILES_MAX && (has_number(l, id, n) || has_number(l, id, n + 1)); n++)
+		if (is_number(l, id, n, fd))
 			return (int)n;
-	}
 	return -1;
 }
 
-/* The file that is written to now; 0: there is none at the moment. */
-static ino_t present(struct launch *l, const char *id)
+/*
+ * Add the file before the last one in *t, the newest when there is none. Files move on to higher numbers at any moment:
+ * what stood behind a file that has the same number before and after is the one before it. 0: there is no more.
+ * -EAGAIN: it is not known where the last one is, or what is before it has no number at the moment.
+ */
+static int add_older(struct launch *l, const char *id, struct logtail *t, struct err *e)
 {
-	bool compressed;
-	struct stat st;
-	AUTO_CLOSE int fd = launch_log_open(l, id, 0, &compressed, NULL);
+	int newer = t->count ? t->files[t->count - 1].fd : -1, number = -1;
 
-	return fd >= 0 && fstat(fd, &st) == 0 ? st.st_ino : 0;
-}
-
-/* While files are renamed, from the oldest on, one number is missing below others. */
-static bool rotating(struct launch *l, const char *id)
-{
-	bool missing = false;
-
-	for (unsigned n = 0; n < FILES_MAX; n++) {
-		bool compressed;
-		AUTO_CLOSE int fd = launch_log_open(l, id, n, &compressed, NULL);
-		if (missing)
-			return fd >= 0;
-		missing = fd < 0;
+	for (unsigned turns = 0; turns < TURNS; turns++) {
+		number = newer < 0 ? -1 : number_of(l, id, newer, number < 0 ? 0 : (unsigned)number);
+		if (newer >= 0 && number < 0)
+			return -EAGAIN;
+		int rc = add_number(l, id, (unsigned)(number + 1), t, e);
+		if (rc < 0 && rc != -ENOENT)
+			return rc;
+		bool more = rc == 0 || has_number(l, id, (unsigned)(number + 2));
+		if (newer < 0 || is_number(l, id, (unsigned)number, newer)) {
+			if (rc == 0 || !more)
+				return rc == 0;
+		} else if (rc == 0) {
+			close_last(t);
+		}
 	}
-	return false;
+	return -EAGAIN;
 }
 
-/* All there is, as it was at one moment; -EAGAIN when it was not. */
-static int open_whole(struct launch *l, const char *id, struct logtail *out, struct err *e)
+/* Newest first, as far as the last *lines lines reach. */
+static int open_files(struct launch *l, const char *id, int64_t lines, struct logtail *out, struct err *e)
 {
-	ino_t before = present(l, id);
-	int rc = logtail_open(l, id, -1, out, e);
+	bool all = lines < 0;
+	int rc;
 
-	return rc == 0 && (!before || present(l, id) != before || rotating(l, id)) ? -EAGAIN : rc;
+	while ((rc = add_older(l, id, out, e)) > 0) {
+		struct logtail_file *f = &out->files[out->count - 1];
+		rc = all ? 0 : f->compressed ? skip_lines(f, &lines, e) : seek_back(f->fd, &lines, e);
+		if (rc < 0 || (!all && lines <= 0))
+			break;
+	}
+	return rc;
 }
+
+int logtail_open(struct launch *l, const char *id, int64_t lines, struct logtail *out, struct err *e)
+{
+	int rc = -EAGAIN;
+
+	*out = (struct logtail){0};
+	for (unsigned turns = 0; turns < TURNS && rc == -EAGAIN; turns++) {
+		logtail_clean(out);
+		rc = open_files(l, id, lines, out, e);
+	}
+	if (rc < 0 && rc != -EAGAIN)
+		logtail_clean(out);
+	reverse(out);
+	return rc;
+}
+
+/* ---- following ---- */
 
 static int open_newer(struct launch *l, const char *id, int number, struct logtail *out, struct err *e)
 {
-	while (number-- > 0) {
-		bool compressed;
-		int fd = launch_log_open(l, id, (unsigned)number, &compressed, e);
-		int rc = fd < 0 ? fd : 0;
-		if (fd >= 0 && compressed)
-			rc = add_compressed(out, fd, e);
-		else if (fd >= 0)
-			logtail_add(out, fd);
-		if (rc < 0)
-			return rc;
-	}
-	return 0;
+	int rc = 0;
+
+	while (rc == 0 && number-- > 0)
+		rc = add_number(l, id, (unsigned)number, out, e);
+	return rc;
 }
 
 int logtail_next(struct launch *l, const char *id, struct logtail *t, struct err *e)
 {
 	int newest = t->count ? t->files[t->count - 1].fd : -1;
-	int number = newest < 0 ? 1 : number_of(l, id, newest);
+	int number = newest < 0 ? 1 : number_of(l, id, newest, 0);
 	struct logtail newer = {0};
 
 	if (number == 0)
 		return 0;
-	int rc = number < 0 ? open_whole(l, id, &newer, e) : open_newer(l, id, number, &newer, e);
+	int rc = number < 0 ? logtail_open(l, id, -1, &newer, e) : open_newer(l, id, number, &newer, e);
 	/* Rotated between the look and the opening: the numbers are not what they were. */
-	if (rc == 0 && number > 0 && newest >= 0 && number_of(l, id, newest) != number)
+	if (rc == 0 && (newer.count == 0 || (number > 0 && newest >= 0 && !is_number(l, id, (unsigned)number, newest))))
 		rc = -EAGAIN;
 	if (rc < 0) {
 		logtail_clean(&newer);

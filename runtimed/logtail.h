@@ -20,10 +20,9 @@ struct logtail {
 
 /*
  * Open what is needed to read the last `lines` lines (negative: all), each file positioned where reading begins. No
- * log yet is no error: count is 0.
+ * log yet is no error: count is 0. -EAGAIN: a rotation is going on; *out is what could be opened amid it.
  */
 int logtail_open(struct launch *l, const char *id, int64_t lines, struct logtail *out, struct err *e);
-void logtail_add(struct logtail *t, int take_fd);
 /*
  * At the end of the newest: what has been written since in newer files, in *t's place. 1: there is some. 0: it still is
  * the newest. -EAGAIN: a rotation is going on. -ESTALE: it is not known any more which are newer; *t is the whole log
