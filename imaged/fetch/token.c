@@ -13,7 +13,8 @@
 struct token_call {
 	struct worker *w;
 	struct site *site;
-	char *scope, *form;
+	struct challenge challenge;
+	char *scope, *form; /* form: of a POST, NULL: it was a GET */
 	struct transfer *transfer;
 	void (*done)(void *arg, const struct err *e);
 	void *arg;
@@ -99,6 +100,24 @@ static int keep_answer(struct token_call *c, const struct response *r, struct er
 	return rc;
 }
 
+static const struct login *login_for(const struct token_call *c)
+{
+	return c->site->own ? c->w->login : NULL;
+}
+
+static bool has_password(const struct login *l)
+{
+	return l && !l->identity_token && l->user && l->password;
+}
+
+/* A service that hands out tokens by OAuth 2 alone does not know the question. */
+static bool wants_post(const struct token_call *c, const struct response *r)
+{
+	return !c->form && has_password(login_for(c)) && (r->status == 404 || r->status == 405);
+}
+
+static int ask_by_password(struct token_call *c, struct err *e);
+
 static void on_done(void *arg, struct response *r, const struct err *e)
 {
 	struct token_call *c = arg;
@@ -107,7 +126,9 @@ static void on_done(void *arg, struct response *r, const struct err *e)
 	void *done_arg = c->arg;
 
 	c->transfer = NULL;
-	if (!e)
+	if (!e && wants_post(c, r) && ask_by_password(c, &why) == 0)
+		return;
+	if (!e && !why.code)
 		keep_answer(c, r, &why);
 	if (r && r->body)
 		explicit_bzero(r->body, r->len);
@@ -124,6 +145,8 @@ static char *escaped(const char *text)
 	char *coded = curl_easy_escape(NULL, text, 0);
 	char *out = xstrdup(coded ? coded : "");
 
+	if (coded)
+		explicit_bzero(coded, strlen(coded));
 	curl_free(coded);
 	return out;
 }
@@ -160,6 +183,17 @@ static char *refresh_form(const struct login *l, const struct challenge *challen
 	return out;
 }
 
+static char *password_form(const struct login *l, const struct challenge *challenge, const char *scope)
+{
+	AUTO_FREE char *rest = parameters(challenge, scope, false), *user = escaped(l->user);
+	char *password = escaped(secret_reveal(l->password, NULL));
+	char *out = xasprintf("grant_type=password&client_id=pouch%s&username=%s&password=%s&%s",
+			      l->offline ? "&access_type=offline" : "", user, password, rest);
+
+	login_forget(password);
+	return out;
+}
+
 /* A login asks for an identity token beside: distribution's token specification, "Requesting a Token". */
 static char *offline_parameters(const struct login *l)
 {
@@ -168,35 +202,51 @@ static char *offline_parameters(const struct login *l)
 	return xasprintf("&offline_token=true&client_id=pouch&account=%s", account);
 }
 
-static int ask_service(struct token_call *c, const struct challenge *challenge, struct err *e)
+/* With a form by POST. */
+static int ask(struct token_call *c, const char *question, char *take_authorization, struct err *e)
 {
-	const struct login *l = c->site->own ? c->w->login : NULL;
-	bool refresh = l && l->identity_token, basic = l && !refresh && l->user && l->password;
-	AUTO_FREE char *rest = parameters(challenge, c->scope, true);
-	AUTO_FREE char *offline = basic && l->offline ? offline_parameters(l) : xstrdup("");
-	AUTO_FREE char *question =
-		xasprintf("%s%c%s%s", challenge->realm, strchr(challenge->realm, '?') ? '&' : '?', rest, offline);
+	struct transfer_request request = {.method = c->form ? "POST" : "GET",
+					   .file = -1,
+					   .max_body = ANSWER_MAX,
+					   .authorization = take_authorization};
 	AUTO_URL struct url url = {0};
-	struct transfer_request request = {.method = "GET", .url = &url, .file = -1, .max_body = ANSWER_MAX};
+	int rc = url_parse(question, NULL, &url, e);
 
-	int rc = url_parse(refresh ? challenge->realm : question, NULL, &url, e);
 	if (rc < 0)
-		return err_prefix(e, "the registry's token service");
-	rc = check_realm(c->w, c->site, &url, refresh || basic, e);
-	if (rc < 0)
-		return rc;
-	char *authorization = basic ? login_basic(l) : NULL;
-	request.authorization = authorization;
-	if (refresh) {
-		c->form = refresh_form(l, challenge, c->scope);
-		request.method = "POST";
+		err_prefix(e, "the registry's token service");
+	else
+		rc = check_realm(c->w, c->site, &url, c->form || take_authorization, e);
+	if (c->form) {
 		request.headers[0] = "Content-Type: application/x-www-form-urlencoded";
 		request.body = c->form;
 		request.body_len = strlen(c->form);
 	}
-	c->transfer = transfer_new(c->w, &request, &events, c, e);
-	login_forget(authorization);
+	request.url = &url;
+	if (rc == 0)
+		c->transfer = transfer_new(c->w, &request, &events, c, e);
+	login_forget(take_authorization);
 	return c->transfer ? 0 : e->code;
+}
+
+static int ask_by_password(struct token_call *c, struct err *e)
+{
+	c->form = password_form(login_for(c), &c->challenge, c->scope);
+	return ask(c, c->challenge.realm, NULL, e);
+}
+
+static int ask_service(struct token_call *c, struct err *e)
+{
+	const struct login *l = login_for(c);
+	const char *realm = c->challenge.realm;
+
+	if (l && l->identity_token) {
+		c->form = refresh_form(l, &c->challenge, c->scope);
+		return ask(c, realm, NULL, e);
+	}
+	AUTO_FREE char *rest = parameters(&c->challenge, c->scope, true);
+	AUTO_FREE char *offline = has_password(l) && l->offline ? offline_parameters(l) : xstrdup("");
+	AUTO_FREE char *question = xasprintf("%s%c%s%s", realm, strchr(realm, '?') ? '&' : '?', rest, offline);
+	return ask(c, question, has_password(l) ? login_basic(l) : NULL, e);
 }
 
 struct token_call *token_get(struct worker *w, struct site *site, const struct challenge *challenge, const char *scope,
@@ -204,8 +254,9 @@ struct token_call *token_get(struct worker *w, struct site *site, const struct c
 {
 	struct token_call *c = XNEW(struct token_call);
 
-	*c = (struct token_call){.w = w, .site = site, .scope = xstrdup(scope), .done = done, .arg = arg};
-	if (ask_service(c, challenge, e) == 0)
+	*c = (struct token_call){
+		.w = w, .site = site, .challenge = *challenge, .scope = xstrdup(scope), .done = done, .arg = arg};
+	if (ask_service(c, e) == 0)
 		return c;
 	token_cancel(c);
 	return NULL;

@@ -12,6 +12,7 @@ import http.server
 import json
 import re
 import threading
+import urllib.parse
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -92,7 +93,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.command == "POST":
             form = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
             registry.forms.append(form)
-            good = registry.identity and f"refresh_token={registry.identity}" in form
+            good = registry.grants(dict(urllib.parse.parse_qsl(form)))
+        elif registry.oauth_only:
+            return self.error(registry.oauth_only, "UNSUPPORTED")
         else:
             good = not registry.password or self.headers.get("Authorization") == registry.basic()
         if not good:
@@ -100,7 +103,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         name = registry.new_token()
         key = "access_token" if self.command == "POST" else "token"
         answer = {key: name, "expires_in": 300}
-        if registry.identity and "offline_token=true" in self.path:
+        if registry.identity and ("offline_token=true" in self.path or self.command == "POST" and "access_type=offline" in form):
             answer["refresh_token"] = registry.identity
         return self.answer(200, json.dumps(answer).encode(), Content_Type="application/json")
 
@@ -208,6 +211,7 @@ class FakeRegistry:
         self.seen, self.forms = [], []
         self.misbehave = None
         self.realm = self.password = self.identity = None  # how it asks for who one is
+        self.oauth_only = 0  # the status that a GET of a token gets
         self.tokens = {}
         self.token_uses = 1000  # requests that a token is good for
         self.over = threading.Event()
@@ -224,11 +228,18 @@ class FakeRegistry:
 
     def reset(self):
         self.misbehave = self.realm = self.password = self.identity = None
-        self.token_uses = 1000
+        self.token_uses, self.oauth_only = 1000, 0
         self.seen, self.forms, self.tokens = [], [], {}
 
     def basic(self):
         return "Basic " + base64.b64encode(self.password.encode()).decode() if self.password else None
+
+    def grants(self, form):
+        """OAuth 2: a refresh of the identity token, or a password where nothing else works."""
+        if form.get("grant_type") == "refresh_token":
+            return self.identity and form.get("refresh_token") == self.identity
+        return (form.get("grant_type") == "password" and self.oauth_only
+                and f"{form.get('username')}:{form.get('password')}" == self.password)
 
     def new_token(self):
         with self.lock:

@@ -446,6 +446,32 @@ def test_a_login_gets_an_identity_token(engine, registry, tmp_path):
     assert not any("offline_token" in path for path in registry.asked())
 
 
+@pytest.mark.parametrize("status", [404, 405])
+def test_a_token_service_that_knows_oauth_alone(engine, registry, tmp_path, status):
+    """What it does not answer to a GET it grants to a form with the password, in a body and nowhere else."""
+    password = f"{SECRET} +&=%ü"
+    registry.add("box", "1", [layer(1000)])
+    registry.realm, registry.password, registry.oauth_only = registry.url + "/token", f"us&r:{password}", status
+    works(engine, registry, auth={"username": "us&r", "password": password})
+    form = urllib.parse.parse_qs(registry.forms[0])
+    assert form == {"grant_type": ["password"], "client_id": ["pouch"], "username": ["us&r"], "password": [password],
+                    "service": ["tests"], "scope": ["repository:box:pull"]}
+    assert not any(SECRET in path for path in registry.asked())
+    assert not any(given.startswith("us&r:") for given in given_to(registry)[1:]), "the password went in a header again"
+    engine.docker("rmi", f"{registry.host}/box:1")
+    refused(engine, registry, "unauthorized", auth={"username": "us&r", "password": "wrong"})
+    # Whoever has none is not asked for one.
+    registry.forms.clear()
+    refused(engine, registry, "")
+    assert registry.forms == []
+    # A login by form gets an identity token as well.
+    registry.identity = "an-identity"
+    place = {"DOCKER_CONFIG": str(tmp_path)}
+    engine.docker("login", "-u", "us&r", "--password-stdin", registry.host, input=password, env=place)
+    assert json.loads((tmp_path / "config.json").read_text())["auths"][registry.host]["identitytoken"] == "an-identity"
+    assert any("access_type=offline" in form for form in registry.forms)
+
+
 def test_a_token_that_expires_midway(engine, registry):
     registry.add("box", "1", [layer(1000) for _ in range(6)])
     registry.realm, registry.token_uses = registry.url + "/token", 2
