@@ -70,6 +70,24 @@ void on_image_inspect(struct ipc_request *req, struct image_inspect *m, struct i
 	json_decref(config);
 }
 
+/* The newest step made the image, the one before that the image which it was made from; of others no image is known. */
+static void name_steps(struct imaged *d, const struct image *image, json_t *steps)
+{
+	char id[DIGEST_TEXT_SIZE];
+	json_t *step;
+	size_t i;
+
+	snprintf(id, sizeof id, "%s", image->id);
+	json_array_foreach(steps, i, step) {
+		AUTO_IMAGE struct image made = {0};
+		if (!*id || records_image(d, id, &made, NULL) < 0)
+			return;
+		json_object_set_new(step, "Id", json_string(id));
+		json_object_set_new(step, "Tags", view_names(d, records_tags(d, id)));
+		snprintf(id, sizeof id, "%s", made.parent ? made.parent : "");
+	}
+}
+
 /* Newest first. Steps without a layer of their own have no size. */
 static json_t *history_of(struct imaged *d, const struct image *image, const json_t *config,
 			  const struct image_layer *layers, size_t n)
@@ -92,11 +110,7 @@ static json_t *history_of(struct imaged *d, const struct image *image, const jso
 				      json_pack("{s:s, s:I, s:s, s:[], s:I, s:s}", "Id", "<missing>", "Created",
 						(json_int_t)image->created, "CreatedBy", "", "Tags", "Size",
 						(json_int_t)layers[layer].size, "Comment", ""));
-	json_t *top = json_array_get(out, 0);
-	if (top) {
-		json_object_set_new(top, "Id", json_string(image->id));
-		json_object_set_new(top, "Tags", view_names(d, records_tags(d, image->id)));
-	}
+	name_steps(d, image, out);
 	return out;
 }
 

@@ -226,3 +226,18 @@ def test_a_killed_runtimed():
         assert commit.getresponse().status == 503
         commit.close()
         nothing_is_left(engine)
+
+
+def test_history_names_what_an_image_was_made_from(engine):
+    """As far as it was made here: a commit's parent, and that one's."""
+    names = ["busybox", "made:first", "made:second"]
+    for before, after in zip(names, names[1:]):
+        engine.docker("create", "--name", "again", *NET, before, "true")
+        engine.docker("commit", "-m", after, "again", after)
+        engine.docker("rm", "again")
+    shown = engine.api("GET", "/images/made:second/history").json
+    ids = [engine.api("GET", f"/images/{name}/json").json["Id"] for name in reversed(names)]
+    assert [step["Id"] for step in shown[:3]] == ids
+    assert [step["Tags"] for step in shown[:3]] == [["made:second"], ["made:first"], ["busybox:latest"]]
+    assert {step["Id"] for step in shown[3:]} <= {"<missing>"}
+    engine.docker("rmi", "made:second", "made:first")
