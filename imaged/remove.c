@@ -9,6 +9,7 @@
 #include "imaged/events.h"
 #include "imaged/handlers.h"
 #include "imaged/records.h"
+#include "ipc/ask.h"
 
 struct removal {
 	struct ipc_request *req;
@@ -200,51 +201,18 @@ static void remove_now(struct ipc_request *req, struct imaged *d, const json_t *
 
 /* ---- which of its containers run, runtimed knows ---- */
 
-#define ASK_MS 10000
-
-struct asking {
-	struct ipc_request *req;
-	struct imaged *d;
-	struct ipc_call *call;
-};
-
-static void on_running(void *arg, void *reply, const struct err *e)
+static void on_running(struct ipc_request *req, void *reply, void *arg)
 {
-	struct asking x = *(struct asking *)arg;
 	const struct containers_that_run *m = reply;
 
-	free(arg);
-	ipc_request_on_cancel(x.req, NULL, NULL);
-	if (e)
-		ipc_reply_error(x.req, e);
-	else
-		remove_now(x.req, x.d, m->containers.json);
+	remove_now(req, arg, m->containers.json);
 }
 
-static void on_cancel(struct ipc_request *req, void *arg)
+static int ask_running(const struct removal *x, struct err *e)
 {
-	struct asking *x = arg;
-
-	ipc_call_cancel(x->call);
-	free(x);
-	ipc_fail(req, 499, "the client has left");
-}
-
-static int ask_running(struct removal *x, struct err *e)
-{
-	static const struct ipc_call_events events = {.done = on_running};
-	static const struct ipc_call_options options = {.deadline_ms = ASK_MS, .repeatable = true};
 	struct containers_running m = {.containers.json = x->containers};
-	struct asking *ask = XNEW(struct asking);
 
-	*ask = (struct asking){.req = x->req, .d = x->d};
-	ask->call = ipc_call(x->d->runtimed, IPC_containers_running, &m, &options, &events, ask, e);
-	if (ask->call) {
-		ipc_request_on_cancel(x->req, on_cancel, ask);
-		return 0;
-	}
-	free(ask);
-	return e->code;
+	return ipc_ask(x->req, x->d->runtimed, IPC_containers_running, &m, on_running, x->d, e);
 }
 
 /* ---- the request ---- */

@@ -2,8 +2,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "ipc/ask.h"
 #include "lib/filters.h"
-#include "runtimed/ancestor.h"
 #include "runtimed/files.h"
 #include "runtimed/health.h"
 #include "runtimed/listfilter.h"
@@ -215,13 +215,22 @@ static void list_now(struct ipc_request *req, struct runtimed *rt, const json_t 
 	next_size(l);
 }
 
+static void on_images(struct ipc_request *req, void *reply, void *arg)
+{
+	const struct images_descended *m = reply;
+
+	list_now(req, arg, m->images.json);
+}
+
+/* Which images the filter `ancestor` means, imaged knows. */
 void on_container_list(struct ipc_request *req, struct container_list *m, struct runtimed *rt)
 {
+	struct image_descendants ask = {.images.json = json_object_get(m->filters.json, "ancestor")};
 	struct err e;
 
-	if (!json_object_get(m->filters.json, "ancestor"))
+	if (!ask.images.json)
 		list_now(req, rt, NULL);
-	else if (ancestor_ask(req, rt, json_object_get(m->filters.json, "ancestor"), list_now, &e) < 0)
+	else if (ipc_ask(req, rt->imaged, IPC_image_descendants, &ask, on_images, rt, &e) < 0)
 		ipc_reply_error(req, &e);
 }
 
