@@ -13,6 +13,7 @@
 #include "imaged/unpack/tar.h"
 #include "imaged/unpack/tarout.h"
 #include "imaged/unpack/worker.h"
+#include "imaged/unpack/writeback.h"
 #include "lib/fd.h"
 #include "lib/json.h"
 
@@ -24,6 +25,7 @@ struct splitting {
 	struct source source;
 	struct inflate inflate;
 	struct tar tar;
+	struct digest digest; /* of one member after the other */
 	json_t *members;
 	int dir;
 	struct stat owner;
@@ -33,6 +35,7 @@ struct splitting {
 
 static void splitting_free(struct splitting *s)
 {
+	digest_free(&s->digest);
 	tar_free(&s->tar);
 	inflate_free(&s->inflate);
 	source_free(&s->source);
@@ -41,21 +44,23 @@ static void splitting_free(struct splitting *s)
 
 static int copy_member(struct splitting *s, int fd, const struct tar_entry *x, char digest[DIGEST_TEXT], struct err *e)
 {
-	AUTO_DIGEST struct digest d = {0};
 	const unsigned char *data;
+	uint64_t written = 0;
 	size_t len;
 	int rc;
 
-	digest_begin(&d);
+	digest_begin(&s->digest);
 	while ((rc = tar_data(&s->tar, x->size, &data, &len, e)) > 0) {
-		digest_add(&d, data, len);
+		digest_add(&s->digest, data, len);
 		rc = space_take(&s->space, len, e);
 		if (rc == 0)
 			rc = fd_write_all(fd, data, len, e);
+		digest_wait(&s->digest);
 		if (rc < 0)
 			return rc;
+		writeback_begin(&written, fd, len);
 	}
-	digest_text(&d, digest);
+	digest_text(&s->digest, digest);
 	return rc;
 }
 

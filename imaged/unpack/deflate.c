@@ -44,9 +44,10 @@ static void begin(struct deflating *x)
 static int flush(struct deflating *x, int blob, struct err *e)
 {
 	size_t n = OUT_BUFFER - x->stream.avail_out;
-	int rc = fd_write_all(blob, x->out, n, e);
 
 	digest_add(&x->digest, x->out, n);
+	int rc = fd_write_all(blob, x->out, n, e);
+	digest_wait(&x->digest);
 	x->bytes += n;
 	x->stream.next_out = x->out;
 	x->stream.avail_out = OUT_BUFFER;

@@ -216,8 +216,8 @@ static int within_limits(struct inflate *s, struct err *e)
 static int inflate_next(void *arg, const unsigned char **data, size_t *len, struct err *e)
 {
 	struct inflate *s = arg;
+	digest_wait(&s->digest);
 	int rc = s->kind == INFLATE_UNKNOWN ? recognise(s, e) : 0;
-
 	if (rc < 0)
 		return rc;
 	if (s->ended)

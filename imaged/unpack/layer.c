@@ -1,6 +1,7 @@
 #include "imaged/unpack/layer.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 #include "imaged/unpack/worker.h"
@@ -75,7 +76,7 @@ void on_layer_unpack(struct ipc_request *req, struct layer_unpack *m, struct wor
 		.size = m->size,
 		.max_bytes = m->max_bytes,
 		.stall_ms = m->stall_ms,
-		.known = m->known,
+		.hashing = !m->known,
 		.progress = worker_progress,
 		.arg = req,
 	};
@@ -85,6 +86,8 @@ void on_layer_unpack(struct ipc_request *req, struct layer_unpack *m, struct wor
 		return;
 	}
 	source_begin(&u.source, &source);
+	if (m->known)
+		snprintf(u.source.hash, sizeof u.source.hash, "%s", m->known);
 	if (worker_narrow(m->dir, -1, &e) < 0 || unpacking_run(&u, m, &e) < 0) {
 		ipc_reply_error(req, &e);
 		return;

@@ -9,6 +9,7 @@
 
 #include "imaged/unpack/reach.h"
 #include "imaged/unpack/space.h"
+#include "imaged/unpack/writeback.h"
 #include "lib/fd.h"
 #include "lib/tree.h"
 
@@ -212,6 +213,8 @@ static int make_way(struct place *p, int parent, const char *name, bool *hid, st
 
 static int write_piece(struct place *p, int fd, struct tar *t, uint64_t len, struct err *e)
 {
+	uint64_t written = 0;
+
 	while (len) {
 		const unsigned char *data;
 		size_t n;
@@ -223,6 +226,7 @@ static int write_piece(struct place *p, int fd, struct tar *t, uint64_t len, str
 			rc = fd_write_all(fd, data, n, e);
 		if (rc < 0)
 			return rc;
+		writeback_begin(&written, fd, n);
 		len -= n;
 	}
 	return 0;

@@ -4,8 +4,8 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <stdio.h>
 
+#include "imaged/unpack/writeback.h"
 #include "lib/fd.h"
 
 #define BUFFER	      (256u << 10)
@@ -14,9 +14,7 @@
 void source_begin(struct source *s, const struct source_config *config)
 {
 	*s = (struct source){.config = *config, .buffer = xcalloc(1, BUFFER)};
-	if (config->known)
-		snprintf(s->hash, sizeof s->hash, "%s", config->known);
-	else
+	if (config->hashing)
 		digest_begin(&s->digest);
 	/* Fewer wake-ups; without the privilege for it the usual 64 KiB do. */
 	fcntl(config->fd, F_SETPIPE_SZ, 1 << 20);
@@ -54,7 +52,7 @@ static int finish(struct source *s, struct err *e)
 	if (!s->ended && s->config.size && s->bytes != s->config.size)
 		return err_set(e, -EBADMSG, "%" PRIu64 " bytes came where %" PRIu64 " were announced", s->bytes,
 			       s->config.size);
-	if (!s->ended && !s->config.known)
+	if (!s->ended && s->config.hashing)
 		digest_text(&s->digest, s->hash);
 	s->ended = true;
 	return 0;
@@ -68,12 +66,13 @@ static int account(struct source *s, size_t n, struct err *e)
 			       s->config.max_bytes);
 	if (s->config.size && s->bytes > s->config.size)
 		return err_set(e, -EBADMSG, "more bytes came than the %" PRIu64 " announced", s->config.size);
-	if (!s->config.known)
+	if (s->config.hashing)
 		digest_add(&s->digest, s->buffer, n);
 	if (s->config.blob >= 0) {
 		int rc = fd_write_all(s->config.blob, s->buffer, n, e);
 		if (rc < 0)
 			return err_prefix(e, "store");
+		writeback_begin(&s->written, s->config.blob, n);
 	}
 	if (s->config.progress && s->bytes - s->told >= PROGRESS_STEP) {
 		s->told = s->bytes;
@@ -89,6 +88,7 @@ static int source_next(void *arg, const unsigned char **data, size_t *len, struc
 
 	if (s->ended)
 		return 0;
+	digest_wait(&s->digest);
 	do {
 		int rc = wait_readable(s, e);
 		if (rc < 0)

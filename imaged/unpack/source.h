@@ -17,7 +17,7 @@ struct source_config {
 	uint64_t size;				     /* that they must have, 0: not known */
 	uint64_t max_bytes;			     /* 0: no limit */
 	uint32_t stall_ms;			     /* 0: no limit */
-	const char *known;			     /* borrowed: their digest, which another worker has found; NULL */
+	bool hashing;				     /* their digest is wanted */
 	void (*progress)(void *arg, uint64_t bytes); /* now and then; may be NULL */
 	void *arg;
 };
@@ -27,8 +27,9 @@ struct source {
 	unsigned char *buffer;
 	uint64_t bytes;
 	uint64_t told;
+	uint64_t written; /* to the blob, not yet on its way to the disk */
 	struct digest digest;
-	char hash[DIGEST_TEXT]; /* at the end; what is known is not found out again */
+	char hash[DIGEST_TEXT]; /* at the end, when hashing */
 	bool ended;
 };
 

@@ -28,7 +28,7 @@ void on_layer_verify(struct ipc_request *req, struct layer_verify *m, struct wor
 	struct layer_verified reply = {.whole = true};
 	struct err e = {0};
 	const struct source_config config = {
-		.fd = m->file, .blob = -1, .watch = w->watch, .progress = worker_progress, .arg = req};
+		.fd = m->file, .blob = -1, .watch = w->watch, .hashing = true, .progress = worker_progress, .arg = req};
 
 	source_begin(&u.source, &config);
 	int rc = read_blob(&u, m, &e);
