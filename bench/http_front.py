@@ -3,6 +3,7 @@
 engine, memory of idle connections and of a large upload. Usage: bench/http_front.py BUILD [GIB]; dockerd is left out when it
 is not installed.
 """
+import contextlib
 import os
 import pathlib
 import resource
@@ -35,6 +36,10 @@ class Load:
         out = subprocess.run([self.program, str(server.socket), url, str(connections), str(seconds)], check=True,
                              capture_output=True, text=True)
         return [float(x) for x in out.stdout.split()]
+
+
+def pids_of(server):
+    return [server.process.pid, *server.pids().values()] if isinstance(server, Engine) else server.pids()
 
 
 def rates(load, servers):
@@ -132,7 +137,7 @@ def start_and_idle(build):
     for _ in range(2 * ROUNDS):
         with Engine(build=build, start=False) as engine:
             taken.append(peers.once(engine.start))
-            memory = peers.pss([engine.process.pid, *engine.pids().values()])
+            memory = peers.pss(pids_of(engine))
     print(f"  pouch    start to ready: median {statistics.median(taken):.0f} ms ({min(taken):.0f} … {max(taken):.0f}); "
           f"idle {memory:.1f} MiB PSS", flush=True)
     if not peers.Dockerd.missing():
@@ -147,15 +152,13 @@ def main():
     start_and_idle(build)
     with tempfile.TemporaryDirectory(prefix="pouch-bench-") as directory, Engine(build=build) as engine:
         load = Load(directory)
-        servers = {"pouch": engine}
-        if peers.Dockerd.missing():
+        with contextlib.ExitStack() as stack:
+            servers = {"pouch": engine}
+            if not peers.Dockerd.missing():
+                servers["dockerd"] = stack.enter_context(peers.Dockerd())
+            peers.favour([os.getpid(), *(pid for server in servers.values() for pid in pids_of(server))])
             rates(load, servers)
             beside_a_slow_client(load, servers)
-        else:
-            with peers.Dockerd() as docker:
-                servers["dockerd"] = docker
-                rates(load, servers)
-                beside_a_slow_client(load, servers)
         upload(engine, gib)
         idle_connections(engine)
 

@@ -52,6 +52,17 @@ def pss(pids):
     return total / 1024
 
 
+def favour(pids):
+    """These processes, and what they start, run before everything else on the machine: its other work is not measured."""
+    for pid in pids:
+        process = pathlib.Path(f"/proc/{pid}")
+        for task in (process / "task").iterdir():
+            os.setpriority(os.PRIO_PROCESS, int(task.name), -20)
+        group = process / "autogroup"
+        if group.exists():
+            group.write_text("-20")
+
+
 class Namespaces:
     """Namespaces kept by a process that sleeps in them."""
 
