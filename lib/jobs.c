@@ -5,10 +5,12 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/eventfd.h>
 #include <sys/queue.h>
 #include <unistd.h>
 
+#include "lib/log.h"
 #include "lib/util.h"
 
 struct job {
@@ -127,10 +129,21 @@ static void start_thread(struct jobs *j)
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	if (pthread_create(&j->thread, NULL, work, j))
-		abort();
+	int r = pthread_create(&j->thread, NULL, work, j);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	j->running = true;
+	j->running = r == 0;
+	if (r)
+		log_error("file work holds up everything else, for want of a thread: %s", strerror(r));
+}
+
+/* The work has to be done all the same; the next job tries again for a thread. */
+static void run_here(struct jobs *j, struct job *job)
+{
+	job->kind->run(job->arg, &j->stop);
+	pthread_mutex_lock(&j->lock);
+	STAILQ_INSERT_TAIL(&j->finished, job, next);
+	pthread_mutex_unlock(&j->lock);
+	eventfd_write(j->fd, 1);
 }
 
 void jobs_add(struct jobs *j, const struct job_kind *kind, void *take_arg)
@@ -141,6 +154,10 @@ void jobs_add(struct jobs *j, const struct job_kind *kind, void *take_arg)
 	job->arg = take_arg;
 	if (!j->running)
 		start_thread(j);
+	if (!j->running) {
+		run_here(j, job);
+		return;
+	}
 	pthread_mutex_lock(&j->lock);
 	STAILQ_INSERT_TAIL(&j->waiting, job, next);
 	pthread_cond_signal(&j->wake);

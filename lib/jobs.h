@@ -1,6 +1,7 @@
 /*
  * jobs: one thread for file work that blocks (deleting, measuring trees), so that the event loop does not.
  * Jobs run one after the other, in order. The thread is made by the first job, so behind the sandbox.
+ * Where none can be made (a limit of processes or memory), an error is logged and jobs_add() runs the job itself.
  */
 #ifndef POUCH_LIB_JOBS_H
 #define POUCH_LIB_JOBS_H

@@ -9,6 +9,7 @@
 #include <event2/event.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <seccomp.h>
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -199,6 +200,49 @@ static void test_jobs_run_in_order(void **state)
 	event_base_free(base);
 }
 
+/* No more threads in this process. */
+static void refuse_threads(void)
+{
+	scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
+
+	if (!filter || seccomp_rule_add(filter, SCMP_ACT_ERRNO(EAGAIN), SCMP_SYS(clone), 0) < 0 ||
+	    seccomp_rule_add(filter, SCMP_ACT_ERRNO(EAGAIN), SCMP_SYS(clone3), 0) < 0 || seccomp_load(filter) < 0)
+		abort();
+	seccomp_release(filter);
+}
+
+static int jobs_without_thread(void)
+{
+	static const struct job_kind kind = {.run = run, .done = done, .drop = drop};
+	struct event_base *base = event_base_new();
+	int order = 0;
+	struct work w[2] = {{.base = base, .order = &order, .n = -1}, {.base = base, .order = &order, .n = -1}};
+	struct jobs *j;
+	struct err e;
+
+	refuse_threads();
+	if (jobs_new(base, &j, &e) < 0)
+		return 2;
+	jobs_add(j, &kind, &w[0]);
+	jobs_add(j, &kind, &w[1]);
+	event_base_dispatch(base);
+	jobs_free(j);
+	event_base_free(base);
+	return w[0].n == 0 && w[1].n == 1 && !w[0].dropped && !w[1].dropped ? 0 : 3;
+}
+
+static void test_jobs_run_without_a_thread(void **state)
+{
+	int status;
+	pid_t pid = fork();
+
+	(void)state;
+	if (pid == 0)
+		_exit(jobs_without_thread());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -207,6 +251,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_remove_stays_out_of_mounts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_size_counts_links_once, setup, teardown),
 		cmocka_unit_test(test_jobs_run_in_order),
+		cmocka_unit_test(test_jobs_run_without_a_thread),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
