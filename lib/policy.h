@@ -56,6 +56,15 @@ void policy_grant_free(struct policy_grant *g);
 
 /* "uid:1000", "cert:CN=ops", "container:ID", "tcp" */
 const char *policy_grant_principal(const struct policy_grant *g);
+
+/* A permission for a part of an operation, beside those of the operations themselves. */
+struct policy_permission {
+	const char *name, *doc;
+};
+const struct policy_permission *policy_permissions(size_t *n);
+/* Is there one, of either sort, that the text or pattern means? */
+bool policy_permission_exists(const char *pattern);
+
 bool policy_allows(const struct policy_grant *g, const char *permission);
 /* Does some role with `permission` reach objects of this owner? Roles with "own" reach the caller's own only. */
 bool policy_sees(const struct policy_grant *g, const char *permission, const char *owner);

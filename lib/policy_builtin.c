@@ -6,8 +6,8 @@
  */
 const char policy_builtin_roles[] =
 	"{\"admin\":{\"permissions\":[\"*\"],\"containers\":\"any\"},"
-	"\"operator\":{\"permissions\":[\"container.*\",\"exec.*\",\"image.*\",\"network.*\",\"volume.*\",\"system.*\","
-	"\"build.*\",\"registry.*\"],\"containers\":{}},"
+	"\"operator\":{\"permissions\":[\"container.*\",\"exec.*\",\"image.*\",\"network.*\",\"volume.*\","
+	"\"system.*\"],\"containers\":{}},"
 	"\"viewer\":{\"permissions\":[\"container.list\",\"container.inspect\",\"container.top\",\"container.stats\","
 	"\"container.changes\",\"container.wait\",\"exec.inspect\",\"image.list\",\"image.inspect\",\"image.history\","
 	"\"image.search\",\"network.list\",\"network.inspect\",\"volume.list\",\"volume.inspect\",\"system.ping\","

@@ -142,21 +142,19 @@ static int set_rules(struct parse *p, void *target, json_t *value, struct err *e
 	return 0;
 }
 
+/* A permission that there is not would open or close nothing, without a word. */
 static int set_permissions(struct parse *p, void *target, json_t *value, struct err *e)
 {
-	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789._-";
 	const struct policy_texts *t = target;
 	int r = policy_texts_set(target, value, "permissions", e);
 
 	(void)p;
-	for (size_t i = 0; r == 0 && i < t->n; i++) {
-		size_t len = strlen(t->v[i]), ok = strspn(t->v[i], allowed);
-		if (ok != len && !(ok == len - 1 && t->v[i][ok] == '*'))
+	for (size_t i = 0; r == 0 && i < t->n; i++)
+		if (!policy_permission_exists(t->v[i]))
 			return err_set(e, -EINVAL,
-				       "%s is no permission: as container.start, or container.* for all "
+				       "there is no permission %s: as container.start, or container.* for all "
 				       "that begin so",
 				       t->v[i]);
-	}
 	return r;
 }
 
@@ -245,6 +243,11 @@ static const struct key binding_keys[] = {
 	{"container-labels", set_labels, 0},
 };
 
+static bool binds_nobody(const struct policy_binding *b)
+{
+	return !b->uids.n && !b->gids.n && !b->listeners.n && !b->certificates.n && !b->label_names.n;
+}
+
 static int set_bindings(struct parse *p, void *target, json_t *value, struct err *e)
 {
 	struct policy *policy = p->policy;
@@ -264,6 +267,10 @@ static int set_bindings(struct parse *p, void *target, json_t *value, struct err
 			return r;
 		if (!b->role)
 			return err_set(e, -EINVAL, "expected the key role");
+		if (binds_nobody(b))
+			return err_set(
+				e, -EINVAL,
+				"it binds nobody: expected uids, gids, listeners, certificates or container-labels");
 		leave(p);
 	}
 	return 0;

@@ -157,10 +157,12 @@ static void print_permissions(void)
 	static const char *const effects[] = {
 		[SAFE] = "reads", [REVEAL] = "reveals; recorded", [CHANGE] = "changes; recorded before and after"};
 	size_t n;
-	const struct ipc_message *const *m = ipc_messages(&n);
+	const struct policy_permission *rows = policy_permissions(&n);
 
-	puts(".Sh PERMISSIONS\nWith container.inspect.env and image.inspect.env environment values are shown.\n"
-	     "The others are of the operations:\n.Bl -tag -width Ds");
+	puts(".Sh PERMISSIONS\nOne that is not here, or a pattern that fits none, is an error.\n.Bl -tag -width Ds");
+	for (size_t i = 0; i < n; i++)
+		printf(".It Ic %s\n%s.\n", rows[i].name, rows[i].doc);
+	const struct ipc_message *const *m = ipc_messages(&n);
 	for (size_t i = 0; i < n; i++)
 		if (m[i]->op)
 			printf(".It Ic %s\n%s %s (%s).\n", m[i]->op->permission, m[i]->op->method, m[i]->op->pattern,
