@@ -1,6 +1,8 @@
 """The policy on a running engine: who may what, by which socket, and what a container may ask for."""
 import json
+import pathlib
 import signal
+import tempfile
 import time
 
 import pytest
@@ -30,13 +32,13 @@ POLICY = {
 
 
 @pytest.fixture(scope="module")
-def ruled(tmp_path_factory):
-    read_only = tmp_path_factory.mktemp("sockets") / "viewer.sock"
-    for parent in (read_only.parent, read_only.parent.parent, read_only.parent.parent.parent):
-        parent.chmod(0o755)
+def ruled():
+    directory = tempfile.TemporaryDirectory(prefix="pouch-test-sockets-")
+    read_only = pathlib.Path(directory.name) / "viewer.sock"
+    read_only.parent.chmod(0o755)
     config = {"listeners": [{"mode": "0666", "name": "main"},
                             {"mode": "0666", "name": "look", "role": "viewer", "path": str(read_only)}]}
-    with Engine(config=config, policy=POLICY) as engine:
+    with directory, Engine(config=config, policy=POLICY) as engine:
         engine.busybox()
         engine.viewer_socket = read_only
         yield engine
