@@ -192,6 +192,8 @@ static int complete(struct creating *n, const struct rootfs_leased *image, struc
 	struct container *c = n->container;
 
 	int rc = admit(n, image, e);
+	if (rc == 0)
+		rc = hostconfig_check_asked(c, e);
 	if (rc < 0)
 		return rc;
 	c->image = xstrdup(image->image);

@@ -256,6 +256,13 @@ static int log_check(const struct container *c, struct err *e)
 	return logopt_check(json_text(log, "Type"), json_object_get(log, "Config"), sockets->v, sockets->n, e);
 }
 
+int hostconfig_check_asked(const struct container *c, struct err *e)
+{
+	if (joins(c->host, "NetworkMode") && json_object_size(json_object_get(c->config, "ExposedPorts")))
+		return err_http(e, 400, "conflicting options: port exposing and the container type network mode");
+	return 0;
+}
+
 int hostconfig_complete(struct container *c, json_t *warnings, struct err *e)
 {
 	const struct config *config = c->rt->d.config;

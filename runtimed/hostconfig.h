@@ -4,6 +4,8 @@
 
 #include "runtimed/container.h"
 
+/* What only the request may not say, while the image may: before the image's config is merged in. 400. */
+int hostconfig_check_asked(const struct container *c, struct err *e);
 /* Fill in defaults of c->host and of host names in c->config; check both. 400 by name and reason. */
 int hostconfig_complete(struct container *c, json_t *warnings, struct err *e);
 
