@@ -1,11 +1,14 @@
 /* api: the routes /networks…. */
+#include <errno.h>
 #include <stdlib.h>
 
 #include "lib/config.h"
 #include "lib/filters.h"
+#include "lib/json.h"
 #include "lib/log.h"
 #include "lib/times.h"
 #include "lib/util.h"
+#include "netd/configuration.h"
 #include "netd/kernel.h"
 #include "netd/netd.h"
 #include "netd/shown.h"
@@ -145,14 +148,32 @@ static int create(struct netd *d, struct ipc_request *req, const json_t *body, s
 	return rc == 1 ? err_http(e, 503, "others take every subnet that is chosen: try again") : rc;
 }
 
+/* The body with what the configuration has that it is made from; a new reference. */
+static int fill_in(struct netd *d, struct ipc_request *req, json_t *body, json_t **out, struct err *e)
+{
+	const char *ref = json_string_value(json_object_get(json_object_get(body, "ConfigFrom"), "Network"));
+	struct network *from = NULL;
+
+	if (!ref || !*ref) {
+		*out = json_incref(body);
+		return 0;
+	}
+	if (network_find(d->networks, ref, &from, e) == -EINVAL)
+		return e->code;
+	if (!from || !guard_sees(req, from->owner))
+		return err_http(e, 404, "configuration network \"%s\" does not exist", ref);
+	return configuration_apply(body, from, out, e);
+}
+
 void on_network_create(struct ipc_request *req, struct network_create *m, struct netd *d)
 {
 	const struct policy_facts facts = {0};
+	AUTO_JSON json_t *body = NULL;
 	struct network *n = NULL;
 	struct err e = {0};
 
-	if (guard_admit(req, POLICY_NETWORK, m->body.json, &facts, &e) < 0 ||
-	    create(d, req, m->body.json, &n, &e) < 0) {
+	if (fill_in(d, req, m->body.json, &body, &e) < 0 || guard_admit(req, POLICY_NETWORK, body, &facts, &e) < 0 ||
+	    create(d, req, body, &n, &e) < 0) {
 		ipc_reply_error(req, &e);
 		return;
 	}
@@ -165,8 +186,11 @@ void on_network_create(struct ipc_request *req, struct network_create *m, struct
 
 static int drop(struct netd *d, struct network *n, struct err *e)
 {
+	const struct network *user = configuration_user(d->networks, n);
 	struct err problem = {0};
 
+	if (user)
+		return err_http(e, 403, "configuration network \"%s\" is in use by network %s", n->name, user->name);
 	if (n->builtin)
 		return err_http(e, 403, "%s is a pre-defined network and cannot be removed", n->name);
 	if (!TAILQ_EMPTY(&n->endpoints) && has_container(n))
@@ -210,8 +234,9 @@ void on_network_prune(struct ipc_request *req, struct network_prune *m, struct n
 		AUTO_FREE char *name = xstrdup(n->name);
 
 		next = TAILQ_NEXT(n, next);
-		if (n->builtin || has_container(n) || !guard_sees(req, n->owner) || (until && n->created > until) ||
-		    !filters_labels(f, "label", n->labels) || !filters_labels(f, "label!", n->labels))
+		if (n->builtin || n->config_only || has_container(n) || !guard_sees(req, n->owner) ||
+		    (until && n->created > until) || !filters_labels(f, "label", n->labels) ||
+		    !filters_labels(f, "label!", n->labels))
 			continue;
 		if (drop(d, n, &e) == 0)
 			json_array_append_new(deleted, json_string(name));

@@ -24,9 +24,9 @@ static bool says_something(const json_t *body)
 	for (size_t i = 0; i < ARRAY_LEN(filled); i++)
 		if (json_object_size(json_object_get(body, filled[i])))
 			return true;
-	return (driver && *driver && !str_eq(driver, "default")) || json_object_size(json_object_get(ipam, "Options")) ||
-	       json_array_size(json_object_get(ipam, "Config")) || json_is_true(json_object_get(body, "EnableIPv6")) ||
-	       json_is_false(json_object_get(body, "EnableIPv4"));
+	return (driver && *driver && !str_eq(driver, "default")) ||
+	       json_object_size(json_object_get(ipam, "Options")) || json_array_size(json_object_get(ipam, "Config")) ||
+	       json_is_true(json_object_get(body, "EnableIPv6")) || json_is_false(json_object_get(body, "EnableIPv4"));
 }
 
 int configuration_apply(const json_t *body, const struct network *from, json_t **out, struct err *e)

@@ -118,7 +118,7 @@ static int forget(const struct firewall_port *p, bool opened, struct err *e)
 	struct looking l = {.port = p, .opened = opened};
 	int rc;
 
-	if (p->protocol != IPPROTO_UDP)
+	if (p->protocol != IPPROTO_UDP || (p->direct && opened))
 		return 0;
 	struct nl_sock *sock = nl_socket_alloc();
 	nl_socket_modify_cb(sock, NL_CB_VALID, NL_CB_CUSTOM, on_flow, &l);

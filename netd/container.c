@@ -6,6 +6,7 @@
 #include "lib/log.h"
 #include "lib/util.h"
 #include "netd/devices.h"
+#include "netd/endpoint_options.h"
 #include "netd/files.h"
 #include "netd/holder.h"
 #include "netd/kernel.h"
@@ -75,17 +76,15 @@ static int each_network(struct netd *d, const json_t *spec,
 
 /* ---- check ---- */
 
-/* What the schema takes and no driver here can do. */
+/* What the schema takes and no driver here can do; and what an endpoint's options are. */
 static int check_options(const struct network *n, const json_t *settings, struct err *e)
 {
 	const json_t *ipam = json_object_get(settings, "IPAMConfig");
-	const char *option = json_object_iter_key(json_object_iter(json_object_get(settings, "DriverOpts")));
 	const char *mac = json_string_value(json_object_get(settings, "MacAddress"));
 	unsigned char bytes[6];
 
-	if (option)
-		return err_http(e, 400, "DriverOpts: network %s has no option \"%s\" for its endpoints", n->name,
-				option);
+	if (endpoint_options_check(n, settings, e) < 0)
+		return e->code;
 	if (json_array_size(json_object_get(ipam, "LinkLocalIPs")))
 		return err_http(e, 400, "IPAMConfig.LinkLocalIPs: network %s gives no further link-local addresses",
 				n->name);
@@ -98,6 +97,8 @@ int network_check_settings(const struct network *n, const json_t *settings, stru
 	const char *const asked[] = {json_string_value(json_object_get(ipam, "IPv4Address")),
 				     json_string_value(json_object_get(ipam, "IPv6Address"))};
 
+	if (n->config_only)
+		return err_http(e, 403, "network %s is a configuration network: no container can be on it", n->name);
 	if (n->driver == DRIVER_HOST || n->driver == DRIVER_NONE)
 		return err_http(e, 400, "container cannot be connected to network %s beside others", n->name);
 	if (check_options(n, settings, e) < 0)
@@ -227,7 +228,9 @@ static bool some_are_leaving(const struct networks *all)
 static int make_attachment(struct netd *d, struct attachment *a, int netns, bool *wait, struct port_conflict *conflict,
 			   struct err *e)
 {
-	int rc = each_network(d, a->spec, add_endpoint, a, e);
+	struct endpoint *ep;
+	int rc = str_eq(mode_of(a->spec), "host") ? endpoint_new(a, network_by_name(d->networks, "host"), NULL, &ep, e)
+						  : each_network(d, a->spec, add_endpoint, a, e);
 
 	/* 409: that address; 503: all of them. */
 	*wait = rc < 0 && (e->status == 409 || e->status == 503) && some_are_leaving(d->networks);

@@ -76,8 +76,8 @@ int endpoint_options_check(const struct network *n, const json_t *settings, stru
 
 	json_object_foreach(json_object_get(settings, "DriverOpts"), name, value)
 		if (!str_eq(name, SYSCTLS) && !str_eq(name, DEVICE))
-			return err_http(e, 400, "DriverOpts: network %s has no option \"%s\" for its endpoints", n->name,
-					name);
+			return err_http(e, 400, "DriverOpts: network %s has no option \"%s\" for its endpoints",
+					n->name, name);
 	if (*device && (!options_device_name(device) || str_eq(device, "lo")))
 		return err_http(e, 400, "option " DEVICE ": %s is no name for a container's network device", device);
 	while (rc == 0 && *list)

@@ -1,12 +1,14 @@
 #include "netd/firewall.h"
 
 #include <errno.h>
+#include <linux/netlink.h>
 #include <netinet/in.h>
 #include <nftables/libnftables.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "lib/util.h"
 
@@ -33,6 +35,13 @@ static const char apart[] = "add table inet %1$s {\n"
 			    "	set bridges { type ifname; }\n"
 			    "	set same { type ifname . ifname; }\n"
 			    "	set internal { type ifname; }\n"
+			    /* Ports that are open at containers' own addresses, and subnets by their gateway's mode. */
+			    "	set open4 { type ipv4_addr . inet_proto . inet_service; }\n"
+			    "	set open6 { type ipv6_addr . inet_proto . inet_service; }\n"
+			    "	set routed4 { type ipv4_addr; flags interval; }\n"
+			    "	set routed6 { type ipv6_addr; flags interval; }\n"
+			    "	set unprotected4 { type ipv4_addr; flags interval; }\n"
+			    "	set unprotected6 { type ipv6_addr; flags interval; }\n"
 			    /* The chain for what comes from a bridge. */
 			    "	map inside { type ifname : verdict; }\n"
 			    /*
@@ -56,6 +65,12 @@ static const char apart[] = "add table inet %1$s {\n"
 			    "	chain to_bridge {\n"
 			    "		oifname @internal drop\n"
 			    "		ct status dnat accept\n"
+			    "		ip daddr . meta l4proto . th dport @open4 accept\n"
+			    "		ip6 daddr . meta l4proto . th dport @open6 accept\n"
+			    "		ip daddr @routed4 icmp type echo-request accept\n"
+			    "		ip6 daddr @routed6 icmpv6 type echo-request accept\n"
+			    "		ip daddr @unprotected4 accept\n"
+			    "		ip6 daddr @unprotected6 accept\n"
 			    "		drop\n"
 			    "	}\n"
 			    "	chain forward {\n"
@@ -72,6 +87,9 @@ static const char published[] =
 	"add table inet %1$s {\n"
 	"	set masquerade4 { type ipv4_addr; flags interval; }\n"
 	"	set masquerade6 { type ipv6_addr; flags interval; }\n"
+	/* What leaves with an address of the host's that was asked for. */
+	"	map source4 { type ipv4_addr : ipv4_addr; flags interval; }\n"
+	"	map source6 { type ipv6_addr : ipv6_addr; flags interval; }\n"
 	/* Each bridge with its subnets. */
 	"	set own4 { type ifname . ipv4_addr; flags interval; }\n"
 	"	set own6 { type ifname . ipv6_addr; flags interval; }\n"
@@ -114,6 +132,8 @@ static const char published[] =
 	"	chain leave {\n"
 	"		type nat hook postrouting priority srcnat; policy accept;\n"
 	"		oifname @bridges goto into_bridge\n"
+	"		snat ip to ip saddr map @source4\n"
+	"		snat ip6 to ip6 saddr map @source6\n"
 	"		ip saddr @masquerade4 masquerade\n"
 	"		ip6 saddr @masquerade6 masquerade\n"
 	"	}\n"
@@ -122,10 +142,24 @@ static const char published[] =
 /* Where replies to ::1 cannot come back (link.h), ports on all addresses are not on that one. */
 static const char without_loopback6[] = "		ip6 daddr ::1 return\n";
 
+/* Without it libnftables ends the process, with words of its own. */
+static int check_kernel(struct err *e)
+{
+	AUTO_CLOSE int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+
+	return fd < 0 ? err_sys(e, -errno,
+				"this host's kernel has no nfnetlink, which networks need: are its modules "
+				"nfnetlink and nf_tables there?")
+		      : 0;
+}
+
 int firewall_new(const char *table, struct firewall **out, struct err *e)
 {
-	struct firewall *f = XNEW(struct firewall);
+	const int rc = check_kernel(e);
 
+	if (rc < 0)
+		return rc;
+	struct firewall *f = XNEW(struct firewall);
 	f->nft = nft_ctx_new(NFT_CTX_DEFAULT);
 	if (!f->nft) {
 		free(f);
@@ -182,10 +216,31 @@ void firewall_reset(struct firewall *f, bool loopback6)
 	add(f, published, f->table, loopback6 ? "" : without_loopback6);
 }
 
+static void subnet_elements(struct firewall *f, const char *verb, const char *bridge, const struct firewall_subnet *of)
+{
+	const char *const tables[] = {f->table, f->keep};
+	const struct subnet s = {subnet_base(&of->subnet), of->subnet.prefix};
+	const char family = s.address.family == AF_INET ? '4' : '6';
+	char text[ADDRESS_TEXT], source[ADDRESS_TEXT];
+
+	subnet_text(&s, text);
+	for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
+		if (of->routed)
+			add(f, "%s element inet %s routed%c { %s }\n", verb, tables[i], family, text);
+		if (of->unprotected)
+			add(f, "%s element inet %s unprotected%c { %s }\n", verb, tables[i], family, text);
+	}
+	add(f, "%s element inet %s own%c { \"%s\" . %s }\n", verb, f->table, family, bridge, text);
+	if (of->masquerade && of->source.family)
+		add(f, "%s element inet %s source%c { %s : %s }\n", verb, f->table, family, text,
+		    address_text(&of->source, source));
+	else if (of->masquerade)
+		add(f, "%s element inet %s masquerade%c { %s }\n", verb, f->table, family, text);
+}
+
 static void bridge_elements(struct firewall *f, const char *verb, const struct firewall_bridge *b)
 {
 	const char *const tables[] = {f->table, f->keep};
-	char text[ADDRESS_TEXT];
 
 	for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
 		add(f, "%s element inet %s bridges { \"%s\" }\n", verb, tables[i], b->name);
@@ -195,15 +250,8 @@ static void bridge_elements(struct firewall *f, const char *verb, const struct f
 		if (b->internal)
 			add(f, "%s element inet %s internal { \"%s\" }\n", verb, tables[i], b->name);
 	}
-	for (unsigned i = 0; i < b->nsubnets; i++) {
-		const struct subnet s = {subnet_base(&b->subnets[i]), b->subnets[i].prefix};
-		const char family = s.address.family == AF_INET ? '4' : '6';
-
-		subnet_text(&s, text);
-		add(f, "%s element inet %s own%c { \"%s\" . %s }\n", verb, f->table, family, b->name, text);
-		if (b->masquerade)
-			add(f, "%s element inet %s masquerade%c { %s }\n", verb, f->table, family, text);
-	}
+	for (unsigned i = 0; i < b->nsubnets; i++)
+		subnet_elements(f, verb, b->name, &b->subnets[i]);
 }
 
 void firewall_add_bridge(struct firewall *f, const struct firewall_bridge *b)
@@ -228,11 +276,26 @@ static bool is_any(const struct address *a)
 	return memcmp(a->bytes, none.bytes, sizeof none.bytes) == 0;
 }
 
+static void open_element(struct firewall *f, const char *verb, const struct firewall_port *p)
+{
+	const char *const tables[] = {f->table, f->keep};
+	char to[ADDRESS_TEXT];
+
+	for (size_t i = 0; i < ARRAY_LEN(tables); i++)
+		add(f, "%s element inet %s open%c { %s . %s . %u }\n", verb, tables[i],
+		    p->to.family == AF_INET ? '4' : '6', address_text(&p->to, to), protocol_name(p->protocol),
+		    p->to_port);
+}
+
 static void port_element(struct firewall *f, const char *verb, const struct firewall_port *p, bool with_target)
 {
 	char host[ADDRESS_TEXT], to[ADDRESS_TEXT];
 	const char family = p->to.family == AF_INET ? '4' : '6';
 
+	if (p->direct) {
+		open_element(f, verb, p);
+		return;
+	}
 	if (is_any(&p->host))
 		add(f, "%s element inet %s all%c { %s . %u", verb, f->table, family, protocol_name(p->protocol),
 		    p->host_port);

@@ -18,11 +18,18 @@ struct firewall;
 int firewall_new(const char *table, struct firewall **out, struct err *e);
 void firewall_free(struct firewall *f);
 
+struct firewall_subnet {
+	struct subnet subnet;
+	bool masquerade; /* packets leave with the host's address, or with `source` if that has a family */
+	struct address source;
+	bool routed;	  /* ports are opened in it (firewall_port.direct) */
+	bool unprotected; /* each port in it is open */
+};
+
 struct firewall_bridge {
 	const char *name;
-	bool internal;	 /* nothing in or out */
-	bool masquerade; /* packets leave with the host's address */
-	const struct subnet *subnets;
+	bool internal; /* nothing in or out */
+	const struct firewall_subnet *subnets;
 	unsigned nsubnets;
 };
 
@@ -32,6 +39,7 @@ struct firewall_port {
 	uint16_t host_port;
 	struct address to; /* the container */
 	uint16_t to_port;
+	bool direct; /* nothing of the host's: it is open at the container's own address */
 };
 
 /*

@@ -55,7 +55,7 @@ static int join(struct netd *d, struct attachment *a, struct network *n, const j
 	if (rc < 0) {
 		struct err ignored = {0};
 
-		if (space)
+		if (space && *ep->device)
 			link_space_delete(space, ep->device, &ignored);
 		endpoint_free(ep);
 		names_changed(d, a, netns);

@@ -10,17 +10,25 @@
 #include "lib/util.h"
 #include "netd/conntrack.h"
 #include "netd/default.h"
+#include "netd/endpoint_options.h"
 #include "netd/subnets.h"
 
 /* ---- networks ---- */
 
 static struct link_bridge bridge_of(const struct network *n)
 {
-	struct link_bridge b = {.name = n->bridge, .mtu = n->mtu, .ipv6 = n->ipv6, .route_localnet = !n->internal};
+	struct link_bridge b = {.name = n->bridge,
+				.mtu = n->mtu,
+				.ipv6 = n->ipv6 && n->gateway_mode6 != GATEWAY_ISOLATED,
+				.route_localnet = !n->internal};
 
-	for (unsigned i = 0; i < n->npools; i++)
-		b.addresses[b.naddresses++] =
-			(struct subnet){n->pools[i].gateway, pool_subnet(n->pools[i].pool)->prefix};
+	for (unsigned i = 0; i < n->npools; i++) {
+		const sa_family_t family = n->pools[i].gateway.family;
+
+		if (network_gateway_mode(n, family) != GATEWAY_ISOLATED && !(family == AF_INET && n->inhibit_ipv4))
+			b.addresses[b.naddresses++] =
+				(struct subnet){n->pools[i].gateway, pool_subnet(n->pools[i].pool)->prefix};
+	}
 	return b;
 }
 
@@ -44,12 +52,22 @@ int kernel_network_claim(struct netd *d, const struct network *n, struct err *e)
 	return rc;
 }
 
-static struct firewall_bridge bridge_element(const struct network *n, struct subnet subnets[NETWORK_POOLS_MAX])
+static struct firewall_bridge bridge_element(const struct network *n, struct firewall_subnet subnets[NETWORK_POOLS_MAX])
 {
-	struct firewall_bridge b = {n->bridge, n->internal, n->masquerade && !n->internal, subnets, n->npools};
+	const struct firewall_bridge b = {n->bridge, n->internal, subnets, n->npools};
 
-	for (unsigned i = 0; i < n->npools; i++)
-		subnets[i] = *pool_subnet(n->pools[i].pool);
+	for (unsigned i = 0; i < n->npools; i++) {
+		const struct subnet *s = pool_subnet(n->pools[i].pool);
+		const enum gateway_mode mode = network_gateway_mode(n, s->address.family);
+
+		subnets[i] = (struct firewall_subnet){
+			.subnet = *s,
+			.masquerade = n->masquerade && !n->internal && mode != GATEWAY_ROUTED,
+			.source = s->address.family == AF_INET ? n->source4 : n->source6,
+			.routed = mode == GATEWAY_ROUTED,
+			.unprotected = mode == GATEWAY_NAT_UNPROTECTED,
+		};
+	}
 	return b;
 }
 
@@ -69,7 +87,7 @@ static int commit(struct netd *d, struct err *e)
 
 int kernel_network_down(struct netd *d, const struct network *n, struct err *e)
 {
-	struct subnet subnets[NETWORK_POOLS_MAX];
+	struct firewall_subnet subnets[NETWORK_POOLS_MAX];
 
 	if (n->driver != DRIVER_BRIDGE)
 		return 0;
@@ -124,8 +142,11 @@ int kernel_endpoint_up(struct netd *d, struct endpoint *ep, struct link_space *s
 	struct subnet addresses[2];
 	unsigned n = 0;
 
-	link_space_free_name(space, ep->network->prefix, ep->device);
-	int rc = ep->network->driver == DRIVER_BRIDGE ? make_pair(d, ep, netns, e) : make_sub(d, ep, netns, e);
+	int rc = endpoint_options_name(ep, space, ep->device, e);
+	if (rc == 0)
+		rc = ep->network->driver == DRIVER_BRIDGE ? make_pair(d, ep, netns, e) : make_sub(d, ep, netns, e);
+	if (rc == 0)
+		rc = endpoint_options_sysctls(d->links, ep, netns, e);
 	if (rc < 0)
 		return rc;
 	if (ep->v4.address.family)
@@ -227,22 +248,47 @@ int kernel_ports_down(struct netd *d, const struct attachment *a, struct err *e)
 	return rc;
 }
 
+/* Only by a bridge; elsewhere there is nobody to publish anything. */
+static struct ports_target target_of(const struct endpoint *ep)
+{
+	if (!ep || ep->network->driver != DRIVER_BRIDGE)
+		return (struct ports_target){0};
+	return (struct ports_target){
+		.v4 = ep->v4.address,
+		.v6 = ep->v6.address,
+		.direct4 = ep->v4.address.family && ep->network->gateway_mode4 == GATEWAY_ROUTED,
+		.direct6 = ep->v6.address.family && ep->network->gateway_mode6 == GATEWAY_ROUTED,
+		.binding = ep->network->binding,
+	};
+}
+
 int kernel_ports_open(struct netd *d, struct attachment *a, struct port_conflict *conflict, struct err *e)
 {
-	const struct endpoint *ep = kernel_gateway_endpoint(a);
+	const struct ports_target to = target_of(kernel_gateway_endpoint(a));
 
-	if (!ep || ep->network->driver != DRIVER_BRIDGE)
+	if (!to.v4.family && !to.v6.family)
 		return 0;
-	return ports_open(d->networks, a, &ep->v4.address, &ep->v6.address, &ep->network->binding, d->daemon.config,
-			  conflict, e);
+	return ports_open(d->networks, a, &to, d->daemon.config, conflict, e);
+}
+
+/* They lead elsewhere, or are others, as the new gateway has it. */
+static int retarget(struct netd *d, struct attachment *a, struct err *e)
+{
+	const struct ports_target to = target_of(kernel_gateway_endpoint(a));
+	struct port_conflict conflict;
+
+	if (ports_can_lead_to(a, &to)) {
+		ports_lead_to(a, &to);
+		return 0;
+	}
+	ports_close(a);
+	return kernel_ports_open(d, a, &conflict, e);
 }
 
 int kernel_ports_move(struct netd *d, struct attachment *a, struct err *e)
 {
-	static const struct address none;
-	const struct endpoint *ep = kernel_gateway_endpoint(a);
-	const bool bridged = ep && ep->network->driver == DRIVER_BRIDGE;
 	struct port_conflict conflict;
+	struct err failure = {0};
 	int rc = 0;
 
 	if (a->nports == 0) {
@@ -253,11 +299,15 @@ int kernel_ports_move(struct netd *d, struct attachment *a, struct err *e)
 	AUTO_FREE struct port *old = memcpy(xrealloc(NULL, n, sizeof *old), a->ports, n * sizeof *old);
 	firewall_begin(d->firewall);
 	drop_ports(d, a);
-	ports_lead_to(a, bridged ? &ep->v4.address : &none, bridged ? &ep->v6.address : &none);
+	retarget(d, a, &failure);
 	add_ports(d, a);
 	rc = commit(d, e);
 	forget_flows(old, n, conntrack_closed);
 	forget_flows(a->ports, a->nports, conntrack_opened);
+	if (rc == 0 && failure.code) {
+		*e = failure;
+		rc = failure.code;
+	}
 	return rc;
 }
 
@@ -271,7 +321,7 @@ int kernel_firewall(struct netd *d, struct err *e)
 	firewall_begin(d->firewall);
 	firewall_reset(d->firewall, link_loopback6_works());
 	TAILQ_FOREACH(n, &d->networks->list, next) {
-		struct subnet subnets[NETWORK_POOLS_MAX];
+		struct firewall_subnet subnets[NETWORK_POOLS_MAX];
 		const struct firewall_bridge b = bridge_element(n, subnets);
 
 		if (n->driver == DRIVER_BRIDGE)

@@ -89,6 +89,7 @@ int link_space_configure(struct link_space *s, const char *device, const struct 
 int link_space_route(struct link_space *s, const char *device, const struct address *gateway, struct err *e);
 /* 0 also when there is none. */
 int link_space_delete(struct link_space *s, const char *device, struct err *e);
+bool link_space_has(struct link_space *s, const char *device);
 /* The first free name: the prefix ("eth") and a number. */
 void link_space_free_name(struct link_space *s, const char *prefix, char name[LINK_NAME_MAX + 1]);
 

@@ -187,6 +187,11 @@ int link_space_delete(struct link_space *s, const char *device, struct err *e)
 	return rc < 0 ? nl_fail(e, rc, "delete device %s of the container", device) : 0;
 }
 
+bool link_space_has(struct link_space *s, const char *device)
+{
+	return index_of(s->sock, device) != 0;
+}
+
 void link_space_free_name(struct link_space *s, const char *prefix, char name[LINK_NAME_MAX + 1])
 {
 	unsigned n = 0;

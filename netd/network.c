@@ -23,6 +23,7 @@ void network_free(struct network *n)
 	json_decref(n->options);
 	json_decref(n->labels);
 	free(n->owner);
+	free(n->config_from);
 	free(n->name);
 	free(n->warning);
 	free(n);
@@ -94,10 +95,17 @@ int network_drop(struct networks *all, struct network *n, struct err *e)
 
 /* ---- endpoints ---- */
 
+enum gateway_mode network_gateway_mode(const struct network *n, sa_family_t family)
+{
+	return family == AF_INET ? n->gateway_mode4 : n->gateway_mode6;
+}
+
 struct address endpoint_gateway(const struct endpoint *ep, sa_family_t family)
 {
 	const struct subnet *own = family == AF_INET ? &ep->v4 : &ep->v6;
 
+	if (network_gateway_mode(ep->network, family) == GATEWAY_ISOLATED)
+		return (struct address){0};
 	for (unsigned i = 0; own->address.family && i < ep->network->npools; i++)
 		if (subnet_contains(pool_subnet(ep->network->pools[i].pool), &own->address))
 			return ep->network->pools[i].gateway;
@@ -195,6 +203,13 @@ int endpoint_new(struct attachment *a, struct network *n, const json_t *settings
 	ep->attachment = a;
 	ep->settings = json_is_object(settings) ? json_deep_copy(settings) : json_object();
 	record_random_id(ep->id);
+	/* Of who has the host's network there is nothing but that it has it. */
+	if (n->driver == DRIVER_HOST) {
+		TAILQ_INSERT_TAIL(&n->endpoints, ep, of_network);
+		TAILQ_INSERT_TAIL(&a->endpoints, ep, of_attachment);
+		*out = ep;
+		return 0;
+	}
 	if (n->driver == DRIVER_BRIDGE)
 		snprintf(ep->host_device, sizeof ep->host_device, "pv%.12s", ep->id);
 	TAILQ_INSERT_TAIL(&n->endpoints, ep, of_network);

@@ -23,6 +23,14 @@ struct links;
 
 enum network_driver { DRIVER_BRIDGE, DRIVER_MACVLAN, DRIVER_IPVLAN, DRIVER_HOST, DRIVER_NONE };
 
+/* How what is outside of a bridge comes to its containers, in each family (Docker's gateway_mode_ipv4 and _ipv6). */
+enum gateway_mode {
+	GATEWAY_NAT,		 /* by ports of the host */
+	GATEWAY_NAT_UNPROTECTED, /* and straight to each port of theirs */
+	GATEWAY_ROUTED,		 /* straight to their published ports; nothing is translated */
+	GATEWAY_ISOLATED,	 /* the host has no address there either */
+};
+
 /* One IPAM pool of a network. */
 struct network_pool {
 	struct pool *pool;
@@ -38,8 +46,10 @@ struct network {
 	char *owner; /* lib/guard.h; "" nobody's */
 	enum network_driver driver;
 	bool internal, attachable, ipv4, ipv6;
-	bool builtin; /* bridge, host, none: cannot be removed */
-	json_t *ipam; /* {"Driver","Options","Config":[…]}, with chosen subnets and gateways filled in */
+	bool builtin;	   /* bridge, host, none: cannot be removed */
+	bool config_only;  /* nothing but what others are made from (configuration.c) */
+	char *config_from; /* the name of the one it is made from; "" */
+	json_t *ipam;	   /* {"Driver","Options","Config":[…]}, with chosen subnets and gateways filled in */
 	json_t *options, *labels;
 	int64_t created;
 	char bridge[LINK_NAME_MAX + 1]; /* device of the host: the bridge, or the parent of macvlan and ipvlan */
@@ -47,9 +57,12 @@ struct network {
 	unsigned mtu;
 	bool icc, masquerade;
 	struct address binding; /* host_binding_ipv4; family 0: the config's */
-	char prefix[8];		/* of devices in containers: "eth" */
-	bool chosen;		/* its subnet was not asked for: another would do */
-	char *warning;		/* for who creates it; NULL: none */
+	bool inhibit_ipv4;	/* the gateway is somebody else on the bridge */
+	enum gateway_mode gateway_mode4, gateway_mode6;
+	struct address source4, source6; /* what leaves has this address; family 0: the host's on the way */
+	char prefix[8];			 /* of devices in containers: "eth" */
+	bool chosen;			 /* its subnet was not asked for: another would do */
+	char *warning;			 /* for who creates it; NULL: none */
 	struct network_pool pools[NETWORK_POOLS_MAX];
 	unsigned npools;
 	TAILQ_HEAD(, endpoint) endpoints;
@@ -81,6 +94,7 @@ struct port {
 	struct address host; /* all zeros: every address */
 	struct address to;
 	int reserved; /* bound socket that keeps others from it; -1 */
+	bool direct;  /* none of the host's: it is open at the container's own address */
 };
 
 /* A running container. */
@@ -143,6 +157,7 @@ void attachment_leave(struct networks *n, struct attachment *a);
 /* Free it when it is gone and its last endpoint is, too. */
 void attachment_settle(struct networks *n, struct attachment *a);
 
+enum gateway_mode network_gateway_mode(const struct network *n, sa_family_t family);
 /* Can an endpoint in `n` have this Ethernet address, and which is it? */
 int network_check_mac(const struct network *n, const char *text, unsigned char mac[6], struct err *e);
 /* A new endpoint with addresses and a MAC, as asked for in `settings`; 400, 409, 503. */

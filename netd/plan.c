@@ -1,4 +1,4 @@
-/* plan: from the document of a create to a network: what its options mean, which subnets it has. */
+/* plan: from the document of a create to a network: which subnets it has, and the rest. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,11 +8,11 @@
 
 #include "lib/config.h"
 #include "lib/util.h"
+#include "netd/configuration.h"
 #include "netd/network.h"
+#include "netd/options.h"
 #include "netd/record.h"
 #include "netd/subnets.h"
-
-#define OPTION(name) "com.docker.network." name
 
 static const struct {
 	const char *name;
@@ -32,102 +32,6 @@ static const char *text_of(const json_t *object, const char *key)
 	const char *text = json_string_value(json_object_get(object, key));
 
 	return text ? text : "";
-}
-
-/* ---- options ---- */
-
-static int read_flag(const char *key, const char *value, bool *out, struct err *e)
-{
-	if (!str_eq(value, "true") && !str_eq(value, "false") && !str_eq(value, "1") && !str_eq(value, "0"))
-		return err_http(e, 400, "option %s: want true or false, not %s", key, value);
-	*out = value[0] == 't' || value[0] == '1';
-	return 0;
-}
-
-static int read_mtu(const char *key, const char *value, unsigned *out, struct err *e)
-{
-	char *end;
-	const unsigned long mtu = strtoul(value, &end, 10);
-
-	if (*end || mtu < 68 || mtu > 65535)
-		return err_http(e, 400, "option %s: want a number from 68 to 65535, not %s", key, value);
-	*out = (unsigned)mtu;
-	return 0;
-}
-
-static bool is_device_name(const char *name)
-{
-	return *name && strlen(name) <= LINK_NAME_MAX && !strpbrk(name, "/ \t\n\":{}*") && !str_eq(name, ".") &&
-	       !str_eq(name, "..");
-}
-
-static int read_device(const char *key, const char *value, char out[LINK_NAME_MAX + 1], struct err *e)
-{
-	if (!is_device_name(value))
-		return err_http(e, 400, "option %s: %s is no name of a network device", key, value);
-	snprintf(out, LINK_NAME_MAX + 1, "%s", value);
-	return 0;
-}
-
-static int read_bridge_option(struct network *n, const char *key, const char *value, struct err *e)
-{
-	bool ignored;
-
-	if (str_eq(key, OPTION("bridge.name")))
-		return read_device(key, value, n->bridge, e);
-	if (str_eq(key, OPTION("bridge.enable_icc")))
-		return read_flag(key, value, &n->icc, e);
-	if (str_eq(key, OPTION("bridge.enable_ip_masquerade")))
-		return read_flag(key, value, &n->masquerade, e);
-	if (str_eq(key, OPTION("bridge.default_bridge")))
-		return read_flag(key, value, &ignored, e);
-	if (str_eq(key, OPTION("bridge.gateway_mode_ipv4")) || str_eq(key, OPTION("bridge.gateway_mode_ipv6")))
-		return *value && !str_eq(value, "nat")
-			       ? err_http(e, 400, "option %s: only nat is there, not %s", key, value)
-			       : 0;
-	if (str_eq(key, OPTION("bridge.host_binding_ipv4"))) {
-		if (!address_parse(value, &n->binding) || n->binding.family != AF_INET)
-			return err_http(e, 400, "option %s: %s is no IPv4 address", key, value);
-		return 0;
-	}
-	return err_http(e, 400, "option %s is not known to the driver bridge", key);
-}
-
-static int read_sub_option(struct network *n, const char *key, const char *value, struct err *e)
-{
-	if (str_eq(key, "parent"))
-		return read_device(key, value, n->bridge, e);
-	if (str_eq(key, n->driver == DRIVER_MACVLAN ? "macvlan_mode" : "ipvlan_mode")) {
-		n->mode = value;
-		return 0;
-	}
-	return err_http(e, 400, "option %s is not known to the driver %s", key, network_driver_name(n->driver));
-}
-
-static int read_options(struct network *n, struct err *e)
-{
-	const char *key;
-	json_t *value;
-	int rc = 0;
-
-	json_object_foreach(n->options, key, value) {
-		const char *text = json_string_value(value) ? json_string_value(value) : "";
-
-		if (str_eq(key, OPTION("driver.mtu")))
-			rc = read_mtu(key, text, &n->mtu, e);
-		else if (str_eq(key, OPTION("container_iface_prefix"))) {
-			if (!is_device_name(text) || strlen(text) >= sizeof n->prefix)
-				rc = err_http(e, 400, "option %s: %s is no prefix of at most 7 characters", key, text);
-			snprintf(n->prefix, sizeof n->prefix, "%s", text);
-		} else
-			rc = n->driver == DRIVER_BRIDGE ? read_bridge_option(n, key, text, e)
-							: read_sub_option(n, key, text, e);
-		if (rc < 0)
-			return rc;
-	}
-	if ((n->driver == DRIVER_MACVLAN || n->driver == DRIVER_IPVLAN) && !*n->bridge)
-		return err_http(e, 400, "the driver %s needs the option parent", network_driver_name(n->driver));
-	return 0;
 }
 
 /* ---- pools ---- */
@@ -282,6 +186,8 @@ struct network *network_from_body(const json_t *body, const struct config *confi
 	n->created = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 	n->name = xstrdup(text_of(body, "Name"));
 	n->owner = xstrdup("");
+	n->config_only = json_is_true(json_object_get(body, "ConfigOnly"));
+	n->config_from = xstrdup(text_of(json_object_get(body, "ConfigFrom"), "Network"));
 	n->ipv4 = !json_is_false(json_object_get(body, "EnableIPv4"));
 	n->ipv6 = json_is_true(json_object_get(body, "EnableIPv6"));
 	n->internal = json_is_true(json_object_get(body, "Internal"));
@@ -303,7 +209,8 @@ int network_plan(struct networks *all, const json_t *body, const struct config *
 		 struct network **out, struct err *e)
 {
 	struct network *n = network_from_body(body, config);
-	int rc = choose_driver(n, text_of(body, "Driver"), e);
+	/* What it is made of can be judged when something is made from it. */
+	int rc = n->config_only ? configuration_plan(n, e) : choose_driver(n, text_of(body, "Driver"), e);
 
 	if (rc == 0 && *text_of(body, "Scope") && !str_eq(text_of(body, "Scope"), "local"))
 		rc = err_http(e, 400, "Scope %s: only local networks exist outside of a swarm", text_of(body, "Scope"));
@@ -315,10 +222,12 @@ int network_plan(struct networks *all, const json_t *body, const struct config *
 		rc = err_http(e, 400, "IPAM: Options: the default driver has none");
 	if (rc == 0)
 		rc = network_by_name(all, n->name) ? err_http(e, 409, "network with name %s already exists", n->name)
-						   : read_options(n, e);
+						   : 0;
+	if (rc == 0 && !n->config_only)
+		rc = options_read(n, e);
 	if (rc == 0 && n->driver == DRIVER_BRIDGE && !*n->bridge)
 		snprintf(n->bridge, sizeof n->bridge, "br-%.12s", n->id);
-	if (rc == 0)
+	if (rc == 0 && !n->config_only)
 		rc = make_pools(all, n, config, links, e);
 	if (rc < 0)
 		network_free(n);
@@ -342,10 +251,11 @@ int network_restore(struct networks *all, const json_t *doc, const struct config
 	for (size_t i = 0; i < ARRAY_LEN(drivers); i++)
 		if (str_eq(drivers[i].name, driver))
 			n->driver = drivers[i].driver;
-	rc = read_options(n, e);
+	if (!n->config_only)
+		rc = options_read(n, e);
 	if (n->driver == DRIVER_BRIDGE && !*n->bridge)
 		snprintf(n->bridge, sizeof n->bridge, "br-%.12s", n->id);
-	if (rc == 0)
+	if (rc == 0 && !n->config_only)
 		rc = make_pools(all, n, config, NULL, e);
 	if (rc < 0)
 		network_free(n);

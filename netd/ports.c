@@ -199,7 +199,7 @@ static const struct attachment *holder(struct networks *all, const struct port *
 			const bool any = memcmp(p->host.bytes, none.bytes, 16) == 0 ||
 					 memcmp(wanted->host.bytes, none.bytes, 16) == 0;
 
-			if (p->protocol == wanted->protocol && p->outside == wanted->outside &&
+			if (!p->direct && p->protocol == wanted->protocol && p->outside == wanted->outside &&
 			    p->host.family == wanted->host.family && (any || address_equal(&p->host, &wanted->host)))
 				return a;
 		}
@@ -235,7 +235,7 @@ static int refuse(struct networks *all, const struct port *p, int code, struct p
 struct opening {
 	struct networks *all;
 	struct attachment *a;
-	const struct address *to4, *to6, *binding;
+	const struct ports_target *to;
 	const struct config *config;
 	struct port_conflict *conflict;
 };
@@ -256,7 +256,7 @@ static int open_ways(struct opening *o, const struct binding *b, const struct wa
 		     struct port *tried)
 {
 	for (unsigned i = 0; i < n; i++) {
-		struct port p = {b->protocol, b->inside, outside, ways[i].host, ways[i].to, -1};
+		struct port p = {b->protocol, b->inside, outside, ways[i].host, ways[i].to, -1, false};
 		/* The kernel lets a port of "all" be bound again on one address: ours are compared here. */
 		int rc = outside && holder(o->all, &p) ? -EADDRINUSE : reserve(&p);
 
@@ -288,13 +288,29 @@ static int open_port(struct opening *o, const struct binding *b, const struct wa
 	return rc < 0 ? refuse(o->all, &tried, rc, o->conflict, e) : 0;
 }
 
+/* "-p" again for the same port of the container opens nothing more. */
+static void open_direct(struct opening *o, const struct binding *b, const struct address *to)
+{
+	const struct port p = {b->protocol, b->inside, b->inside, {.family = to->family}, *to, -1, true};
+
+	for (size_t i = 0; i < o->a->nports; i++) {
+		const struct port *other = &o->a->ports[i];
+
+		if (other->direct && other->protocol == p.protocol && other->inside == p.inside &&
+		    other->to.family == to->family)
+			return;
+	}
+	o->a->ports = xrealloc(o->a->ports, o->a->nports + 1, sizeof p);
+	o->a->ports[o->a->nports++] = p;
+}
+
 static int open_binding6(struct opening *o, const struct binding *b, struct err *e)
 {
 	static const struct address loopback = {.family = AF_INET6, .bytes = {[15] = 1}};
-	const struct way way = {b->host, *o->to6};
+	const struct way way = {b->host, o->to->v6};
 	char text[ADDRESS_TEXT];
 
-	if (!o->to6->family)
+	if (!o->to->v6.family)
 		return err_http(e, 400, "port %u: HostIp is an IPv6 address, and the container has none", b->inside);
 	if (b->host.bytes[0] == 0xfe && (b->host.bytes[1] & 0xc0) == 0x80)
 		return err_http(e, 400,
@@ -313,29 +329,38 @@ static int open_binding(void *arg, const struct binding *b, struct err *e)
 {
 	static const struct address any4 = {.family = AF_INET}, any6 = {.family = AF_INET6};
 	struct opening *o = arg;
-	struct address host = b->host.family ? b->host : *o->binding;
+	const struct ports_target *to = o->to;
+	struct address host = b->host.family ? b->host : to->binding;
 	struct way ways[2];
 	unsigned n = 0;
 
+	/* The host's address means nothing where no port of the host's is used. */
+	if (to->direct4)
+		open_direct(o, b, &to->v4);
+	if (to->direct6)
+		open_direct(o, b, &to->v6);
 	if (b->host.family == AF_INET6)
-		return open_binding6(o, b, e);
+		return to->direct6 ? 0 : open_binding6(o, b, e);
 	if (!host.family && !address_parse(o->config->network_default_address, &host))
 		host = any4;
-	if (o->to4->family && host.family == AF_INET)
-		ways[n++] = (struct way){host, *o->to4};
+	if (to->v4.family && !to->direct4 && host.family == AF_INET)
+		ways[n++] = (struct way){host, to->v4};
 	/* Without an address: also by IPv6, on the same port. */
-	if (o->to6->family && !b->host.family && (host.family == AF_INET6 || address_equal(&host, &any4)))
-		ways[n++] = (struct way){host.family == AF_INET6 ? host : any6, *o->to6};
-	return n ? open_port(o, b, ways, n, e)
-		 : err_http(e, 400, "port %u: it is published on an IPv4 address, and the container has none",
-			    b->inside);
+	if (to->v6.family && !to->direct6 && !b->host.family &&
+	    (host.family == AF_INET6 || address_equal(&host, &any4)))
+		ways[n++] = (struct way){host.family == AF_INET6 ? host : any6, to->v6};
+	if (n)
+		return open_port(o, b, ways, n, e);
+	return to->direct4 || to->direct6
+		       ? 0
+		       : err_http(e, 400, "port %u: it is published on an IPv4 address, and the container has none",
+				  b->inside);
 }
 
-int ports_open(struct networks *all, struct attachment *a, const struct address *to4, const struct address *to6,
-	       const struct address *binding, const struct config *config, struct port_conflict *conflict,
-	       struct err *e)
+int ports_open(struct networks *all, struct attachment *a, const struct ports_target *to, const struct config *config,
+	       struct port_conflict *conflict, struct err *e)
 {
-	struct opening o = {all, a, to4, to6, binding, config, conflict};
+	struct opening o = {all, a, to, config, conflict};
 	int rc = each_binding(a->spec, open_binding, &o, e);
 
 	if (rc < 0)
@@ -343,13 +368,21 @@ int ports_open(struct networks *all, struct attachment *a, const struct address 
 	return rc;
 }
 
-void ports_lead_to(struct attachment *a, const struct address *to4, const struct address *to6)
+bool ports_can_lead_to(const struct attachment *a, const struct ports_target *to)
+{
+	for (size_t i = 0; i < a->nports; i++)
+		if (a->ports[i].direct != (a->ports[i].to.family == AF_INET ? to->direct4 : to->direct6))
+			return false;
+	return true;
+}
+
+void ports_lead_to(struct attachment *a, const struct ports_target *target)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < a->nports; i++) {
 		struct port *p = &a->ports[i];
-		const struct address *to = p->to.family == AF_INET ? to4 : to6;
+		const struct address *to = p->to.family == AF_INET ? &target->v4 : &target->v6;
 
 		p->to = *to;
 		if (to->family)
@@ -371,7 +404,7 @@ void ports_close(struct attachment *a)
 
 struct firewall_port port_element_of(const struct port *p)
 {
-	return (struct firewall_port){p->protocol, p->host, p->outside, p->to, p->inside};
+	return (struct firewall_port){p->protocol, p->host, p->outside, p->to, p->inside, p->direct};
 }
 
 /* ---- documents ---- */
@@ -382,12 +415,17 @@ json_t *ports_json(const struct attachment *a)
 	const char *key;
 	char name[24], host[ADDRESS_TEXT], number[8];
 
-	json_object_foreach(json_object_get(a->spec, "ExposedPorts"), key, item)
-		json_object_set_new(ports, key, json_null());
+	if (!str_eq(json_string_value(json_object_get(a->spec, "NetworkMode")), "host"))
+		json_object_foreach(json_object_get(a->spec, "ExposedPorts"), key, item)
+			json_object_set_new(ports, key, json_null());
 	for (size_t i = 0; i < a->nports; i++) {
 		const struct port *p = &a->ports[i];
 
 		snprintf(name, sizeof name, "%u/%s", p->inside, protocol_name(p->protocol));
+		if (p->direct && !json_object_get(ports, name))
+			json_object_set_new(ports, name, json_null());
+		if (p->direct)
+			continue;
 		snprintf(number, sizeof number, "%u", p->outside);
 		if (!json_is_array(json_object_get(ports, name)))
 			json_object_set_new(ports, name, json_array());
@@ -406,9 +444,10 @@ json_t *ports_record(const struct attachment *a)
 	for (size_t i = 0; i < a->nports; i++) {
 		const struct port *p = &a->ports[i];
 
-		json_array_append_new(list, json_pack("{s:i, s:i, s:i, s:s, s:s}", "Protocol", p->protocol, "Inside",
-						      p->inside, "Outside", p->outside, "Host",
-						      address_text(&p->host, host), "To", address_text(&p->to, to)));
+		json_array_append_new(list,
+				      json_pack("{s:i, s:i, s:i, s:s, s:s, s:b}", "Protocol", p->protocol, "Inside",
+						p->inside, "Outside", p->outside, "Host", address_text(&p->host, host),
+						"To", address_text(&p->to, to), "Direct", p->direct));
 	}
 	return list;
 }
@@ -422,12 +461,13 @@ void ports_restore(struct attachment *a, const json_t *record)
 		struct port p = {.reserved = -1,
 				 .protocol = (uint8_t)json_integer_value(json_object_get(item, "Protocol")),
 				 .inside = (uint16_t)json_integer_value(json_object_get(item, "Inside")),
-				 .outside = (uint16_t)json_integer_value(json_object_get(item, "Outside"))};
+				 .outside = (uint16_t)json_integer_value(json_object_get(item, "Outside")),
+				 .direct = json_is_true(json_object_get(item, "Direct"))};
 
 		if (!address_parse(json_string_value(json_object_get(item, "Host")), &p.host) ||
 		    !address_parse(json_string_value(json_object_get(item, "To")), &p.to))
 			continue;
-		const int rc = reserve(&p);
+		const int rc = p.direct ? 0 : reserve(&p);
 		if (rc < 0)
 			log_warn("port %u of container %s is bound by a process of the host: %s", p.outside, a->name,
 				 strerror(-rc));

@@ -23,10 +23,11 @@ void record_random_id(char id[65])
 
 json_t *network_record(const struct network *n)
 {
-	return json_pack("{s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:b, s:O, s:O, s:O, s:I}", "Id", n->id, "Name", n->name,
-			 "Owner", n->owner, "Driver", network_driver_name(n->driver), "Internal", n->internal,
-			 "Attachable", n->attachable, "EnableIPv4", n->ipv4, "EnableIPv6", n->ipv6, "IPAM", n->ipam,
-			 "Options", n->options, "Labels", n->labels, "CreatedAt", (json_int_t)n->created);
+	return json_pack("{s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:b, s:O, s:O, s:O, s:I, s:b, s:{s:s}}", "Id", n->id,
+			 "Name", n->name, "Owner", n->owner, "Driver", network_driver_name(n->driver), "Internal",
+			 n->internal, "Attachable", n->attachable, "EnableIPv4", n->ipv4, "EnableIPv6", n->ipv6, "IPAM",
+			 n->ipam, "Options", n->options, "Labels", n->labels, "CreatedAt", (json_int_t)n->created,
+			 "ConfigOnly", n->config_only, "ConfigFrom", "Network", n->config_from);
 }
 
 /* ---- attachments ---- */

@@ -18,6 +18,8 @@ static json_t *address_json(const struct address *a)
 
 static json_t *mac_json(const struct endpoint *ep)
 {
+	if (ep->network->driver == DRIVER_HOST)
+		return json_string("");
 	return json_sprintf("%02x:%02x:%02x:%02x:%02x:%02x", ep->mac[0], ep->mac[1], ep->mac[2], ep->mac[3], ep->mac[4],
 			    ep->mac[5]);
 }
@@ -47,8 +49,8 @@ json_t *network_json(const struct network *n, bool containers)
 				 network_driver_name(n->driver), "EnableIPv4", n->ipv4, "EnableIPv6", n->ipv6, "IPAM",
 				 n->ipam, "Internal", n->internal, "Attachable", n->attachable, "Ingress", 0);
 
-	json_object_set_new(json, "ConfigFrom", json_pack("{s:s}", "Network", ""));
-	json_object_set_new(json, "ConfigOnly", json_false());
+	json_object_set_new(json, "ConfigFrom", json_pack("{s:s}", "Network", n->config_from));
+	json_object_set_new(json, "ConfigOnly", json_boolean(n->config_only));
 	json_object_set_new(json, "Containers", containers ? containers_json(n) : json_object());
 	json_object_set(json, "Options", n->options);
 	json_object_set(json, "Labels", n->labels);

@@ -191,7 +191,7 @@ static void on_state(void *arg, void *reply, const struct err *why)
 	} else if (call->req) {
 		rc = take_networks(call, state->networks.json, &e);
 	} else if (c->starting || container_alive(c)) {
-		if (networks_wanted(c)) {
+		if (networks_wanted(c) || str_eq(networks_plain_mode(c), "host")) {
 			json_decref(c->network);
 			c->network = json_incref(state->settings.json);
 		}

@@ -87,6 +87,16 @@ static const struct schema_object schema_ipam_object = {
 		},
 };
 
+static const struct schema_object schema_config_reference_object = {
+	.name = "ConfigReference",
+	.doc = "A network that is a configuration.",
+	.fields =
+		(const struct schema_field[]){
+			TEXT("Network", G_NETWORK_REF, 128, C_NETWORK, "Its name or id.", DOCKER),
+			{0},
+		},
+};
+
 static const struct schema_object schema_network_create_object = {
 	.name = "NetworkCreate",
 	.doc = "A network to create.",
@@ -101,8 +111,9 @@ static const struct schema_object schema_network_create_object = {
 			FLAG("Attachable", C_NETWORK, "Taken: containers can always be connected to a local network.",
 			     DOCKER),
 			REFUSED("Ingress", "is only for a swarm", DOCKER),
-			REFUSED("ConfigOnly", "is only for a swarm", DOCKER),
-			REFUSED("ConfigFrom", "is only for a swarm", DOCKER),
+			FLAG("ConfigOnly", C_NETWORK, "A configuration that other networks are made from.", DOCKER),
+			OBJECT("ConfigFrom", config_reference, C_NETWORK, "The configuration that it is made from.",
+			       DOCKER),
 			OBJECT("IPAM", ipam, C_NETWORK, "Its addresses.", DOCKER),
 			FLAG("EnableIPv4", C_NETWORK, "IPv4, on by default.", DOCKER, .since = 47),
 			FLAG("EnableIPv6", C_NETWORK, "IPv6.", DOCKER),

@@ -1,5 +1,7 @@
 """Networks with the docker CLI and the kernel's own word."""
 import json
+import os
+import signal
 
 import pytest
 
@@ -70,9 +72,7 @@ def test_bad_networks_are_named(engine):
     for body, word in (({"Driver": "nothere"}, "nothere"), ({"Options": {"colour": "red"}}, "colour"),
                        ({"IPAM": {"Config": [{"Subnet": "10.214.0.0/16", "Gateway": "11.0.0.1"}]}}, "11.0.0.1"),
                        ({"Driver": "macvlan"}, "parent"), ({"EnableIPv4": False}, "EnableIPv4"),
-                       ({"Options": {"com.docker.network.bridge.gateway_mode_ipv4": "routed"}}, "gateway_mode_ipv4"),
-                       ({"Options": {"com.docker.network.bridge.inhibit_ipv4": "true"}}, "inhibit_ipv4"),
-                       ({"ConfigOnly": True}, "ConfigOnly"), ({"ConfigFrom": {"Network": "bridge"}}, "ConfigFrom"),
+                       ({"ConfigFrom": {"Network": "bridge"}}, "ConfigFrom"), ({"ConfigFrom": {"Network": "nothere"}}, "nothere"),
                        ({"Ingress": True}, "Ingress"), ({"Scope": "swarm"}, "Scope"),
                        ({"IPAM": {"Driver": "dhcp"}}, "dhcp"), ({"IPAM": {"Options": {"a": "b"}}}, "IPAM: Options")):
         answer = engine.api("POST", "/networks/create", {"Name": "bad", **body}, version="1.47")
@@ -96,3 +96,106 @@ def test_low_ports_without_capabilities(engine):
     shown = engine.docker("run", "--rm", "--sysctl", "net.ipv4.ip_unprivileged_port_start=1024", "busybox", "cat",
                           "/proc/sys/net/ipv4/ip_unprivileged_port_start").stdout
     assert shown == "1024\n"
+
+
+def create(engine, name, **body):
+    return engine.api("POST", "/networks/create", {"Name": name, **body}, version="1.47")
+
+
+def test_configurations(engine, host):
+    """Networks that others are made from: what they have is had, changed nowhere else, and kept while it is used."""
+    engine.docker("network", "create", "--config-only", "--subnet", "10.215.0.0/24", "--ip-range", "10.215.0.128/25", "--label", "a=b",
+                  "-o", "com.docker.network.driver.mtu=1400", "-o", "com.docker.network.bridge.name=madefrom", "conf")
+    shown = engine.api("GET", "/networks/conf").json
+    assert shown["ConfigOnly"] is True and shown["Driver"] == "null" and shown["Scope"] == "local", shown
+    assert shown["IPAM"]["Config"] == [{"Subnet": "10.215.0.0/24", "IPRange": "10.215.0.128/25"}]
+    assert "madefrom" not in host.run("ip", "link").stdout
+    engine.docker("network", "create", "-d", "bridge", "--config-from", "conf", "real")
+    real = engine.api("GET", "/networks/real").json
+    assert real["ConfigFrom"] == {"Network": "conf"} and real["ConfigOnly"] is False and real["Labels"] == {"a": "b"}
+    asked = engine.docker("run", "--rm", "--network", "real", "busybox", "sh", "-c", "ip -o -4 addr show dev eth0; ip link").stdout
+    assert "10.215.0.129/24" in asked and "mtu 1400" in asked and "madefrom" in host.run("ip", "link").stdout
+    for body, status, words in (({"ConfigFrom": {"Network": "conf"}, "Labels": {"x": "y"}}, 403, "user specified"),
+                                ({"ConfigFrom": {"Network": "conf"}, "Options": {"x": "y"}}, 403, "user specified"),
+                                ({"ConfigFrom": {"Network": "conf"}, "EnableIPv6": True}, 403, "user specified"),
+                                ({"ConfigFrom": {"Network": "conf"}, "IPAM": {"Config": [{"Subnet": "10.216.0.0/24"}]}}, 403, "user"),
+                                ({"ConfigFrom": {"Network": "conf"}, "ConfigOnly": True}, 403, "cannot depend"),
+                                ({"ConfigFrom": {"Network": "real"}}, 400, "no configuration"),
+                                ({"ConfigFrom": {"Network": "nothere"}}, 404, "nothere"), ({"ConfigOnly": True, "Internal": True}, 403, "operator"),
+                                ({"ConfigFrom": {"Network": "conf"}}, 403, "overlap")):
+        answer = create(engine, "bad", **body)
+        assert answer.status == status and words in answer.message, answer
+    failed = engine.docker("run", "--rm", "--network", "conf", "busybox", "true", check=False)
+    assert failed.returncode == 125 and "configuration network" in failed.stderr
+    answer = engine.api("DELETE", "/networks/conf")
+    assert answer.status == 403 and "in use by network real" in answer.message
+    engine.docker("network", "prune", "-f")
+    assert engine.api("GET", "/networks/real").status == 404 and engine.api("GET", "/networks/conf").status == 200
+    engine.docker("network", "rm", "conf")
+
+
+def test_configurations_outlive_the_engine(engine):
+    engine.docker("network", "create", "--config-only", "--subnet", "10.217.0.0/24", "-o", "parent=dev0.10", "vlan")
+    engine.docker("network", "create", "--config-only", "--label", "x=y", "empty")
+    engine.docker("network", "create", "--config-from", "empty", "from")
+    before = engine.api("GET", "/networks").json
+    engine.stop()
+    engine.start()
+    assert engine.api("GET", "/networks").json == before
+    engine.docker("network", "rm", "from", "empty", "vlan")
+
+
+def test_options_of_an_endpoint(engine):
+    """The device's name, and its sysctls; what is neither is named."""
+    option = "driver-opt=com.docker.network.endpoint."
+    engine.docker("network", "create", "ends")
+    sysctls = "sysctls=net.ipv4.conf.IFNAME.log_martians=1,net.ipv4.conf.IFNAME.forwarding=0,net.ipv4.neigh.IFNAME.gc_stale_time=77"
+    shown = engine.docker("run", "--rm", "--network", f'name=ends,{option}ifname=front,"{option}{sysctls}"', "busybox", "sh", "-c",
+                          "cd /proc/sys/net/ipv4; cat conf/front/log_martians conf/front/forwarding neigh/front/gc_stale_time; "
+                          "ip route").stdout
+    assert shown.startswith("1\n0\n77\n") and "default via" in shown and "dev front" in shown
+    engine.docker("run", "-d", "--name", "two", "--network", f"name=ends,{option}ifname=front", "busybox", "sleep", "1000")
+    engine.docker("network", "connect", "bridge", "two")
+    assert engine.docker("exec", "two", "ls", "/sys/class/net").stdout.split() == ["eth0", "front", "lo"]
+    engine.docker("network", "create", "more")
+    failed = engine.docker("network", "connect", "--driver-opt", "com.docker.network.endpoint.ifname=front", "more", "two", check=False)
+    assert failed.returncode == 1 and "has a device front" in failed.stderr
+    assert engine.docker("exec", "two", "ls", "/sys/class/net").stdout.split() == ["eth0", "front", "lo"]
+    engine.docker("rm", "-f", "two")
+    for opts, word in (({"colour": "red"}, "colour"), ({"com.docker.network.endpoint.ifname": "a/b"}, "a/b"),
+                       ({"com.docker.network.endpoint.ifname": "lo"}, "lo"), ({"com.docker.network.endpoint.sysctls": "x"}, "x"),
+                       ({"com.docker.network.endpoint.sysctls": "net.ipv4.conf.eth0.forwarding=1"}, "IFNAME"),
+                       ({"com.docker.network.endpoint.sysctls": "net.ipv4.conf.IFNAME.../../ip_forward=1"}, "unrecognised"),
+                       ({"com.docker.network.endpoint.sysctls": "net.core.IFNAME.x=1"}, "unrecognised")):
+        body = {"Image": "busybox", "Cmd": ["true"], "NetworkingConfig": {"EndpointsConfig": {"ends": {"DriverOpts": opts}}},
+                "HostConfig": {"NetworkMode": "ends"}}
+        answer = engine.api("POST", "/containers/create", body)
+        assert answer.status == 400 and word in answer.message, answer
+    failed = engine.docker("run", "--rm", "--network", f"name=ends,{option}sysctls=net.ipv4.conf.IFNAME.nothere=1", "busybox", "true",
+                           check=False)
+    assert failed.returncode == 125 and "net.ipv4.conf.eth0.nothere" in failed.stderr, failed.stderr
+    engine.docker("network", "rm", "ends", "more")
+
+
+def test_who_has_the_hosts_network(engine):
+    """`network inspect host` lists them, also after netd was killed; those that have ended are off."""
+    engine.docker("run", "-d", "--name", "onhost", "--network", "host", "busybox", "sleep", "1000")
+    identity = engine.inspect("onhost")["Id"]
+    (held,) = engine.api("GET", "/networks/host").json["Containers"].items()
+    assert held[0] == identity and held[1]["Name"] == "onhost" and held[1]["IPv4Address"] == "" and held[1]["MacAddress"] == "", held
+    settings = engine.inspect("onhost")["NetworkSettings"]
+    assert settings["Networks"]["host"]["EndpointID"] == held[1]["EndpointID"] and settings["Ports"] == {}
+    os.kill(engine.pids()["netd"], signal.SIGKILL)
+    assert dict([held]) == engine.api("GET", "/networks/host").json["Containers"]
+    engine.docker("stop", "-t", "0", "onhost")
+    engine.wait_for(lambda: engine.api("GET", "/networks/host").json["Containers"] == {})
+    engine.docker("rm", "onhost")
+
+
+def test_exposing_in_anothers_network(engine, web):
+    """Refused when it is asked for; what the image exposes is not asked for."""
+    failed = engine.docker("run", "--rm", "--network", f"container:{web}", "--expose", "99", "busybox", "true", check=False)
+    assert failed.returncode == 125 and "conflicting options: port exposing" in failed.stderr
+    engine.docker("commit", "-c", "EXPOSE 99", web, "exposes")
+    engine.docker("run", "--rm", "--network", f"container:{web}", "exposes", "true")
+    engine.docker("rmi", "exposes")
