@@ -79,15 +79,11 @@ static int each_network(struct netd *d, const json_t *spec,
 /* What the schema takes and no driver here can do; and what an endpoint's options are. */
 static int check_options(const struct network *n, const json_t *settings, struct err *e)
 {
-	const json_t *ipam = json_object_get(settings, "IPAMConfig");
 	const char *mac = json_string_value(json_object_get(settings, "MacAddress"));
 	unsigned char bytes[6];
 
 	if (endpoint_options_check(n, settings, e) < 0)
 		return e->code;
-	if (json_array_size(json_object_get(ipam, "LinkLocalIPs")))
-		return err_http(e, 400, "IPAMConfig.LinkLocalIPs: network %s gives no further link-local addresses",
-				n->name);
 	return mac && *mac ? network_check_mac(n, mac, bytes, e) : 0;
 }
 

@@ -67,6 +67,56 @@ static int next_sysctl(const char **list, struct sysctl *out, struct err *e)
 			item);
 }
 
+/* ---- link-local addresses ---- */
+
+static bool is_link_local(const struct address *a, unsigned *prefix)
+{
+	*prefix = a->family == AF_INET ? 16 : 64;
+	return a->family == AF_INET ? a->bytes[0] == 169 && a->bytes[1] == 254
+				    : a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80;
+}
+
+static const json_t *link_local(const json_t *settings)
+{
+	return json_object_get(json_object_get(settings, "IPAMConfig"), "LinkLocalIPs");
+}
+
+static int check_link_local(const struct network *n, const json_t *settings, struct err *e)
+{
+	const json_t *list = link_local(settings), *item;
+	struct address a;
+	unsigned prefix;
+	size_t i;
+
+	if (json_array_size(list) > LINK_LOCAL_MAX)
+		return err_http(e, 400, "IPAMConfig.LinkLocalIPs: more than %d", LINK_LOCAL_MAX);
+	json_array_foreach(list, i, item) {
+		const char *text = json_string_value(item);
+
+		if (!address_parse(text, &a) || !is_link_local(&a, &prefix))
+			return err_http(e, 400, "IPAMConfig.LinkLocalIPs: %s is no link-local address", text);
+		if (a.family == AF_INET ? !n->ipv4 : !n->ipv6)
+			return err_http(e, 400, "IPAMConfig.LinkLocalIPs: %s: network %s has no IPv%c", text, n->name,
+					a.family == AF_INET ? '4' : '6');
+	}
+	return 0;
+}
+
+unsigned endpoint_options_link_local(const json_t *settings, struct subnet out[LINK_LOCAL_MAX])
+{
+	const json_t *item;
+	unsigned n = 0;
+	size_t i;
+
+	json_array_foreach(link_local(settings), i, item)
+		if (n < LINK_LOCAL_MAX && address_parse(json_string_value(item), &out[n].address) &&
+		    is_link_local(&out[n].address, &out[n].prefix))
+			n++;
+	return n;
+}
+
+/* ---- all ---- */
+
 int endpoint_options_check(const struct network *n, const json_t *settings, struct err *e)
 {
 	const char *name, *list = option(settings, SYSCTLS), *device = option(settings, DEVICE);
@@ -82,7 +132,7 @@ int endpoint_options_check(const struct network *n, const json_t *settings, stru
 		return err_http(e, 400, "option " DEVICE ": %s is no name for a container's network device", device);
 	while (rc == 0 && *list)
 		rc = next_sysctl(&list, &sysctl, e);
-	return rc;
+	return rc < 0 ? rc : check_link_local(n, settings, e);
 }
 
 struct setting {

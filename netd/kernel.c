@@ -139,8 +139,8 @@ static int make_sub(struct netd *d, struct endpoint *ep, int netns, struct err *
 
 int kernel_endpoint_up(struct netd *d, struct endpoint *ep, struct link_space *space, int netns, struct err *e)
 {
-	struct subnet addresses[2];
-	unsigned n = 0;
+	struct subnet addresses[2 + LINK_LOCAL_MAX];
+	unsigned n = endpoint_options_link_local(ep->settings, addresses);
 
 	int rc = endpoint_options_name(ep, space, ep->device, e);
 	if (rc == 0)

@@ -150,9 +150,10 @@ def test_refusals_say_why(engine, box):
 
 
 UNABLE = [
-    ({"DriverOpts": {"com.docker.network.endpoint.ifname": "up0"}}, "com.docker.network.endpoint.ifname"),
-    ({"IPAMConfig": {"LinkLocalIPs": ["169.254.7.7"]}}, "LinkLocalIPs"),
-    ({"IPAMConfig": {"LinkLocalIPs": ["fe80::7"], "IPv4Address": "10.207.2.40"}}, "LinkLocalIPs"),
+    ({"DriverOpts": {"com.docker.network.endpoint.ifname": "up/0"}}, "com.docker.network.endpoint.ifname"),
+    ({"IPAMConfig": {"LinkLocalIPs": ["10.207.2.41"]}}, "10.207.2.41"),
+    ({"IPAMConfig": {"LinkLocalIPs": ["fe80::7"], "IPv4Address": "10.207.2.40"}}, "fe80::7"),
+    ({"IPAMConfig": {"LinkLocalIPs": [f"169.254.7.{i}" for i in range(20)]}}, "LinkLocalIPs"),
     ({"IPAMConfig": {"LinkLocalIPs": ["here"]}}, "LinkLocalIPs"),
     ({"IPAMConfig": {"IPv6Address": "fd00:207::7"}}, "fd00:207::7"),
     ({"MacAddress": "01:00:00:00:00:01"}, "MacAddress"),

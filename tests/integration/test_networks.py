@@ -177,6 +177,15 @@ def test_options_of_an_endpoint(engine):
     engine.docker("network", "rm", "ends", "more")
 
 
+def test_link_local_addresses(engine):
+    """Besides those of the network; an IPv4-only network gives no IPv6 one."""
+    engine.docker("network", "create", "--ipv6", "local")
+    shown = engine.docker("run", "--rm", "--network", "name=local,link-local-ip=169.254.7.7,link-local-ip=fe80::7", "busybox", "ip", "-o",
+                          "addr", "show", "dev", "eth0").stdout
+    assert "inet 169.254.7.7/16" in shown and "inet6 fe80::7/64" in shown and shown.count("inet ") == 2, shown
+    engine.docker("network", "rm", "local")
+
+
 def test_who_has_the_hosts_network(engine):
     """`network inspect host` lists them, also after netd was killed; those that have ended are off."""
     engine.docker("run", "-d", "--name", "onhost", "--network", "host", "busybox", "sleep", "1000")
