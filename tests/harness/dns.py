@@ -118,8 +118,8 @@ def receive_message(stream):
 class Asker:
     """Asks the name server of a container, in its namespace."""
 
-    def __init__(self, pid, timeout=10):
-        self.pid, self.timeout = pid, timeout
+    def __init__(self, pid, timeout=10, tries=1):
+        self.pid, self.timeout, self.tries = pid, timeout, tries
 
     def udp(self):
         sock = in_namespace(self.pid, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
@@ -138,8 +138,14 @@ class Asker:
 
     def send(self, asked, tcp=False):
         with self.tcp() if tcp else self.udp() as sock:
-            sock.sendall(struct.pack(">H", len(asked)) + asked if tcp else asked)
-            answer = Message(receive_message(sock) if tcp else sock.recv(65535))
+            for left in reversed(range(self.tries)):
+                sock.sendall(struct.pack(">H", len(asked)) + asked if tcp else asked)
+                try:
+                    answer = Message(receive_message(sock) if tcp else sock.recv(65535))
+                    break
+                except TimeoutError:
+                    if not left:
+                        raise
         assert answer.id == struct.unpack(">H", asked[:2])[0] and answer.flags & 0x8000
         return answer
 
