@@ -288,12 +288,44 @@ void on_volume_release(struct ipc_request *req, struct volume_release *m, struct
 
 /* ---- reconcile ---- */
 
+struct stale {
+	struct volumed *d;
+	char *name;
+};
+
+static void stale_end(struct stale *s)
+{
+	turn_end(s->d->turns, s->name);
+	free(s->name);
+	free(s);
+}
+
 static void stale_unmounted(void *arg, const char *path, const struct err *e)
 {
-	(void)arg;
 	(void)path;
 	if (e)
 		log_warn("a volume that nobody uses could not be unmounted: %s", e->text);
+	stale_end(arg);
+}
+
+/* Who has come to use it by now keeps it. */
+static void stale_turn(void *arg)
+{
+	struct stale *s = arg;
+	struct volume *v = volume_find(s->d->volumes, s->name);
+
+	if (v && !volume_users(v))
+		driver_unmount(s->d, v, "", stale_unmounted, s);
+	else
+		stale_end(s);
+}
+
+static void unmount_stale(struct volumed *d, const char *name)
+{
+	struct stale *s = XNEW(struct stale);
+
+	*s = (struct stale){d, xstrdup(name)};
+	turn_take(d->turns, s->name, stale_turn, s);
 }
 
 struct reconciliation {
@@ -315,7 +347,7 @@ static void reconcile_one(void *arg, struct volume *v)
 			log_error("%s", e.text);
 	}
 	if (!volume_users(v) && (before || local_is_mount(v->options)))
-		driver_unmount(r->d, v, "", stale_unmounted, NULL);
+		unmount_stale(r->d, v->name);
 }
 
 void on_volume_reconcile(struct ipc_request *req, struct volume_reconcile *m, struct volumed *d)

@@ -2,7 +2,6 @@
 import contextlib
 import ctypes
 import os
-import pathlib
 import select
 import signal
 import subprocess
@@ -14,13 +13,12 @@ import pytest
 from tests.harness import leaks
 from tests.harness.engine import Engine
 
-MOUNT_TIMEOUT_MS = 1500
 libc = ctypes.CDLL(None, use_errno=True)
 
 
 @pytest.fixture(scope="module")
 def engine_settings():
-    return {"sets": [f"volumes.mount-timeout={MOUNT_TIMEOUT_MS}ms", "supervisor.backoff-max=200ms"]}
+    return {"sets": ["supervisor.backoff-max=200ms"]}
 
 
 def sh(*words):
@@ -48,7 +46,7 @@ def device(engine):
 
 @contextlib.contextmanager
 def hanging(directory):
-    """A file system whose server never answers."""
+    """A file system whose server does not answer before the end of the block; then it has gone."""
     directory.mkdir()
     fd = os.open("/dev/fuse", os.O_RDWR)
     options = f"fd={fd},rootmode=40000,user_id=0,group_id=0".encode()
@@ -80,7 +78,7 @@ def keep(engine, container, *volumes, check=True):
 
 def wait_mounts(engine, count):
     """The kernel reports changes of the mount table as POLLPRI."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     with open("/proc/self/mountinfo", encoding="ascii") as table:
         poll = select.poll()
         poll.register(table, select.POLLPRI | select.POLLERR)
@@ -252,6 +250,39 @@ def test_killed_while_it_is_mounted(engine, device, victim):
     remove(engine, "held")
 
 
+def stopped_unmounter(engine):
+    """volumed has come back, and the worker that unmounts what nobody uses is stopped before it does: its pid, or None."""
+    old = engine.pids()["volumed"]
+    os.kill(old, signal.SIGKILL)
+    while (pids := engine.pids()).get("volumed") in (None, old) or engine.api("GET", "/volumes").status != 200:
+        if "volume-mount" in pids:
+            break
+    worker = pids.get("volume-mount") or engine.pids().get("volume-mount")
+    with contextlib.suppress(ProcessLookupError):
+        if worker:
+            os.kill(worker, signal.SIGSTOP)
+            return worker
+    return None
+
+
+def test_used_while_volumed_unmounts_it(engine):
+    """When it comes back it unmounts what nobody uses; who comes to use it meanwhile has it mounted."""
+    volume(engine, "again", "tmpfs", "tmpfs")
+    engine.docker("create", "--name", "user", "--network", "none", "--stop-timeout", "0", "-v", "again:/m", "busybox", "sleep", "1000")
+    worker = engine.wait_for(lambda: stopped_unmounter(engine))
+    answers = []
+    starter = threading.Thread(target=lambda: answers.append(engine.api("POST", "/containers/user/start")))
+    starter.start()
+    starter.join(0.5)  # it waits for its turn
+    os.kill(worker, signal.SIGCONT)
+    starter.join()
+    engine.wait_for(lambda: "volume-mount" not in engine.pids())
+    assert answers[0].status == 204 and len(leaks.mounts(engine)) == 1, answers
+    engine.docker("rm", "-f", "user")
+    wait_mounts(engine, 0)
+    remove(engine, "again")
+
+
 def test_ended_while_nobody_looked(engine, device):
     """The container ends while volumed is away: whoever comes back finds out."""
     volume(engine, "alone", "ext4", device)
@@ -289,33 +320,49 @@ def test_after_a_reboot(device):
         remove(engine, "boot")
 
 
-def test_a_server_that_does_not_answer(engine):
-    """It costs the one start, for as long as the configuration says; nothing of it stays, and nobody else waits."""
-    with hanging(engine.dir / "hanging") as directory:
-        volume(engine, "stuck", "none", directory / "export", "bind")
-        results = []
-        starter = threading.Thread(target=lambda: results.append(run(engine, "stuck", "true", check=False)))
-        starter.start()
-        engine.wait_for(lambda: "volume-mount" in engine.pids())
-        assert run(engine, "other", "echo served").stdout == "served\n"
-        assert engine.api("GET", "/volumes/stuck").status == 200 and not results
+@contextlib.contextmanager
+def stuck_start(engine, name, directory):
+    """A start that hangs in the mount of a volume: (the mount worker's pid, a list of its result), which is there behind the block."""
+    volume(engine, name, "none", directory / "export", "bind")
+    results = []
+    starter = threading.Thread(target=lambda: results.append(run(engine, name, "true", check=False)))
+    starter.start()
+    try:
+        yield engine.wait_for(lambda: engine.pids().get("volume-mount")), results
+    finally:
         starter.join()
-        assert results[0].returncode == 125 and f"given up after {MOUNT_TIMEOUT_MS} ms" in results[0].stderr
-        assert "volume-mount" not in engine.pids()
+
+
+def test_a_server_that_does_not_answer(engine):
+    """It costs the one start, and nobody else waits; nothing of it stays."""
+    with contextlib.ExitStack() as stack:
+        directory = stack.enter_context(hanging(engine.dir / "hanging"))
+        with stuck_start(engine, "stuck", directory) as (_, results):
+            assert run(engine, "other", "echo served").stdout == "served\n"
+            assert engine.api("GET", "/volumes/stuck").status == 200 and not results
+            stack.close()  # the server goes
+        assert results[0].returncode == 125 and "failed to mount local volume" in results[0].stderr, results
+    engine.wait_for(lambda: "volume-mount" not in engine.pids())
     remove(engine, "stuck", "other")
+
+
+def test_a_server_that_never_answers():
+    """It costs the start as long as the configuration says."""
+    with Engine(sets=["volumes.mount-timeout=1500ms"]) as engine:
+        engine.busybox()
+        with hanging(engine.dir / "hanging") as directory, stuck_start(engine, "stuck", directory) as (_, results):
+            pass  # until it is given up
+        assert results[0].returncode == 125 and "given up after 1500 ms" in results[0].stderr, results
+        engine.wait_for(lambda: "volume-mount" not in engine.pids())
+        remove(engine, "stuck")
 
 
 def test_mount_worker_killed(engine):
     """In the midst of its mount: the start fails, the next one works."""
     with hanging(engine.dir / "hanging2") as directory:
-        volume(engine, "cut", "none", directory / "x", "bind")
-        results = []
-        starter = threading.Thread(target=lambda: results.append(run(engine, "cut", "true", check=False)))
-        starter.start()
-        worker = engine.wait_for(lambda: engine.pids().get("volume-mount"))
-        os.kill(worker, signal.SIGKILL)
-        starter.join()
+        with stuck_start(engine, "cut", directory) as (worker, results):
+            os.kill(worker, signal.SIGKILL)
         assert results[0].returncode == 125 and "by a signal" in results[0].stderr, results[0].stderr
-    pathlib.Path(directory / "x").mkdir()
+    (directory / "export").mkdir()
     assert run(engine, "cut", "echo fine").stdout == "fine\n"
     remove(engine, "cut")

@@ -3,11 +3,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <linux/openat2.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/syscall.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -24,7 +22,6 @@ static const struct {
 	{ENOENT, "there is no such device or directory"},
 	{ENOTBLK, "the device is no block device; a file with a file system in it needs a loop device"},
 	{ENOTDIR, "it is no directory"},
-	{ELOOP, "the path of a bind leads over a symbolic link; name the real one"},
 	{ELOOP, "the path of a bind leads over a symbolic link; name the real one"},
 	{EBUSY, "the device is in use, or mounted elsewhere with other options"},
 	{EINVAL, "no such file system on the device, or an option that it does not take; the kernel's log says more"},
