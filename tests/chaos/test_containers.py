@@ -3,50 +3,27 @@
 Afterwards everything agrees about what containers there are, every acknowledged one is there, and nothing is left of those
 whose removal was acknowledged.
 """
-import http.client
-import json
-import os
 import random
-import signal
-import threading
-import time
 
-from tests.chaos.test_kills import LONG, SERVICES, wait_ready
+from tests.chaos.load import LONG, SERVICES, Client, kill_under, seeded, settle
 from tests.harness import agree
-from tests.harness.engine import Answer, Engine, UnixConnection
+from tests.harness.engine import Engine
 
-SECONDS = 180 if LONG else 15
+KILLS = 500 if LONG else 40
 CLIENTS = 6
 
 # What a change may be answered with besides success: not now, not in this state, not there any more.
 MAY = {503, 404, 409, 304}
 
 
-class Worker(threading.Thread):
+class Worker(Client):
     """Has up to three containers of its own at a time, and remembers what was acknowledged about each."""
 
-    def __init__(self, engine, number, seed, end):
-        super().__init__()
-        self.engine, self.number, self.end = engine, number, end
-        self.random = random.Random(seed + number)
+    def __init__(self, engine, number, seed):
+        super().__init__(engine, number, seed)
         self.there = {}  # name → True: acknowledged, None: not known
         self.gone = set()
-        self.problems, self.done, self.cut = [], 0, 0
-        self.made = 0
-
-    def ask(self, method, path, body=None):
-        connection = UnixConnection(self.engine.socket, timeout=40)
-        try:
-            connection.request(method, "/v1.43" + path, json.dumps(body) if body is not None else None,
-                               {"Content-Type": "application/json"} if body is not None else {})
-            return Answer(connection.getresponse())
-        except (http.client.HTTPException, ConnectionError):
-            return None
-        except TimeoutError:
-            self.problems.append(f"{method} {path}: no answer")
-            return None
-        finally:
-            connection.close()
+        self.done, self.cut, self.made = 0, 0, 0
 
     def change(self, method, path, body=None, may=frozenset(MAY)):
         """True: acknowledged. A status that may not be is a problem."""
@@ -111,48 +88,30 @@ class Worker(threading.Thread):
         else:
             self.change("POST", f"/containers/{name}/{what}" + ("?t=0" if what in ("stop", "restart") else ""))
 
-    def run(self):
-        while time.monotonic() < self.end:
-            try:
-                self.turn()
-            except OSError as problem:
-                self.problems.append(f"{type(problem).__name__}: {problem}")
-
 
 def test_containers_agree_after_kills():
     # covers D-16 D-17
-    seed = int(os.environ.get("SEED", time.time()))
-    print("SEED", seed)
+    seed = seeded()
     rng = random.Random(seed)
     with Engine(sets=["supervisor.backoff-max=200ms"]) as engine:
         engine.busybox()
-        workers = [Worker(engine, n, seed, time.monotonic() + SECONDS) for n in range(CLIENTS)]
-        for worker in workers:
-            worker.start()
-        killed = 0
-        while any(worker.is_alive() for worker in workers):
-            time.sleep(rng.uniform(0.1, 0.6))
-            victims = [engine.pids().get(rng.choice(SERVICES))]
+        workers = [Worker(engine, n, seed) for n in range(CLIENTS)]
+
+        def victim():
             if rng.random() < 0.2:
-                victims = sorted(pid for pid in shim_pids(engine))[:1]
-            for pid in filter(None, victims):
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                    killed += 1
-                except ProcessLookupError:
-                    pass
-        for worker in workers:
-            worker.join()
-        wait_ready(engine)
-        problems = [p for worker in workers for p in worker.problems]
-        assert not problems, (seed, len(problems), problems[:10], engine.log()[-4000:])
+                return "shim", min(shim_pids(engine), default=None)
+            name = rng.choice(SERVICES)
+            return name, engine.pids().get(name)
+
+        killed = kill_under(workers, KILLS, (0.1, 0.6), rng, victim)
+        settle(engine, workers, seed)
         agree.wait(engine)
         names = {c["Names"][0].lstrip("/") for c in engine.api("GET", "/containers/json?all=1").json}
         for worker in workers:
             lost = {name for name, state in worker.there.items() if state} - names
             assert not lost, (seed, "acknowledged and not there", lost)
             assert not worker.gone & names, (seed, "removed and there", worker.gone & names)
-        print(f"{sum(w.done for w in workers)} changes, {sum(w.cut for w in workers)} cut off, {killed} kills, "
+        print(f"{sum(w.done for w in workers)} changes, {sum(w.cut for w in workers)} cut off, kills: {killed}, "
               f"{sum(w.made for w in workers)} containers")
         for name in names:
             assert engine.api("DELETE", f"/containers/{name}?force=1&v=1").status == 204

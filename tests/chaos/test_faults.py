@@ -44,7 +44,7 @@ def ask(engine, method, path, body=None):
 
 def status(engine, name):
     """As inspect tells it, once the engine serves again; None: there is no such container."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while (answer := ask(engine, "GET", f"/containers/{name}/json")) is None:
         assert time.monotonic() < deadline, engine.log()
     return answer.json["State"] if answer.status == 200 else None
@@ -90,7 +90,7 @@ def test_killed_at(engine, point):
         answer = engine.api("POST", f"/containers/{name}/start")
         assert answer.status == 204, answer
     ask(engine, "POST", f"/containers/{name}/kill")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while (state := status(engine, name))["Running"]:
         assert time.monotonic() < deadline, "its end is not seen"
     assert state["ExitCode"] == 137 and state["Status"] == "exited", state
@@ -99,7 +99,7 @@ def test_killed_at(engine, point):
     if not step("remove", "DELETE", f"/containers/{name}?v=1") and status(engine, name) is not None:
         answer = engine.api("DELETE", f"/containers/{name}?v=1")
         assert answer.status in (204, 404, 409), answer
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while status(engine, name) is not None:
         assert time.monotonic() < deadline, "its removal does not end"
     agree.wait(engine)

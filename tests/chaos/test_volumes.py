@@ -2,44 +2,28 @@
 
 Data is never gone while something refers to it; no mount, directory, record or hold is left behind.
 """
-import http.client
-import json
-import os
 import random
-import signal
-import threading
-import time
 
-from tests.chaos.test_kills import LONG, wait_ready
+from tests.chaos.load import LONG, Client, kill_under, seeded, settle
 from tests.harness import agree, leaks
-from tests.harness.engine import Answer, Engine, UnixConnection
+from tests.harness.engine import Engine
 
-SECONDS = 120 if LONG else 12
+KILLS = 600 if LONG else 60
 CLIENTS = 4
 TMPFS = {"type": "tmpfs", "device": "tmpfs", "o": "size=1m"}
 
 
-class Worker(threading.Thread):
+class Worker(Client):
     """One named volume of its own, which a container of it always refers to and which has a file in it: the data."""
 
-    def __init__(self, engine, number, seed, end):
-        super().__init__()
-        self.engine, self.number, self.end = engine, number, end
-        self.random = random.Random(seed * 100 + number)
-        self.problems, self.rounds, self.cut = [], 0, 0
+    def __init__(self, engine, number, seed):
+        super().__init__(engine, number, seed)
+        self.cut = 0
         self.data = f"data{number}"
 
     def ask(self, method, path, body=None):
         """None: cut off by a kill; a change may have been made or not."""
-        connection = UnixConnection(self.engine.socket, timeout=60)
-        try:
-            connection.request(method, "/v1.43" + path, json.dumps(body) if body is not None else None,
-                               {"Content-Type": "application/json"} if body is not None else {})
-            answer = Answer(connection.getresponse())
-        except (http.client.HTTPException, ConnectionError):
-            answer = None
-        finally:
-            connection.close()
+        answer = super().ask(method, path, body)
         if answer is not None and (answer.status == 503 or answer.status == 500 and "given up" in answer.message):
             answer = None
         self.cut += answer is None
@@ -72,8 +56,7 @@ class Worker(threading.Thread):
             self.problems.append("the data was not written")
 
     def turn(self):
-        self.rounds += 1
-        name = f"c{self.number}-{self.rounds}"
+        name = f"c{self.number}-{self.turns}"
         self.create(name, {"Source": self.data, "Target": "/d"}, {"Target": "/anonymous"},
                     {"Source": f"mem{self.number}", "Target": "/m", "VolumeOptions": {"DriverConfig": {"Name": "local", "Options": TMPFS}}},
                     command=["sh", "-c", "touch /anonymous/x && grep -q ' /m .*tmpfs' /proc/self/mountinfo && grep -q data /d/file"])
@@ -86,41 +69,23 @@ class Worker(threading.Thread):
                 self.problems.append(f"removal of the data: {answer}")
         self.remove(name)
 
-    def run(self):
-        try:
-            self.prepare()
-            while time.monotonic() < self.end:
-                self.turn()
-        except (OSError, ValueError, KeyError) as problem:
-            self.problems.append(f"{type(problem).__name__}: {problem}")
-
 
 def test_volumes_agree_after_kills():
     # covers D-16 D-17
-    seed = int(os.environ.get("SEED", time.time()))
-    print("SEED", seed)
+    seed = seeded()
     rng = random.Random(seed)
     with Engine(sets=["supervisor.backoff-max=200ms"]) as engine:
         engine.busybox()
-        workers = [Worker(engine, n, seed, time.monotonic() + SECONDS) for n in range(CLIENTS)]
-        for worker in workers:
-            worker.start()
-        killed = {"volumed": 0, "volume-mount": 0}
-        while any(worker.is_alive() for worker in workers):
-            time.sleep(rng.uniform(0.02, 0.4))
+        workers = [Worker(engine, n, seed) for n in range(CLIENTS)]
+
+        def victim():
             pids = engine.pids()
-            victim = "volume-mount" if "volume-mount" in pids and rng.random() < 0.7 else "volumed"
-            try:
-                os.kill(pids[victim], signal.SIGKILL)
-                killed[victim] += 1
-            except (KeyError, ProcessLookupError):
-                pass
-        for worker in workers:
-            worker.join()
-        wait_ready(engine)
-        problems = [p for worker in workers for p in worker.problems]
-        print(f"{sum(w.rounds for w in workers)} rounds, {sum(w.cut for w in workers)} cut off, kills: {killed}")
-        assert not problems, (seed, len(problems), problems[:10], engine.log()[-4000:])
+            name = "volume-mount" if "volume-mount" in pids and rng.random() < 0.7 else "volumed"
+            return name, pids.get(name)
+
+        killed = kill_under(workers, KILLS, (0.02, 0.4), rng, victim)
+        settle(engine, workers, seed)
+        print(f"{sum(w.turns for w in workers)} rounds, {sum(w.cut for w in workers)} cut off, kills: {killed}")
         agree.wait(engine)
         listed = {v["Name"] for v in engine.api("GET", "/volumes").json["Volumes"]}
         assert {w.data for w in workers} <= listed <= {name for w in workers for name in (w.data, f"mem{w.number}")}, listed
