@@ -1,9 +1,10 @@
 """docker-compose 1.29 with a project of two services: a web server and its store, a named volume, a network, names by DNS."""
 import os
-import socket
 import subprocess
 
 import pytest
+
+from tests.harness.ports import free_port
 
 PROJECT = """
 version: "3.8"
@@ -31,12 +32,6 @@ networks:
   back:
     internal: true
 """
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 @pytest.fixture

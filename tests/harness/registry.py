@@ -7,6 +7,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -15,11 +16,7 @@ import tempfile
 import time
 import urllib.request
 
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+from .ports import free_port
 
 
 class Registry:
@@ -33,7 +30,7 @@ class Registry:
         if cert:
             http["tls"] = {"certificate": str(cert), "key": str(key), **({"clientcas": [str(client_ca)]} if client_ca else {})}
         self.tls = bool(cert)
-        config = {"version": "0.1", "log": {"level": "info", "accesslog": {"disabled": False}},
+        config = {"version": "0.1", "log": {"level": "debug", "accesslog": {"disabled": False}},
                   "storage": {"filesystem": {"rootdirectory": str(self.dir / "data")}, "delete": {"enabled": True}},
                   "http": http}
         if password:
@@ -72,14 +69,16 @@ class Registry:
 
     def requests(self):
         """("GET", "/v2/…", status) of everything that was asked, in order."""
-        found = []
-        for line in self.log().splitlines():
+        deadline = time.monotonic() + 60
+        while True:
+            log = self.log()
             # 127.0.0.1 - - [date] "GET /v2/ HTTP/1.1" 200 2 "" "agent"
-            parts = line.split('"')
-            if len(parts) > 2 and " HTTP/" in parts[1]:
-                method, path, _ = parts[1].split(" ")
-                found.append((method, path, int(parts[2].split()[0])))
-        return found
+            found = re.findall(r'^\S+ - \S+ \[.*?\] "(\S+) (/v2/\S*) HTTP/1\.1" (\d+) .*\n', log, re.M)
+            # Such a line is written behind the answer; this one before it.
+            if len(found) == log.count('msg="authorizing request"'):
+                return [(method, path, int(status)) for method, path, status in found]
+            assert time.monotonic() < deadline, log
+            time.sleep(0.01)
 
     def skopeo(self, *arguments, check=True):
         credentials = ["--dest-creds", self.password] if self.password and arguments[0] == "copy" else []

@@ -449,16 +449,17 @@ def test_splunk_raw(engine, place):
 # ---- collectors that are away ----
 
 def test_a_collector_that_must_be_there_at_the_start(engine):
-    with Lines() as closed:
-        port = closed.port
-    for words in (options("syslog", syslog_address=f"tcp://127.0.0.1:{port}"),
-                  options("gelf", gelf_address=f"tcp://127.0.0.1:{port}"),
-                  options("fluentd", fluentd_address=f"127.0.0.1:{port}"),
-                  options("splunk", splunk_url=f"http://127.0.0.1:{port}", splunk_token="t")):
-        refused = run(engine, *words, name="refused", check=False)
-        assert refused.returncode == 125
-        assert "failed to initialize logging driver" in refused.stderr and "Connection refused" in refused.stderr
-        removed(engine, "refused")
+    with socket.socket() as deaf:  # has its port, and does not listen
+        deaf.bind(("127.0.0.1", 0))
+        port = deaf.getsockname()[1]
+        for words in (options("syslog", syslog_address=f"tcp://127.0.0.1:{port}"),
+                      options("gelf", gelf_address=f"tcp://127.0.0.1:{port}"),
+                      options("fluentd", fluentd_address=f"127.0.0.1:{port}"),
+                      options("splunk", splunk_url=f"http://127.0.0.1:{port}", splunk_token="t")):
+            refused = run(engine, *words, name="refused", check=False)
+            assert refused.returncode == 125
+            assert "failed to initialize logging driver" in refused.stderr and "Connection refused" in refused.stderr
+            removed(engine, "refused")
 
 
 def test_blocking_waits_for_the_collector_and_loses_nothing(engine, place):

@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from tests.harness.engine import Engine
+from tests.harness.ports import free_port
 
 CONFIG = """
 global(workDirectory="{place}" defaultNetstreamDriverCAFile="{place}/cert.pem" defaultNetstreamDriverCertFile="{place}/cert.pem"
@@ -24,18 +25,12 @@ input(type="imuxsock" socket="{place}/unixgram" ruleset="all" usePIDFromSystem="
 """
 
 
-def free_port(kind):
-    with socket.socket(socket.AF_INET, kind) as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 class Collector:
     """rsyslogd with a directory; the lines that it has written."""
 
     def __init__(self, place):
         self.place = place
-        self.ports = {"udp": free_port(socket.SOCK_DGRAM), "tcp": free_port(socket.SOCK_STREAM), "tls": free_port(socket.SOCK_STREAM)}
+        self.ports = {"udp": free_port(socket.SOCK_DGRAM), "tcp": free_port(), "tls": free_port()}
         subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost",
                         "-addext", "subjectAltName=DNS:localhost", "-keyout", place / "key.pem", "-out", place / "cert.pem"],
                        check=True, stderr=subprocess.DEVNULL)
@@ -59,7 +54,9 @@ class Collector:
     def lines(self, program):
         """What has come from this program: {how it came, facility, severity, process id, version, message}."""
         path = self.place / "got"
-        rows = [line.split("|", 6) for line in path.read_text(errors="replace").splitlines()] if path.exists() else []
+        text = path.read_text(errors="replace") if path.exists() else ""
+        # It writes blocks: the last line may not be whole yet.
+        rows = [line.split("|", 6) for line in text[:text.rfind("\n") + 1].splitlines()]
         return [(row[0], row[1], row[2], row[4], row[5], row[6].strip()) for row in rows if row[3] == program]
 
     def until(self, program, count):

@@ -10,13 +10,8 @@ import websocket
 
 from tests.harness import rootfs
 from tests.harness.engine import Engine
+from tests.harness.ports import free_port
 from tests.harness.streams import Stream
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def openssl(directory, *arguments):

@@ -4,12 +4,12 @@ import json
 import os
 import pathlib
 import re
-import socket
 import subprocess
 
 import pytest
 
 from tests.harness.engine import Engine
+from tests.harness.ports import free_port
 
 DAEMONS = ["apid", "runtimed", "imaged", "volumed", "netd", "auditd"]
 WORKERS = ["image-fetch", "image-unpack", "rootfs", "volume-mount", "dns", "log"]
@@ -272,10 +272,7 @@ def test_a_certificate_reaches_its_ceiling_only():  # covers S-82
     policy = {"roles": {"ops": {"permissions": ["*"]}, "lists": {"permissions": ["volume.list", "network.list"]}},
               "bindings": [{"role": "ops", "certificates": ["CN=root"]}, {"role": "admin", "uids": [0]}],
               "apid_attested_ceiling": "lists"}
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    listeners = [{}, {"type": "tcp", "address": "127.0.0.1", "port": port, "plain-text": True}]
+    listeners = [{}, {"type": "tcp", "address": "127.0.0.1", "port": free_port(), "plain-text": True}]
     with Engine(policy=policy, config={"listeners": listeners}) as engine:
         answers = probe(engine, "act", "apid")
         present = set(engine.pids())
