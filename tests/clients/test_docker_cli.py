@@ -43,7 +43,8 @@ def test_run_with_piped_input(cli):
 def test_run_on_a_terminal(cli):
     shell = cli.terminal(*RUN, "-it", "busybox", "sh")
     shell.expect("# ")
-    shell.sendline("tty; stty size; echo $((40 + 2))")
+    # The command line tells the size once the container runs.
+    shell.sendline("until [ \"$(stty size)\" = '33 111' ]; do :; done; tty; stty size; echo $((40 + 2))")
     shell.expect("/dev/pts/0\r\n33 111\r\n42\r\n")
     shell.setwinsize(20, 70)
     shell.expect("# ")
@@ -165,6 +166,7 @@ def test_logs(cli):
     running(cli, "logs", "sh", "-c", "for i in 1 2 3 4 5; do echo line $i; done; echo bad >&2; exec sleep 1000")
     follow = cli.start("logs", "-f", "logs")
     assert [follow.stdout.readline() for _ in range(5)] == [f"line {i}\n" for i in range(1, 6)]
+    assert follow.stderr.readline() == "bad\n"
     assert cli.out("logs", "--tail", "2", "logs").splitlines()[-1] == "line 5"
     stamped = cli.out("logs", "-t", "logs").splitlines()[0]
     assert stamped.endswith("Z line 1"), stamped

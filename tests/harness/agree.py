@@ -80,7 +80,7 @@ def differences(engine):
     return [f"{what}: {seen} where {wanted} is right" for what, (seen, wanted) in views.items() if seen != wanted]
 
 
-def wait(engine, seconds=20):
+def wait(engine, seconds=60):
     """Wait until all agree; fails with what does not."""
     deadline = time.monotonic() + seconds
     while left := differences(engine):

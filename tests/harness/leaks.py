@@ -55,7 +55,7 @@ def links(engine):
 
 def veths(engine):
     """Devices of containers. The kernel takes them away some time after their namespace has gone."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while (left := [x for x in links(engine) if x.split(":")[1].strip().startswith("pv")]) and time.monotonic() < deadline:
         time.sleep(0.05)
     return left
@@ -79,7 +79,7 @@ def deeper(engine, directory):
 
 
 def clean(engine):
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while (left := processes(engine)) and time.monotonic() < deadline:
         for pid in left:
             try:

@@ -2,7 +2,6 @@
 import hashlib
 import json
 import os
-import time
 import urllib.parse
 
 from .rootfs import Tar
@@ -24,12 +23,9 @@ def staged(engine):
     return [name for name in layers(engine) if len(name) != 64] + os.listdir(engine.root / "imaged" / "staging")
 
 
-def wait_unstaged(engine, seconds=20):
+def wait_unstaged(engine):
     """Removal of what is not kept is the work of another process."""
-    end = time.monotonic() + seconds
-    while staged(engine) and time.monotonic() < end:
-        time.sleep(0.02)
-    assert not staged(engine)
+    engine.wait_for(lambda: not staged(engine))
 
 
 def import_raw(engine, tar, name="test:import", changes=(), **more):

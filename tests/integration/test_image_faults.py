@@ -175,12 +175,8 @@ def test_a_client_that_leaves(fresh):
         client = socket.socket(socket.AF_UNIX)
         client.connect(str(fresh.socket))
         client.sendall(f"POST /v1.43{path} HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n".encode() + noise_tar(MIB)[:MIB // 2])
-        end = time.monotonic() + 10
-        while not workers(fresh) and time.monotonic() < end:
-            time.sleep(0.01)
+        fresh.wait_for(lambda: workers(fresh))
         client.close()
         wait_unstaged(fresh)
-        while workers(fresh) and time.monotonic() < end:
-            time.sleep(0.01)
-        assert not workers(fresh)
+        fresh.wait_for(lambda: not workers(fresh))
     assert fresh.api("GET", "/images/json").json == []

@@ -208,7 +208,7 @@ def test_low_water_mark():  # covers D-21
 
 def test_time_without_progress():
     """A client that sends nothing more is given up, and so is all that it has sent."""
-    with Engine(sets=["images.stall-timeout=300ms", "images.retries=0"]) as engine:
+    with Engine(sets=["images.stall-timeout=2s", "images.retries=0"]) as engine:
         for path in ("/images/create?fromSrc=-", "/images/load"):
             connection = UnixConnection(engine.socket)
             connection.putrequest("POST", "/v1.43" + path)

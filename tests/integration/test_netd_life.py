@@ -190,7 +190,7 @@ def power_off(engine, host):
         except ProcessLookupError:
             pass
     engine.stop()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while any(directory.read_text() for directory in cgroup_procs(engine)) and time.monotonic() < deadline:
         pass
     shutil.rmtree(engine.run, ignore_errors=True)

@@ -46,6 +46,12 @@ def machine(package):
         yield booted
 
 
+def journal(machine, *arguments):
+    """What systemd's journal has, with all that was written before."""
+    machine.run("journalctl", "--sync")
+    return machine.run("journalctl", "-u", "pouch.service", *arguments).stdout
+
+
 def field(package, name):
     return subprocess.run(["dpkg-deb", "-f", package, name], capture_output=True, text=True, check=True).stdout.strip()
 
@@ -146,7 +152,7 @@ def test_reload(machine):
         machine.run("systemctl", "reload", "pouch.service")
         machine.run("sed", "-i", 's/"level"/"levle"/', "/etc/pouch/pouch.json")
         assert machine.run("systemctl", "reload", "pouch.service", check=False).returncode != 0
-        assert "levle" in machine.run("journalctl", "-u", "pouch.service").stdout
+        assert "levle" in journal(machine)
         assert machine.property("pouch.service", "ActiveState") == "active"
     finally:
         machine.run("cp", "/given/good.json", "/etc/pouch/pouch.json")
@@ -160,7 +166,7 @@ def test_the_journal_gets_logs_and_audit(machine):
         machine.run("systemctl", "restart", "pouch.service")
         name = running(machine)
         machine.docker("rm", "-f", name)
-        records = [json.loads(line) for line in machine.run("journalctl", "-o", "json", "-u", "pouch.service").stdout.splitlines()]
+        records = [json.loads(line) for line in journal(machine, "-o", "json").splitlines()]
         assert any("the engine is ready" in r["MESSAGE"] and r["_TRANSPORT"] == "journal" for r in records), records[-5:]
         assert any("container.remove" in r["MESSAGE"] and name in r["MESSAGE"] for r in records), records[-5:]
     finally:

@@ -116,7 +116,7 @@ def test_capture_nothing_meant_for_others(host, peer, wire, run):
             assert "tcp" in peer.talk("tcp", wire.here4, 8082)
             waiting = peer.talk("tcp", onward.there4, 8082, seconds=1)
             assert "timed out" in waiting  # connected to the silent server there, not to the container
-            server.settimeout(5)
+            server.settimeout(60)
             assert server.accept()[1][0] == wire.there4
         finally:
             server.close()
@@ -132,8 +132,10 @@ def test_hairpin(engine, host, wire, run):
         for port, name in ((8083, "one"), (8084, "two"), (8085, "far")):
             assert client.talk("tcp", wire.here4, port).startswith(f"{name}:80 tcp")
             assert client.talk("udp", wire.here4, port, payload="x").startswith(f"{name}:53 udp")
-            if client is not far:  # which has no IPv6
-                assert client.talk("tcp", wire.here6, port, seconds=1).startswith("error:" if name == "far" else name)
+            if client is not far and name == "far":  # which has no IPv6
+                assert client.talk("tcp", wire.here6, port, seconds=1).startswith("error:")
+            elif client is not far:
+                assert client.talk("tcp", wire.here6, port).startswith(name)
     # Without the port they do not meet.
     address = engine.inspect("far")["NetworkSettings"]["Networks"]["elsewhere"]["IPAddress"]
     assert "error:" in one.talk("tcp", address, 80, seconds=1)
@@ -234,22 +236,22 @@ def test_chosen_ports_are_nobodys(engine, host):
 
 def test_flows_of_udp_follow_the_port(engine, peer, wire, run):
     """A sender that goes on from one port of its own reaches whoever has the published one now, or nobody."""
-    def ask():
-        return peer.talk("udp", wire.here4, 5301, source_port=40001, payload="x", seconds=1)
+    def ask(seconds=5):
+        return peer.talk("udp", wire.here4, 5301, source_port=40001, payload="x", seconds=seconds)
 
-    assert "error" in ask()  # a flow to the host itself, which the kernel remembers
+    assert "error" in ask(1)  # a flow to the host itself, which the kernel remembers
     for name in ("earlier", "later"):
         run(name, "-p", "5301:53/udp")
         assert ask().startswith(name)
         engine.docker("rm", "-f", name)
-        assert "error" in ask()
+        assert "error" in ask(1)
 
 
 def test_flows_of_udp_follow_the_gateway(engine, peer, wire, run):
     """Also when the port leads to another address of the same container."""
     engine.docker("network", "create", "next")
     run("mover", "-p", "5302:53/udp")
-    talk = lambda: peer.talk("udp", wire.here4, 5302, source_port=40002, payload="x", seconds=1)
+    talk = lambda: peer.talk("udp", wire.here4, 5302, source_port=40002, payload="x")
     assert talk().startswith("mover")
     engine.docker("network", "connect", "next", "mover")
     engine.docker("network", "disconnect", "bridge", "mover")

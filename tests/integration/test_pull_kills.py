@@ -14,6 +14,7 @@ import pytest
 from tests.harness.engine import Engine, UnixConnection
 from tests.harness.fake_registry import FakeRegistry
 from tests.harness.rootfs import Tar
+from tests.harness.store import staged, wait_unstaged
 
 MOMENTS = 20 if os.environ.get("LONG") else 2
 
@@ -49,11 +50,8 @@ def remove(engine, registry):
 def whole(engine, registry):
     answer = request(engine, registry)
     assert answer.status == 200 and b'"error"' not in answer.body, answer
+    wait_unstaged(engine)
     store = engine.root / "imaged"
-    deadline = time.monotonic() + 10
-    while left := os.listdir(store / "staging") + [x for x in os.listdir(store / "layers") if len(x) != 64]:
-        assert time.monotonic() < deadline, left
-        time.sleep(0.02)
     assert {"sha256:" + name for name in os.listdir(store / "blobs")} >= set(registry.image.layers)
     for i, diff in enumerate(engine.api("GET", f"/images/{registry.host}/box:1/json").json["RootFS"]["Layers"]):
         assert len(os.listdir(store / "layers" / diff.removeprefix("sha256:") / f"layer-{i}")) == 40
@@ -120,11 +118,7 @@ def test_the_client_leaves(engine, registry):
     connection, answer = begin(engine, registry)
     answer.close()
     connection.close()
-    store = engine.root / "imaged"
-    deadline = time.monotonic() + 20
-    while "image-fetch" in engine.pids() or os.listdir(store / "staging"):
-        assert time.monotonic() < deadline, "the work goes on for nobody"
-        time.sleep(0.02)
+    engine.wait_for(lambda: "image-fetch" not in engine.pids() and not staged(engine))  # it does not go on for nobody
     go.set()
     registry.misbehave = None
     whole(engine, registry)

@@ -4,7 +4,6 @@ import base64
 import json
 import os
 import pathlib
-import time
 import urllib.parse
 
 import pytest
@@ -12,8 +11,9 @@ import pytest
 from tests.harness.engine import Engine
 from tests.harness.fake_registry import INDEX, MANIFEST, FakeRegistry, Image, digest
 from tests.harness.rootfs import Tar
+from tests.harness.store import wait_unstaged
 
-SETS = ("images.stall-timeout=400ms", "images.retries=2", "images.max-manifest=64k", "images.max-config=64k",
+SETS = ("images.retries=2", "images.max-manifest=64k", "images.max-config=64k",
         "images.min-free=0", "log.level=debug")
 SECRET = "c4nary-of-the-registry"
 
@@ -61,21 +61,12 @@ def said(answer):
     return next((line["error"] for line in map(json.loads, answer.body.splitlines()) if "error" in line), "")
 
 
-def wait_clean(engine):
-    """Nothing staged; removal of a refused layer is the work of another process."""
-    store = engine.root / "imaged"
-    deadline = time.monotonic() + 10
-    while left := os.listdir(store / "staging") + [x for x in os.listdir(store / "layers") if len(x) != 64]:
-        assert time.monotonic() < deadline, left
-        time.sleep(0.02)
-
-
 def refused(engine, registry, words, **more):
     """The pull fails with these words; imaged lives on as it was, and nothing lies about (S-22)."""
     pid, blobs = engine.pids()["imaged"], set(os.listdir(engine.root / "imaged" / "blobs"))
     answer = pull(engine, registry, **more)
     assert said(answer) and words in said(answer), (words, answer)
-    wait_clean(engine)
+    wait_unstaged(engine)
     assert set(os.listdir(engine.root / "imaged" / "blobs")) == blobs
     assert engine.pids()["imaged"] == pid
     return answer
@@ -84,7 +75,7 @@ def refused(engine, registry, words, **more):
 def works(engine, registry, **more):
     answer = pull(engine, registry, **more)
     assert answer.status == 200 and not said(answer), answer
-    wait_clean(engine)
+    wait_unstaged(engine)
     return answer
 
 
@@ -95,14 +86,15 @@ def of(image, i=0):
     return lambda handler: handler.path.endswith(image.layers[i])
 
 
-def test_a_layer_that_stalls(engine, registry):
+def test_a_layer_that_stalls(registry):
     image = registry.add("box", "1", [layer()])
     registry.misbehave = lambda h: of(image)(h) and h.stall()
-    refused(engine, registry, "after 3 attempts: ")
+    with Engine(sets=[*SETS, "images.stall-timeout=1s"]) as engine:
+        refused(engine, registry, "after 3 attempts: ")
     assert len([p for p in registry.asked() if p.endswith(image.layers[0])]) == 3
 
 
-def test_a_layer_that_drips(engine, registry):
+def test_a_layer_that_drips(registry):
     """A byte before each stall: broken off when too few have come, and tried no more often than what stalls."""
     image = registry.add("box", "1", [layer()])
 
@@ -123,7 +115,7 @@ def test_a_layer_that_drips(engine, registry):
         return True
 
     registry.misbehave = drip
-    with Engine(sets=[*SETS, "images.stall-timeout=200ms", "images.retries=1"]) as other:
+    with Engine(sets=[*SETS, "images.stall-timeout=700ms", "images.retries=1"]) as other:
         refused(other, registry, "fewer than images.min-rate wants")
     assert len([p for p in registry.asked() if p.endswith(image.layers[0])]) == 2
 
@@ -178,7 +170,7 @@ def test_other_bytes_of_the_same_length(engine, registry):  # covers S-22
 def test_bytes_that_are_no_layer(engine, registry):
     image = registry.add("box", "1", [b"this is no tar" * 1000])
     assert said(pull(engine, registry))
-    wait_clean(engine)
+    wait_unstaged(engine)
     del image
 
 
@@ -209,7 +201,7 @@ def test_redirects_to_nowhere(engine, registry, location):
     image = registry.add("box", "1", [layer()])
     registry.misbehave = lambda h: of(image)(h) and h.redirect(location)
     assert said(pull(engine, registry))
-    wait_clean(engine)
+    wait_unstaged(engine)
 
 
 def test_busy_registry(engine, registry):
@@ -576,10 +568,7 @@ def test_nobody_but_the_worker_has_the_credentials(registry):
         answers = []
         thread = threading.Thread(target=lambda: answers.append(pull(engine, registry, auth=AUTH)))
         thread.start()
-        deadline = time.monotonic() + 30
-        while not any(path.endswith(image.layers[0]) for path in registry.asked()):
-            assert time.monotonic() < deadline, engine.log()
-            time.sleep(0.02)
+        engine.wait_for(lambda: any(path.endswith(image.layers[0]) for path in registry.asked()))
         holders = {name for name, pid in engine.pids().items() if holds_secret(memory_of(pid))}
         registry.misbehave = None
         registry.over.set()

@@ -219,13 +219,13 @@ def test_environment_of_nobody_else(monkeypatch):
 # ---- resources ----
 
 def engine_memory(engine):
-    """Bytes of all the engine's processes, shims included."""
+    """Bytes that are the engine's processes' own, shims included: what they share changes with others on the machine."""
     total = 0
     for pid in leaks.processes(engine):
         try:
             words = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
             if engine.cgroup + "/" not in pathlib.Path(f"/proc/{pid}/cgroup").read_text():
-                total += int(re.search(r"Pss:\s+(\d+)", words).group(1)) * 1024
+                total += int(re.search(r"Private_Dirty:\s+(\d+)", words).group(1)) * 1024
         except (OSError, AttributeError):
             continue
     return total
@@ -337,14 +337,14 @@ def test_fork_bomb(engine):
 
 # covers D-15
 def test_safe_defaults(engine):
-    run = Run(engine, "cat /proc/self/status; cat /proc/self/uid_map; sleep 1000")
+    run = Run(engine, "cat /proc/self/uid_map /proc/self/status; sleep 1000")
     wait_for(run, "nonvoluntary")
     text = run.log()
     assert re.search(r"NoNewPrivs:\s*1", text) and re.search(r"Seccomp:\s*2", text)
     assert int(re.search(r"CapBnd:\s*(\w+)", text).group(1), 16).bit_count() == 11
     directory = (leaks.CGROUPS if V2 else leaks.CGROUPS / "pids") / engine.cgroup.strip("/") / run.id
     assert (directory / "pids.max").read_text() == "4096\n"
-    assert text.splitlines()[-1].split()[1] != "0"
+    assert text.splitlines()[0].split()[1] != "0"
     run.remove()
 
 
@@ -353,7 +353,7 @@ def test_init_reaps_and_forwards(engine):
     orphans = "for i in 1 2 3; do sh -c 'sh -c : & '; done; trap 'exit 5' TERM; echo up; while :; do sleep 0.05; done"
     run = Run(engine, orphans, host={"Init": True})
     wait_for(run, "up")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while "Z" in run.execute("sh", "-c", "for p in /proc/[0-9]*; do cut -d' ' -f3 $p/stat; done 2>/dev/null"):
         assert time.monotonic() < deadline, "a zombie stays"
     assert engine.api("POST", f"/containers/{run.id}/stop?t=60").status == 204

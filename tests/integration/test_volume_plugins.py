@@ -15,7 +15,6 @@ import pytest
 from tests.harness.caller import api_as
 from tests.harness.engine import Engine
 
-TIMEOUT_MS = 1500
 OWNER, DRIVER = 54401, 54402
 
 
@@ -25,7 +24,7 @@ class Plugin:
     def __init__(self, directory, name):
         self.calls, self.behave = [], {}
         self.store = pathlib.Path(tempfile.mkdtemp(prefix="pouch-plugin-"))
-        self.ended = threading.Event()
+        self.ended = threading.Event()  # also of what hangs
         plugin = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -95,7 +94,15 @@ def directory():
 
 @pytest.fixture(scope="module")
 def engine(directory):
-    with Engine(sets=[f"volumes.plugin-dir={directory}", f"volumes.plugin-timeout={TIMEOUT_MS}ms"]) as running:
+    with Engine(sets=[f"volumes.plugin-dir={directory}", "volumes.plugin-timeout=60s"]) as running:
+        running.busybox()
+        yield running
+
+
+@pytest.fixture
+def hasty(directory):
+    """An engine that does not wait long."""
+    with Engine(sets=[f"volumes.plugin-dir={directory}", "volumes.plugin-timeout=1500ms"]) as running:
         running.busybox()
         yield running
 
@@ -152,6 +159,7 @@ def test_misbehaviour_costs_the_one_request(engine, plugin, how):
     assert engine.api("GET", "/volumes/" + name).status == 200 and engine.api("DELETE", "/volumes/mine").status == 204
     if how == "hang":
         assert not results  # nobody waited for it
+        plugin.ended.set()
     starter.join()
     assert results[0].returncode == 125 and "volume driver" in results[0].stderr, results[0].stderr
     plugin.behave = {}
@@ -182,7 +190,7 @@ def test_what_the_plugin_knows(engine, plugin):
     assert shown["Status"] == {"replicas": 3} and shown["Scope"] == "global" and shown["Mountpoint"] == str(plugin.store / "known")
     for method, how in [("Get", "garbage"), ("Get", "die"), ("Get", "huge"), ("Get", {"Err": "not now"}), ("Get", {"Volume": [1]}),
                         ("Get", {"Volume": {"Status": "text", "Mountpoint": 7}}), ("Capabilities", "die"),
-                        ("Capabilities", {"Capabilities": {"Scope": 7}}), ("Get", "hang")]:
+                        ("Capabilities", {"Capabilities": {"Scope": 7}})]:
         plugin.behave = {method: how}
         answer = engine.api("GET", "/volumes/known")
         assert answer.status == 200 and answer.json["Name"] == "known" and answer.json["Driver"] == "good", (method, how, answer)
@@ -190,6 +198,18 @@ def test_what_the_plugin_knows(engine, plugin):
         assert method == "Capabilities" or "Status" not in answer.json, answer
     plugin.behave = {}
     engine.docker("volume", "rm", "known")
+
+
+def test_a_plugin_that_never_answers(hasty, plugin):
+    """It costs a start as long as the configuration says, and what it knows of a volume."""
+    hasty.docker("volume", "create", "-d", "good", "slow")
+    plugin.behave = {"Mount": "hang", "Get": "hang"}
+    failed = run(hasty, "slow", "true", check=False)
+    assert failed.returncode == 125 and "volume driver" in failed.stderr and "1500 ms" in failed.stderr, failed.stderr
+    answer = hasty.api("GET", "/volumes/slow")
+    assert answer.status == 200 and answer.json["Driver"] == "good" and "Status" not in answer.json, answer
+    plugin.behave = {}
+    hasty.docker("volume", "rm", "slow")
 
 
 def test_where_plugins_are_found(engine, directory):
@@ -295,25 +315,25 @@ def test_misbehaviour_costs_the_plugins_volumes_alone(engine, plugin, outside, m
         assert engine.api("DELETE", f"/volumes/{name}").status == 204
 
 
-def test_who_hangs_is_waited_for_once(engine, directory):
+def test_who_hangs_is_waited_for_once(hasty, directory):
     """Then it is left alone for a while, and others' volumes wait for it no more; started again, it is asked again."""
     made = Plugin(directory, "hangs")
     (made.store / "inside").mkdir()
     made.behave = {"List": "hang", "Get": "hang"}
     try:
-        answer = engine.api("GET", "/volumes").json
+        answer = hasty.api("GET", "/volumes").json
         assert "no answer" in answer["Warnings"][0] and made.methods() == ["List"], answer
-        answer = engine.api("GET", "/volumes").json
+        answer = hasty.api("GET", "/volumes").json
         assert "not asked" in answer["Warnings"][0] and made.methods() == ["List"], answer
-        assert engine.api("POST", "/volumes/create", {"Name": "new"}).status == 201 and made.methods() == ["List"]
-        engine.docker("volume", "rm", "new")
+        assert hasty.api("POST", "/volumes/create", {"Name": "new"}).status == 201 and made.methods() == ["List"]
+        hasty.docker("volume", "rm", "new")
     finally:
         made.close()
         os.unlink(f"{directory}/hangs.sock")
     again = Plugin(directory, "hangs")
     try:
         (again.store / "inside").mkdir()
-        assert names(engine) == ["inside"] and engine.api("GET", "/volumes").json["Warnings"] == []
+        assert names(hasty) == ["inside"] and hasty.api("GET", "/volumes").json["Warnings"] == []
     finally:
         again.close()
         os.unlink(f"{directory}/hangs.sock")

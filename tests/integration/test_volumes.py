@@ -6,7 +6,7 @@ import time
 
 def wait_until_unmounted(path):
     """The kernel reports changes of the mount table as POLLPRI."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     with open("/proc/self/mountinfo", encoding="ascii") as table:
         poll = select.poll()
         poll.register(table, select.POLLPRI | select.POLLERR)
