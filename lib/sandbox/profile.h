@@ -37,6 +37,7 @@ enum path_use {
 	PATH_WRITE = 2,	  /* bound writable; Landlock: reading, writing, making and removing */
 	PATH_CONNECT = 4, /* a socket */
 	PATH_NODES = 8,	  /* with PATH_WRITE: Landlock lets devices be made, too */
+	PATH_ALONE = 16,  /* without what is mounted below it by now */
 };
 
 struct sandbox_path {

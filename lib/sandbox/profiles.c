@@ -138,6 +138,8 @@ static const struct sandbox_profile profiles[PROC_LIMIT] = {
 		{
 			.namespaces = ALONE,
 			.state = true,
+			/* Its copies of volumes' mounts would outlive the host's, and keep their directories. */
+			.state_use = PATH_ALONE,
 			.proc = true,
 			.peers = P(runtimed) | P(auditd) | P(volume_mount) | P(rootfs),
 			.configured = plugin_sockets,

@@ -28,7 +28,8 @@ static int clone_tree(int dir, const char *path, unsigned use)
 {
 	struct mount_attr attr = {.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
 				  .propagation = MS_SLAVE};
-	AUTO_CLOSE int tree = open_tree(dir, path, AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+	const unsigned deep = use & PATH_ALONE ? 0 : AT_RECURSIVE;
+	AUTO_CLOSE int tree = open_tree(dir, path, AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | deep);
 
 	if (tree < 0)
 		return -1;

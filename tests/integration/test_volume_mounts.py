@@ -91,6 +91,7 @@ def remove(engine, *names):
     for name in names:
         assert engine.api("DELETE", f"/volumes/{name}").status == 204
     assert not leaks.mounts(engine)
+    engine.wait_for(lambda: not list((engine.root / "volumed/trash").iterdir()))
 
 
 def test_bind(engine):
