@@ -77,11 +77,12 @@ static void forget_oldest(struct container *c)
 	struct exec *x, *next;
 	size_t count = 0;
 
+	/* Ended, or never begun: their clients have gone. */
 	TAILQ_FOREACH(x, &c->execs, link)
 		count++;
 	for (x = TAILQ_FIRST(&c->execs); x && count > KEPT_MAX; x = next) {
 		next = TAILQ_NEXT(x, link);
-		if (x->status != EXEC_ENDED || x->hidden)
+		if ((x->status != EXEC_ENDED && x->status != EXEC_CREATED) || x->hidden)
 			continue;
 		TAILQ_REMOVE(&c->execs, x, link);
 		table_remove(&c->rt->execs, x->id);
