@@ -308,9 +308,12 @@ static int decode_bytes(const struct ipc_message *m, const struct ipc_field *f, 
 	if (where != IN_MEMFD || r->next_fd == r->nfds)
 		return bad(e, m, f, "no memfd came with it");
 	int fd = r->fds[r->next_fd++];
-	if (fd_check(fd, FD_MEMFD, e) < 0 || map_memfd(fd, len, out) < 0)
-		return bad(e, m, f, "its memfd is not sealed or of another size");
-	return 0;
+	int rc = fd_check(fd, FD_MEMFD, e);
+	if (rc == 0)
+		rc = map_memfd(fd, len, out);
+	return rc == 0	       ? 0
+	       : rc == -ENOMEM ? bad(e, m, f, "there is no memory to map it")
+			       : bad(e, m, f, "its memfd is not sealed or of another size");
 }
 
 static int decode_fd(const struct ipc_message *m, const struct ipc_field *f, struct reader *r, int *out, struct err *e)

@@ -6,10 +6,18 @@
 
 #include "lib/util.h"
 
-/* A password that a client has sent as JSON, or a token of a registry, does not outlive the document. */
-__attribute__((constructor)) static void clear_what_is_freed(void)
+static void *checked_malloc(size_t n)
 {
-	json_set_alloc_funcs(malloc, free_cleared);
+	return xrealloc(NULL, n, 1);
+}
+
+/*
+ * A password that a client has sent as JSON, or a token of a registry, does not outlive the document. Without memory
+ * for a part of a document the process ends, as everywhere: a document that lacks a part would be believed.
+ */
+__attribute__((constructor)) static void set_memory(void)
+{
+	json_set_alloc_funcs(checked_malloc, free_cleared);
 }
 
 /*

@@ -137,6 +137,7 @@ void submounts_clean(struct submounts *all);
 /* ---- cgroup.c ---- */
 
 /* All take the path below the hierarchies' roots, as "/pouch/ID". */
+/* SIGKILL to all. -EBUSY: they have it, and some have not ended within a moment. */
 int cgroup_kill(const char *path);
 /* 0; -EBUSY while processes are left. A cgroup that is not there is removed. */
 int cgroup_remove(const char *path);
