@@ -104,12 +104,17 @@ static bool is_asked_for(const struct search *s, const char *name, long id)
 static bool is_user(char **field, void *arg)
 {
 	struct search *s = arg;
-	field[3][strcspn(field[3], ":")] = '\0';
-	long uid = id_number(field[2]), gid = id_number(field[3]);
+	char *rest = field[3], *group = strsep(&rest, ":");
+	long uid = id_number(field[2]), gid = id_number(group);
+
+	strsep(&rest, ":"); /* the name in full */
+	const char *home = strsep(&rest, ":");
 
 	if (uid < 0 || gid < 0 || !is_asked_for(s, field[0], uid))
 		return false;
 	snprintf(s->who->name, sizeof s->who->name, "%s", field[0]);
+	if (home && strlen(home) < sizeof s->who->home)
+		snprintf(s->who->home, sizeof s->who->home, "%s", home);
 	s->who->uid = uid;
 	s->who->gid = gid;
 	return s->found = true;

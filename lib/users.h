@@ -13,6 +13,7 @@
 
 struct user {
 	char name[256]; /* "" for a number without an entry */
+	char home[256]; /* "" without an entry, or when it is longer */
 	long uid, gid;
 	long groups[USER_GROUPS_MAX];
 	size_t ngroups;

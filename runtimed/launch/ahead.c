@@ -3,14 +3,8 @@
  * moved one a moment ago. The runtime does it in the middle of a start. So that this wait runs beside what comes
  * before, a thread moves runtimed itself to where it is already as soon as a start or an exec is known to come.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
-#include "lib/fd.h"
 #include "lib/jobs.h"
 #include "lib/util.h"
 #include "runtimed/launch/room.h"
@@ -20,33 +14,14 @@ struct ahead {
 	bool going; /* one is enough for all who wait */
 };
 
-/* "4:freezer:/path", or "0::/path" where there is but one hierarchy. Cuts the line out of `text`. */
-static const char *own_path(char *text, bool v2)
-{
-	const char *controllers = v2 ? "0::" : ":freezer:";
-	char *at = strstr(text, controllers);
-
-	if (!at)
-		return NULL;
-	at += strlen(controllers);
-	at[strcspn(at, "\n")] = '\0';
-	return at;
-}
-
 static void ahead_run(void *arg, const atomic_bool *stop)
 {
-	AUTO_CLOSE int fd = open("/proc/self/cgroup", O_RDONLY | O_CLOEXEC);
-	char text[4096];
-	ssize_t n = fd < 0 ? -errno : fd_read_full(fd, text, sizeof text - 1, NULL);
+	char path[512];
 
 	(void)arg;
 	(void)stop;
-	if (n < 0)
-		return;
-	text[n] = '\0';
-	const char *path = own_path(text, cgroup_is_v2());
 	/* "0": the writer itself. What comes of it does not matter, the wait does. */
-	if (path)
+	if (cgroup_of_process("self", path) == 0)
 		(void)cgroup_write("freezer", path, "cgroup.procs", "0");
 }
 

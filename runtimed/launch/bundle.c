@@ -161,6 +161,13 @@ static void add_console(json_t *process, bool tty, int64_t rows, int64_t columns
 				    json_pack("{s:I, s:I}", "height", (json_int_t)rows, "width", (json_int_t)columns));
 }
 
+static json_t *oom_score(const json_t *host)
+{
+	int64_t score = doc_int(host, "OomScoreAdj", 0), least = oom_score_least();
+
+	return json_integer(score < least ? least : score);
+}
+
 static int process_of(const struct bundle *b, const struct security *sec, uint64_t caps, json_t **out, struct err *e)
 {
 	bool tty = doc_true(b->config, "Tty");
@@ -214,6 +221,7 @@ int bundle_exec(const struct bundle *b, const json_t *exec, unsigned rows, unsig
 	json_object_set_new(p, "capabilities", capabilities_of(caps, b->uid == 0));
 	json_object_set_new(p, "noNewPrivileges", json_boolean(sec.no_new_privileges && !privileged));
 	json_object_set_new(p, "rlimits", bundle_rlimits(b->host));
+	json_object_set_new(p, "oomScoreAdj", oom_score(b->host));
 	add_console(p, tty, rows, columns);
 	if (*sec.apparmor && !privileged)
 		json_object_set_new(p, "apparmorProfile", json_string(sec.apparmor));
@@ -369,8 +377,7 @@ int bundle_make(const struct bundle *b, json_t **out, struct err *e)
 	if (r == 0)
 		r = process_of(b, &sec, caps, &process, e);
 	if (r == 0) {
-		int64_t score = doc_int(b->host, "OomScoreAdj", 0), least = oom_score_least();
-		json_object_set_new(process, "oomScoreAdj", json_integer(score < least ? least : score));
+		json_object_set_new(process, "oomScoreAdj", oom_score(b->host));
 		json_object_set_new(config, "process", process);
 		r = bundle_mounts(b, mounts, e);
 	}

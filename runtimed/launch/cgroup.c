@@ -252,6 +252,53 @@ ssize_t cgroup_pids(const char *path, pid_t **pids, struct err *e)
 	return (ssize_t)list.n;
 }
 
+int cgroup_of_process(const char *process, char out[512])
+{
+	const char *controllers = cgroup_is_v2() ? "0::" : ":freezer:";
+	char name[64], text[4096];
+
+	snprintf(name, sizeof name, "/proc/%s/cgroup", process);
+	AUTO_CLOSE int fd = open(name, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -errno : fd_read_full(fd, text, sizeof text - 1, NULL);
+	if (n < 0)
+		return (int)n;
+	text[n] = '\0';
+	/* "4:freezer:/path", or "0::/path" where there is but one hierarchy. */
+	char *at = strstr(text, controllers);
+	if (!at)
+		return -ENOENT;
+	at += strlen(controllers);
+	at[strcspn(at, "\n")] = '\0';
+	return snprintf(out, 512, "%s", at) < 512 ? 0 : -ENAMETOOLONG;
+}
+
+static int add_door(int dir, void *arg)
+{
+	int fd = openat(dir, "tasks", O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 && errno == ENOENT)
+		fd = openat(dir, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	settings_take_fd(arg, "cgroup", fd);
+	return 0;
+}
+
+int cgroup_doors(const char *path, pid_t pid, struct shim_settings *s, struct err *e)
+{
+	const size_t before = s->nfds;
+	char process[16], own[512];
+
+	/* With v2, a cgroup that has others below it holds no process itself. */
+	snprintf(process, sizeof process, "%d", (int)pid);
+	if (cgroup_is_v2() && cgroup_of_process(process, own) == 0 && str_starts(own, path) && own[strlen(path)] == '/')
+		path = own;
+	int r = each_hierarchy(path, add_door, s);
+	if (r == 0 && s->nfds == before)
+		return err_http(e, 409, "the container is not running");
+	return r < 0 ? err_sys(e, r, "open the container's cgroup") : 0;
+}
+
 static int freeze_one(const char *path, bool freeze)
 {
 	if (cgroup_is_v2())

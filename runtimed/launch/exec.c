@@ -26,7 +26,8 @@ struct launch_exec {
 	unsigned rows, columns;
 	bool tty, started, told, lost;
 	int dir, pidfd;
-	int stream; /* for the words of a failure, until it has started */
+	int program; /* the shim's copy, which enters the container itself; -1: the runtime does. Borrowed */
+	int stream;  /* for the words of a failure, until it has started */
 	struct event *soon;
 	struct err failure;
 };
@@ -128,6 +129,11 @@ static int make_process(struct launch_exec *x, const char *who, struct err *e)
 	int r = bundle_exec(&b, x->exec, x->rows, x->columns, &document, e);
 	if (r < 0)
 		return r;
+	if (x->program >= 0) {
+		r = enter_document(document, e);
+		json_decref(document);
+		return r;
+	}
 	AUTO_FREE char *text = json_dumps(document, JSON_COMPACT);
 	json_decref(document);
 	return text ? fd_memfd("process.json", text, strlen(text), e)
@@ -212,7 +218,11 @@ static void on_soon(evutil_socket_t fd, short what, void *arg)
 
 void launch_exec_expect(struct launch_run *run)
 {
-	ahead_move(run->launch->ahead);
+	const struct launch_runtime *rt = runtime_of(run->launch, run->host, NULL);
+
+	/* Who enters by v1's `tasks` waits for nobody. */
+	if (cgroup_is_v2() || !rt || !rt->bpf_annotation)
+		ahead_move(run->launch->ahead);
 }
 
 static struct launch_exec *exec_new(struct launch_run *run, const char *id, const struct launch_exec_events *events,
@@ -225,7 +235,7 @@ static struct launch_exec *exec_new(struct launch_run *run, const char *id, cons
 	x->events = events;
 	x->arg = arg;
 	x->shim = (struct launch_shim){.launch = run->launch, .on = on_shim, .arg = x, .control = -1, .pidfd = -1};
-	x->dir = x->pidfd = x->stream = -1;
+	x->dir = x->pidfd = x->stream = x->program = -1;
 	LIST_INSERT_HEAD(&run->execs, x, link);
 	return x;
 }
@@ -241,15 +251,31 @@ static int open_dir(struct launch_exec *x, bool make, struct err *e)
 	return x->dir < 0 ? err_sys(e, -errno, "open the exec's directory") : 0;
 }
 
-static int add_settings(struct launch_exec *x, struct shim_settings *s, struct err *e)
+static int add_runtime(const struct launch_exec *x, struct shim_settings *s, struct err *e)
 {
-	const struct launch_run *run = x->run;
-	const struct launch_runtime *rt = runtime_of(run->launch, x->host, e);
-	const char *user = doc_text(x->exec, "User");
-	char path[40];
+	struct launch *l = x->run->launch;
+	const struct launch_runtime *rt = runtime_of(l, x->host, e);
 
 	if (!rt)
 		return -EINVAL;
+	ahead_move(l->ahead);
+	settings_text(s, "runtime", rt->path);
+	settings_fd(s, "program", runtime_copy(l, rt));
+	for (size_t i = 0; rt->args && rt->args[i]; i++)
+		settings_text(s, "runtime-arg", rt->args[i]);
+	settings_text(s, "runtime-root", l->runtime_root);
+	/* crun asks for no more than its own records; runc begins in the directory that was the bundle's root. */
+	if (!rt->bpf_annotation)
+		settings_stages(s, l);
+	return 0;
+}
+
+/* Files of the run's directory and the container's root. */
+static int add_files(const struct launch_exec *x, struct shim_settings *s, struct err *e)
+{
+	const struct launch_run *run = x->run;
+	char path[40];
+
 	snprintf(path, sizeof path, "/proc/%d/root", run->pid);
 	int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
@@ -265,16 +291,24 @@ static int add_settings(struct launch_exec *x, struct shim_settings *s, struct e
 	if (fd < 0)
 		return fd;
 	settings_take_fd(s, "listen", fd);
+	settings_fd(s, "dir", x->dir);
+	return 0;
+}
+
+static int add_settings(struct launch_exec *x, struct shim_settings *s, struct err *e)
+{
+	const struct launch_run *run = x->run;
+	const char *user = doc_text(x->exec, "User");
+	int r = add_files(x, s, e);
+
+	if (r == 0)
+		r = enter_settings(run, x->exec, x->host, s, &x->program, e);
+	if (r == 0 && x->program < 0)
+		r = add_runtime(x, s, e);
+	if (r < 0)
+		return r;
 	settings_number(s, "mode", 1);
 	settings_text(s, "id", run->id);
-	settings_text(s, "runtime", rt->path);
-	settings_fd(s, "program", runtime_copy(run->launch, rt));
-	for (size_t i = 0; rt->args && rt->args[i]; i++)
-		settings_text(s, "runtime-arg", rt->args[i]);
-	settings_text(s, "runtime-root", run->launch->runtime_root);
-	/* crun asks for no more than its own records; runc begins in the directory that was the bundle's root. */
-	if (!rt->bpf_annotation)
-		settings_stages(s, run->launch);
 	settings_text(s, "user", *user ? user : doc_text(x->config, "User"));
 	json_t *item;
 	size_t i;
@@ -290,7 +324,6 @@ static int add_settings(struct launch_exec *x, struct shim_settings *s, struct e
 	settings_number(s, "stdin-once", 1);
 	settings_number(s, "rows", x->rows);
 	settings_number(s, "columns", x->columns);
-	settings_fd(s, "dir", x->dir);
 	return 0;
 }
 
@@ -316,7 +349,6 @@ int launch_exec(struct launch_run *run, const struct launch_exec_spec *spec, int
 		return err_set(e, -EINVAL, "invalid exec id");
 	if (run->state != RUN_RUNNING || run->pid <= 0)
 		return err_http(e, 409, "container %.12s is not running", run->id);
-	ahead_move(run->launch->ahead);
 	struct launch_exec *x = exec_new(run, spec->id, events, arg);
 	x->exec = json_incref((json_t *)(uintptr_t)spec->exec);
 	x->config = json_incref((json_t *)(uintptr_t)spec->config);
@@ -329,7 +361,7 @@ int launch_exec(struct launch_run *run, const struct launch_exec_spec *spec, int
 	if (r == 0)
 		r = add_settings(x, &settings, e);
 	if (r == 0)
-		r = shim_start(&x->shim, run->id, &settings, e);
+		r = shim_start(&x->shim, run->id, x->program, &settings, e);
 	settings_free(&settings);
 	if (r == 0 && (r = attach_client(x, early, len, e)) < 0)
 		shim_free(&x->shim, true);

@@ -85,7 +85,8 @@ void settings_take_fd(struct shim_settings *s, const char *key, int take_fd);
 void settings_stages(struct shim_settings *s, const struct launch *l);
 void settings_free(struct shim_settings *s);
 
-int shim_start(struct launch_shim *s, const char *id, const struct shim_settings *settings, struct err *e);
+/* `program`: a descriptor of what is run instead of the shim's file; -1: none. */
+int shim_start(struct launch_shim *s, const char *id, int program, const struct shim_settings *settings, struct err *e);
 /* Connect to a running one by its socket in `dir` and say HELLO. */
 int shim_connect(struct launch_shim *s, int dir, struct err *e);
 /* Know its process: it ends → on(NULL). */
@@ -150,6 +151,13 @@ bool cgroup_frozen(const char *path);
 uint64_t cgroup_oom_kills(const char *path);
 ssize_t cgroup_pids(const char *path, pid_t **pids, struct err *e);
 bool cgroup_is_v2(void);
+/*
+ * The settings "cgroup": whoever writes "0" to each of these descriptors is in the cgroup `path`, or, where processes
+ * have a cgroup of their own below it (v2), in that of `pid`. 409 when it is not there any more.
+ */
+int cgroup_doors(const char *path, pid_t pid, struct shim_settings *s, struct err *e);
+/* The path of a process ("self", "123") where all of a container's are: the freezer's hierarchy, or the one of v2. */
+int cgroup_of_process(const char *process, char out[512]);
 /* "file" of the hierarchy with `controller` (v1) or of the one hierarchy; the value without its newline. */
 int cgroup_read(const char *controller, const char *path, const char *file, char *out, size_t size);
 int cgroup_write(const char *controller, const char *path, const char *file, const char *value);
@@ -186,6 +194,8 @@ void seccomp_cache_free(struct seccomp_cache *c);
  * one, need not copy and start itself again so that no container can write to it.
  */
 int runtime_copy(struct launch *l, const struct launch_runtime *rt);
+/* The same of the shim's, for one that enters a container: borrowed, or -1 when it cannot be had. */
+int shim_copy(struct launch *l);
 void runtime_copies_free(struct runtime_copies *c);
 
 /* ---- options.c: SecurityOpt ---- */
@@ -385,6 +395,17 @@ void run_release_held(struct launch_run *run);
 /* Hand `stream` (borrowed) to a shim. */
 int shim_attach(struct launch_shim *s, const struct launch_attach *how, bool tty, int stream, const void *early,
 		size_t len, struct err *e);
+
+/* ---- enter.c ---- */
+
+/*
+ * Can the shim run `exec` itself? Adds what it needs then; *program, borrowed, is what is to be run. -1: the runtime
+ * has to.
+ */
+int enter_settings(const struct launch_run *run, const json_t *exec, const json_t *host, struct shim_settings *s,
+		   int *program, struct err *e);
+/* GO's document: OCI's process object as texts, which need no parser of JSON beside each container. A memfd. */
+int enter_document(const json_t *process, struct err *e);
 
 /* ---- exec.c ---- */
 

@@ -414,7 +414,7 @@ int launch_start(struct launch *l, const struct launch_spec *spec, const struct 
 		r = run_prepare(run, spec, &settings, e);
 	FAULT(start_clones);
 	if (r == 0)
-		r = shim_start(&run->shim, run->id, &settings, e);
+		r = shim_start(&run->shim, run->id, -1, &settings, e);
 	FAULT(start_shim);
 	settings_free(&settings);
 	if (r < 0) {

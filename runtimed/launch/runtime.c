@@ -1,4 +1,4 @@
-/* runtime: which OCI runtime a container has, and the program that is run for it. */
+/* runtime: which OCI runtime a container has, and the programs that are run for it. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -12,13 +12,14 @@
 
 #define PROGRAM_MAX (32u << 20)
 
-/* A copy of the program as it was at `path` then. */
+/* A copy of the program as it was at its path then. */
 struct runtime_copy {
 	int fd;
 	struct stat of;
 };
 
 struct runtime_copies {
+	struct runtime_copy shim;
 	size_t n;
 	struct runtime_copy of[]; /* as launch_config.runtimes */
 };
@@ -36,20 +37,26 @@ const struct launch_runtime *runtime_of(const struct launch *l, const json_t *ho
 	return NULL;
 }
 
-static struct runtime_copies *copies_new(size_t n)
+static struct runtime_copies *copies_of(struct launch *l)
 {
-	struct runtime_copies *c = xcalloc(1, sizeof *c + n * sizeof c->of[0]);
+	const size_t n = l->c.nruntimes;
 
-	c->n = n;
+	if (l->copies)
+		return l->copies;
+	l->copies = xcalloc(1, sizeof *l->copies + n * sizeof l->copies->of[0]);
+	l->copies->n = n;
+	l->copies->shim.fd = -1;
 	for (size_t i = 0; i < n; i++)
-		c->of[i].fd = -1;
-	return c;
+		l->copies->of[i].fd = -1;
+	return l->copies;
 }
 
 void runtime_copies_free(struct runtime_copies *c)
 {
 	for (size_t i = 0; c && i < c->n; i++)
 		fd_close(&c->of[i].fd);
+	if (c)
+		fd_close(&c->shim.fd);
 	free(c);
 }
 
@@ -71,21 +78,29 @@ static int copy(int from)
 	return memfd < 0 ? -1 : STEAL_FD(memfd);
 }
 
-int runtime_copy(struct launch *l, const struct launch_runtime *rt)
+/* The copy of what is at `path` now. */
+static int fresh(struct runtime_copy *c, const char *path)
 {
 	struct stat now;
 
-	if (!rt->bpf_annotation || stat(rt->path, &now) < 0)
+	if (stat(path, &now) < 0)
 		return -1;
-	if (!l->copies)
-		l->copies = copies_new(l->c.nruntimes);
-	struct runtime_copy *c = &l->copies->of[rt - l->c.runtimes];
 	if (c->fd >= 0 && same(&c->of, &now))
 		return c->fd;
 	/* The first one, or the package was upgraded. */
-	AUTO_CLOSE int from = open(rt->path, O_RDONLY | O_CLOEXEC);
+	AUTO_CLOSE int from = open(path, O_RDONLY | O_CLOEXEC);
 	fd_close(&c->fd);
 	if (from >= 0 && fstat(from, &c->of) == 0)
 		c->fd = copy(from);
 	return c->fd;
+}
+
+int runtime_copy(struct launch *l, const struct launch_runtime *rt)
+{
+	return rt->bpf_annotation ? fresh(&copies_of(l)->of[rt - l->c.runtimes], rt->path) : -1;
+}
+
+int shim_copy(struct launch *l)
+{
+	return fresh(&copies_of(l)->shim, l->c.shim);
 }

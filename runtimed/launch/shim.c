@@ -129,7 +129,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 		s->on(s->arg, NULL, NULL, 0, NULL);
 }
 
-static int spawn(const char *program, const char *id, int control, const struct shim_settings *settings)
+static int spawn(const char *path, int program, const char *id, int control, const struct shim_settings *settings)
 {
 	char number[16];
 	char *const argv[] = {(char *)(uintptr_t) "pouch-shim", (char *)(uintptr_t)id, number, NULL};
@@ -142,7 +142,10 @@ static int spawn(const char *program, const char *id, int control, const struct 
 		fcntl(control, F_SETFD, 0);
 		for (size_t i = 0; i < settings->nfds; i++)
 			fcntl(settings->fds[i], F_SETFD, 0);
-		execve(program, argv, environment);
+		if (program >= 0)
+			execveat(program, "", argv, environment, AT_EMPTY_PATH);
+		else
+			execve(path, argv, environment);
 		_exit(127);
 	}
 	return pid < 0 ? -errno : pid;
@@ -155,7 +158,7 @@ static void listen_to(struct launch_shim *s, int take_control)
 	event_add(s->readable, NULL);
 }
 
-int shim_start(struct launch_shim *s, const char *id, const struct shim_settings *settings, struct err *e)
+int shim_start(struct launch_shim *s, const char *id, int program, const struct shim_settings *settings, struct err *e)
 {
 	struct wire_head head = {.type = WIRE_PREPARE};
 	int pair[2];
@@ -175,7 +178,7 @@ int shim_start(struct launch_shim *s, const char *id, const struct shim_settings
 	}
 	if (r < 0)
 		return r;
-	pid_t pid = spawn(s->launch->c.shim, id, theirs, settings);
+	pid_t pid = spawn(s->launch->c.shim, program, id, theirs, settings);
 	if (pid < 0)
 		return err_sys(e, pid, "start %s", s->launch->c.shim);
 	s->pid = pid;

@@ -109,7 +109,7 @@ static int view_mount(struct launch_view *v, const struct launch_spec *spec, str
 	int r = run_prepare_mount(v->run, spec, v->kind, &settings, e);
 
 	if (r == 0)
-		r = shim_start(&v->run->shim, spec->id, &settings, e);
+		r = shim_start(&v->run->shim, spec->id, -1, &settings, e);
 	settings_free(&settings);
 	return r;
 }

@@ -7,7 +7,7 @@
  *
  *   runtimed → shim                                shim → runtimed
  *   PREPARE  text: key=value, descriptors by number
- *                                                  PREPARED  text: "uid gid group,group,…" of the process;
+ *                                                  PREPARED  text: "uid gid group,group,… home" of the process;
  *                                                            pid: who has the descriptors, and becomes the runtime
  *   ATTACH   any time from here
  *   GO       text: arguments; fd: the document

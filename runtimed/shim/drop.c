@@ -14,7 +14,7 @@
 
 #define FILTER_MAX 1024
 
-static void close_others(const int *keep, size_t nkeep)
+void close_others(const int *keep, size_t nkeep)
 {
 	unsigned from = 0;
 

@@ -150,6 +150,8 @@ int main(int argc, char **argv)
 	/* The arguments stay; their buffer shrinks to what they need. */
 	text = xrealloc(text, (size_t)n + 1, 1);
 
+	/* A program that was run from a descriptor is called by its number. */
+	prctl(PR_SET_NAME, "shim");
 	FAULT(start_shim_began);
 	setsid();
 	if (start(&s, text, (size_t)n, &e) < 0) {

@@ -3,7 +3,7 @@
  * privilege carries its output to the log and to the attached clients, and remembers how it ended.
  *
  *   main ─ fork → starter: mount namespace, overlay, mounts (stage.c), their places (places.c), user look-up
- *     │             (user.c); execs the runtime
+ *     │             (user.c); execs the runtime, or enters the container itself for an exec (enter.c, become.c)
  *     └── loop: control socket, terminal or pipes, clients, the log file
  *
  * The starter's mounts go with it: when the container has ended nothing of them is left. libc only, little memory.
@@ -17,11 +17,14 @@
 #include <zlib.h>
 
 #include "lib/err.h"
+#include "lib/users.h"
 #include "runtimed/launch/wire.h"
 
-#define LAYERS_MAX 512
-#define MOUNTS_MAX 1024
-#define STAGES_MAX 8
+#define LAYERS_MAX  512
+#define MOUNTS_MAX  1024
+#define STAGES_MAX  8
+#define CGROUPS_MAX 32
+#define WORDS_MAX   16384
 
 enum shim_mode { MODE_RUN, MODE_EXEC, MODE_MOUNT };
 
@@ -41,10 +44,14 @@ struct shim_args {
 	bool tty, stdin_open, stdin_once;
 	bool read_only; /* MODE_MOUNT: the root is, once the places of its mounts are made */
 	uint32_t rows, columns;
-	uid_t uid;		/* to become */
-	int filter;		/* the program of system calls to enter then: lib/sandbox/calls.def, set `shim` */
-	int dir;		/* directory of this run: pid, log, console */
-	int root;		/* MODE_EXEC: the container's root directory, for the look-up */
+	uid_t uid;  /* to become */
+	int filter; /* the program of system calls to enter then: lib/sandbox/calls.def, set `shim` */
+	int dir;    /* directory of this run: pid, log, console */
+	int root;   /* MODE_EXEC: the container's root directory, for the look-up */
+	int init;   /* MODE_EXEC: pidfd of the container's process, to be entered; -1: the runtime does it */
+	int calls;  /* MODE_EXEC: the container's filter of system calls; -1: none */
+	int cgroups[CGROUPS_MAX]; /* MODE_EXEC: who writes 0 there is in the container's cgroup of a hierarchy */
+	size_t ncgroups;
 	int top;		/* idmapped clone of the state directory with upper and work; -1: the layers alone */
 	int layers[LAYERS_MAX]; /* idmapped clones, lowest first */
 	size_t nlayers;
@@ -73,6 +80,24 @@ struct shim_args {
 
 int args_parse(char *text, size_t len, struct shim_args *a, struct err *e);
 
+/* MODE_EXEC without a runtime: the process that GO's document names. Texts point into the document. */
+struct process {
+	uint32_t uid, gid;
+	uint32_t groups[USER_GROUPS_MAX];
+	size_t ngroups;
+	uint64_t capabilities, bounding; /* a bit each, permitted and effective */
+	bool no_new_privileges;
+	const char *oom_score;	/* NULL: as it is */
+	const char *limits[16]; /* "resource soft hard" in numbers */
+	size_t nlimits;
+	const char *cwd;
+	const char *args[WORDS_MAX], *env[WORDS_MAX]; /* NULL-ended */
+	size_t nargs, nenv;
+};
+
+/* `out` is zero before. */
+int process_parse(char *text, size_t len, struct process *out, struct err *e);
+
 /* ---- the starter, in a process of its own ---- */
 
 /* Never returns. `sock`: to the shim, for PREPARED, FAILED and GO; `stdio`: what the container's 0, 1, 2 become. */
@@ -91,11 +116,39 @@ int stage_view(const struct shim_args *a, struct err *e);
  * the place of the container's /proc or /sys, or of something there, without saying so.
  */
 int places_check(const struct shim_args *a, struct err *e);
-/* "uid gid group,group,…" of the configured user by the passwd and group files below the directory `root`. */
+/* "uid gid group,group,… home" of the configured user by the passwd and group files below the directory `root`. */
 int user_lookup(const struct shim_args *a, int root, char *out, size_t size, struct err *e);
+
+/* Three descriptors, no signal settings: what a container's process begins with. */
+void plain_begin(const int stdio[3]);
+
+/* ---- an exec without a runtime ---- */
+
+/*
+ * enter.c: into the container by its process's descriptor, a child that becomes the command. Never returns; tells what
+ * a runtime would tell: by the files `pid` and `log` of `a->dir`, and 0 as its status when the command runs.
+ */
+_Noreturn void enter_run(const struct shim_args *a, int document, const char *home, const int stdio[3]);
+
+/* What the child has beside 0, 1, 2. */
+struct become {
+	const struct process *process;
+	const int *cgroups;
+	size_t ncgroups;
+	bool own_ids; /* the container has a user namespace */
+	bool tty;
+	int console;	   /* the terminal is sent here; -1 */
+	int failure;	   /* pipe for the reason, when the command cannot be run */
+	const void *calls; /* program of the container's filter, NULL: none */
+	size_t ncalls;	   /* instructions */
+};
+
+/* become.c: in the container's namespaces, from the engine's root to the command. */
+_Noreturn void become_run(const struct become *b);
 
 /* ---- after the start ---- */
 
+void close_others(const int *keep, size_t nkeep);
 /*
  * Become `uid` without capabilities, with only the descriptors in `keep`, held by the filter that `filter` has the
  * program of; proven, else the shim ends.

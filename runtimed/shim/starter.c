@@ -93,8 +93,7 @@ static void command(const struct shim_args *a, struct words *w, const char *stag
 	word(w, NULL);
 }
 
-/* What the runtime, and by it the container's process, inherits: three descriptors, no signal settings, no secrets. */
-static void make_plain(const struct shim_args *a, const int stdio[3], int document)
+void plain_begin(const int stdio[3])
 {
 	sigset_t none;
 
@@ -104,13 +103,27 @@ static void make_plain(const struct shim_args *a, const int stdio[3], int docume
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	for (int i = 0; i < 3; i++)
 		dup2(stdio[i], i);
+	umask(022);
+}
+
+/* What the runtime, and by it the container's process, inherits: three descriptors, no signal settings, no secrets. */
+static void make_plain(const struct shim_args *a, const int stdio[3], int document)
+{
+	plain_begin(stdio);
 	syscall(SYS_close_range, 3u, ~0u, 4u /* CLOSE_RANGE_CLOEXEC */);
 	fcntl(a->dir, F_SETFD, 0);
 	for (size_t i = 0; i < a->nkeep; i++)
 		fcntl(a->keep[i], F_SETFD, 0);
 	if (a->mode == MODE_EXEC)
 		fcntl(document, F_SETFD, 0);
-	umask(022);
+}
+
+/* The last of the look-up's words, which may hold spaces. */
+static const char *home_of(const char *who)
+{
+	for (int i = 0; i < 3; i++)
+		who += strcspn(who, " ") + 1;
+	return who;
 }
 
 /* For whoever looks into a stopped container's files. */
@@ -154,6 +167,8 @@ void starter_run(const struct shim_args *a, int sock, const int stdio[3])
 	if (a->mode == MODE_RUN && copy_document(document, "config.json", &e) < 0)
 		fail(sock, &e);
 	FAULT(start_runtime);
+	if (a->init >= 0)
+		enter_run(a, document, home_of(who), stdio);
 	/* The runtime would make it for everybody to read. */
 	AUTO_CLOSE int log = openat(a->dir, "log", O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
 	(void)log;

@@ -67,6 +67,7 @@ static _Noreturn void child(const struct shim_args *a, int root, int out)
 		n = (size_t)snprintf(text, sizeof text, "%ld %ld ", w.uid, w.gid);
 		for (size_t i = 0; i < w.ngroups; i++)
 			n += (size_t)snprintf(text + n, sizeof text - n, "%s%ld", i ? "," : "", w.groups[i]);
+		n += (size_t)snprintf(text + n, sizeof text - n, " %s", *w.home ? w.home : "/");
 	}
 	(void)!write(out, text, n < sizeof text ? n : sizeof text - 1);
 	_exit(0);

@@ -208,10 +208,13 @@ class Engine:
         finally:
             connection.close()
 
-    def start_request(self, method, path, version="1.43", timeout=60):
+    def start_request(self, method, path, version="1.43", timeout=60, body=None):
         """Send a request; the connection, whose getresponse() waits for the answer."""
         connection = UnixConnection(self.socket, timeout)
-        connection.request(method, f"/v{version}" + path)
+        if body is None:
+            connection.request(method, f"/v{version}" + path)
+        else:
+            connection.request(method, f"/v{version}" + path, json.dumps(body), {"Content-Type": "application/json"})
         return connection
 
     def api_stream(self, method, path, **more):

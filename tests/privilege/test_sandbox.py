@@ -216,8 +216,7 @@ def shims(engine, container):
     found = []
     for entry in pathlib.Path("/proc").iterdir():
         with contextlib.suppress(OSError):
-            if entry.name.isdigit() and os.readlink(entry / "exe") == str(engine.build / "shim") and \
-                    container.encode() in (entry / "cmdline").read_bytes():
+            if entry.name.isdigit() and (entry / "cmdline").read_bytes().startswith(b"pouch-shim\0" + container.encode()):
                 found.append(int(entry.name))
     return found
 
