@@ -32,11 +32,31 @@ static void on_capabilities(void *arg, const json_t *capabilities, const struct 
 	answer(i);
 }
 
-static void ask_capabilities(struct inspection *i, json_t *volume)
+static void ask_capabilities(struct inspection *i)
 {
-	i->volume = json_incref(volume);
 	plugin_call(i->d->daemon.base, i->d->daemon.config, i->driver, "VolumeDriver.Capabilities", 0, json_object(),
 		    on_capabilities, i);
+}
+
+static void on_path(void *arg, const json_t *got, const struct err *e)
+{
+	struct inspection *i = arg;
+	json_t *path = json_object_get(got, "Mountpoint");
+
+	if (!e && json_is_string(path))
+		json_object_set(i->volume, "Mountpoint", path);
+	ask_capabilities(i);
+}
+
+/* What it said to Get. The place may be known to Path alone. */
+static void take_volume(struct inspection *i, json_t *volume)
+{
+	i->volume = json_incref(volume);
+	if (!json_is_object(volume) || json_string_length(json_object_get(volume, "Mountpoint")))
+		ask_capabilities(i);
+	else
+		plugin_call(i->d->daemon.base, i->d->daemon.config, i->driver, "VolumeDriver.Path", 0,
+			    json_pack("{s:O}", "Name", json_object_get(i->shown, "Name")), on_path, i);
 }
 
 /* Who does not answer costs the volume its status, not the client what the engine knows. */
@@ -45,7 +65,7 @@ static void on_got(void *arg, const json_t *got, const struct err *e)
 	struct inspection *i = arg;
 
 	if (!e) {
-		ask_capabilities(i, json_object_get(got, "Volume"));
+		take_volume(i, json_object_get(got, "Volume"));
 		return;
 	}
 	log_warn("%s", e->text);
@@ -64,7 +84,7 @@ static void on_found(void *arg, const char *driver, json_t *volume)
 	}
 	i->driver = xstrdup(driver);
 	i->shown = volume_foreign_json(m->name, driver);
-	ask_capabilities(i, volume);
+	take_volume(i, volume);
 }
 
 void on_volume_inspect(struct ipc_request *req, struct volume_inspect *m, struct volumed *d)

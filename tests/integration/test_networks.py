@@ -1,9 +1,15 @@
 """Networks with the docker CLI and the kernel's own word."""
+import ctypes
+import errno
 import json
 import os
 import signal
+import socket
+import subprocess
 
 import pytest
+
+from tests.harness.engine import Engine
 
 
 @pytest.fixture(scope="module")
@@ -18,6 +24,20 @@ def test_default_network(engine):
     assert len([line for line in lines if "inet " in line]) == 1
     assert not [line for line in lines if "inet6" in line], shown
     assert any(line.startswith("default via ") for line in lines)
+
+
+def test_a_network_without_ipv6(engine, host):
+    """covers S-71: neither in the container, which may try, nor on the host's side of it."""
+    engine.docker("network", "create", "four")
+    bridge = "br-" + engine.api("GET", "/networks/four").json["Id"][:12]
+    engine.docker("run", "-d", "--name", "four1", "--network", "four", "busybox", "sleep", "1000")
+    space, words = engine.space("four1"), ("ip", "-o", "-6", "addr", "show")
+    assert all(" lo " in line for line in space.run(*words).stdout.splitlines())
+    assert host.run(*words, "dev", bridge).stdout == ""
+    ports = [line.split()[1].split("@")[0] for line in host.run("ip", "-o", "link", "show", "master", bridge).stdout.splitlines()]
+    assert len(ports) == 1 and host.run(*words, "dev", ports[0].rstrip(":")).stdout == ""
+    engine.docker("rm", "-f", "four1")
+    engine.docker("network", "rm", "four")
 
 
 @pytest.fixture(scope="module")
@@ -208,3 +228,34 @@ def test_exposing_in_anothers_network(engine, web):
     engine.docker("commit", "-c", "EXPOSE 99", web, "exposes")
     engine.docker("run", "--rm", "--network", f"container:{web}", "exposes", "true")
     engine.docker("rmi", "exposes")
+
+
+class Compare(ctypes.Structure):
+    """libseccomp's struct scmp_arg_cmp."""
+    _fields_ = [("arg", ctypes.c_uint), ("op", ctypes.c_int), ("a", ctypes.c_uint64), ("b", ctypes.c_uint64)]
+
+
+def without_nfnetlink():
+    """For this process and its children socket(AF_NETLINK, …, NETLINK_NETFILTER) is what it is on a kernel without the module."""
+    library = ctypes.CDLL("libseccomp.so.2")
+    library.seccomp_init.restype = ctypes.c_void_p
+    context = ctypes.c_void_p(library.seccomp_init(ctypes.c_uint32(0x7fff0000)))
+    equal = 4
+    rules = (Compare * 2)(Compare(0, equal, socket.AF_NETLINK, 0), Compare(2, equal, 12, 0))
+    assert library.seccomp_rule_add_array(context, ctypes.c_uint32(0x00050000 | errno.EPROTONOSUPPORT),
+                                          library.seccomp_syscall_resolve_name(b"socket"), 2, rules) == 0
+    assert library.seccomp_load(context) == 0
+
+
+def test_a_kernel_without_nfnetlink():
+    """The log says so, instead of libnftables ending netd with words of its own."""
+    engine = Engine(start=False)
+    with engine, open(engine.log_path, "wb") as log:
+        process = subprocess.Popen(engine.arguments(), stdout=subprocess.DEVNULL, stderr=log, stdin=subprocess.DEVNULL, cwd="/",
+                                   preexec_fn=without_nfnetlink)
+        try:
+            engine.wait_for(lambda: "has no nfnetlink" in engine.log(), timeout=60)
+        finally:
+            process.terminate()
+            process.wait(60)
+    assert "Unable to initialize Netlink socket" not in engine.log()

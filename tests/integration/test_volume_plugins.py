@@ -74,7 +74,7 @@ class Plugin:
             return {"Volume": {"Name": body["Name"], "Mountpoint": str(path), "Status": {"replicas": 3}}, "Err": ""}
         elif method == "Capabilities":
             return {"Capabilities": {"Scope": "global"}}
-        return {"Mountpoint": str(path) if method == "Mount" else "", "Err": ""}
+        return {"Mountpoint": str(path) if method in ("Mount", "Path") else "", "Err": ""}
 
     def methods(self):
         return [method for method, _ in self.calls]
@@ -229,6 +229,46 @@ def test_where_plugins_are_found(engine, directory):
         answer = engine.api("POST", "/volumes/create", {"Name": "far", "Driver": "remote"})
         assert answer.status == 400 and f"remote.{kind}" in answer.message, answer
         path.unlink()
+
+
+@pytest.mark.parametrize("method", ["Create", "Remove"])
+@pytest.mark.parametrize("how", ["hang", "die", "garbage", {"Err": "not now"}])
+def test_making_and_removing(engine, plugin, method, how):
+    """The request fails and says whose fault it is; nothing else has changed, and it can be made again."""
+    if method == "Remove":
+        engine.docker("volume", "create", "-d", "good", "vol")
+    plugin.behave = {method: how}
+    answer = (engine.api("POST", "/volumes/create", {"Name": "vol", "Driver": "good"}) if method == "Create" else
+              engine.api("DELETE", "/volumes/vol"))
+    assert answer.status == 500 and "volume driver good" in answer.message, answer
+    plugin.behave = {}
+    assert engine.api("GET", "/volumes/vol").status == (404 if method == "Create" else 200)
+    engine.docker("volume", "create", "-d", "good", "vol")
+    engine.docker("volume", "rm", "vol")
+
+
+@pytest.mark.parametrize("how", ["hang", "die", "garbage", {"Err": "not now"}])
+def test_unmounting(engine, plugin, how):
+    """A container ends and goes all the same; its volume is free."""
+    engine.docker("volume", "create", "-d", "good", "vol")
+    engine.docker("run", "-d", "--name", "user", "--network", "none", "--userns", "host", "-v", "vol:/data", "busybox", "sleep", "1000")
+    plugin.behave = {"Unmount": how}
+    engine.docker("rm", "-f", "user")
+    plugin.behave = {}
+    assert run(engine, "vol", "echo", "again").stdout == "again\n"
+    engine.docker("volume", "rm", "vol")
+
+
+def test_the_place_is_known_to_path(engine, plugin):
+    engine.docker("volume", "create", "-d", "good", "vol")
+    plugin.behave = {"Get": {"Volume": {"Name": "vol"}, "Err": ""}}
+    assert engine.api("GET", "/volumes/vol").json["Mountpoint"] == str(plugin.store / "vol")
+    for how in ("die", "garbage", {"Mountpoint": 7}, "hang"):
+        plugin.behave["Path"] = how
+        answer = engine.api("GET", "/volumes/vol")
+        assert answer.status == 200 and answer.json["Mountpoint"] == "" and answer.json["Scope"] == "global", (how, answer)
+    plugin.behave = {}
+    engine.docker("volume", "rm", "vol")
 
 
 # ---- volumes that only the plugin knows ----
