@@ -152,7 +152,7 @@ void answer_text(struct exchange *x, int status, const char *content_type, const
 		.headers = headers,
 		.text = text,
 		.len = len,
-		.close = !x->keep,
+		.close = !exchange_keeps(x),
 		.old = x->head.minor == 0,
 		.head_only = str_eq(x->head.method, "HEAD"),
 	};

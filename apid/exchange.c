@@ -59,6 +59,11 @@ static void end(struct exchange *x)
 		connection_next(c, keep);
 }
 
+bool exchange_keeps(const struct exchange *x)
+{
+	return x->keep && (x->body_done || x->body.framing == FRAMED_CHUNKED || x->body.left <= DRAIN_MAX);
+}
+
 void exchange_answered(struct exchange *x)
 {
 	uint64_t us = us_since(&x->began);
@@ -72,7 +77,7 @@ void exchange_answered(struct exchange *x)
 		upload_clean(x);
 		x->sink = SINK_DISCARD;
 		x->body.max = x->body.total + DRAIN_MAX;
-		if (x->keep && (x->body.framing == FRAMED_CHUNKED || x->body.left <= DRAIN_MAX)) {
+		if (exchange_keeps(x)) {
 			connection_flush(x->conn);
 			return;
 		}

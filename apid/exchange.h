@@ -113,6 +113,8 @@ void forward_cancel(struct exchange *x);
 /* exchange.c */
 /* The answer is written completely. */
 void exchange_answered(struct exchange *x);
+/* Will the connection take another request behind this one? A long rest of a body is not read away. */
+bool exchange_keeps(const struct exchange *x);
 /* The connection cannot be used further: the answer broke off. */
 void exchange_cut(struct exchange *x);
 

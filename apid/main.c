@@ -1,14 +1,18 @@
 /* apid: parses what clients send, asks the owners, and holds no power of its own. */
 #include <event2/event.h>
+#include <malloc.h>
 #include <stdio.h>
 
 #include "apid/apid.h"
 #include "apid/host.h"
 #include "apid/listener.h"
+#include "apid/tls.h"
 #include "lib/daemon.h"
 #include "lib/guard.h"
 #include "lib/log.h"
 #include "lib/util.h"
+
+#define MMAP_FROM (256 << 10)
 
 /* Who answers operations, or is asked for /info and /metrics. */
 static const enum process_id peers[] = {PROC_runtimed, PROC_imaged, PROC_volumed, PROC_netd, PROC_auditd, PROC_pouchd};
@@ -24,6 +28,24 @@ static int add_listeners(struct daemon *d, struct apid *a, struct err *e)
 		int r = listener_add(a, fd, (uint32_t)i, e);
 		if (r < 0)
 			return r;
+	}
+	return 0;
+}
+
+/* For pouchd, which wants to know before it relies on it: what is wrong with the certificates is written to `fd`. */
+static int check_certificates(const struct daemon *d, int fd)
+{
+	const struct config_listener *v = d->config->listeners.v;
+	struct err e;
+
+	for (size_t i = 0; i < d->config->listeners.n; i++) {
+		struct ssl_ctx_st *context = NULL;
+		if (v[i].type == LISTENER_TLS &&
+		    tls_context_new(v[i].tls_cert, v[i].tls_key, v[i].tls_ca, &context, &e) < 0) {
+			dprintf(fd, "listeners[%zu]: %s", i, e.text);
+			return 1;
+		}
+		tls_context_free(context);
 	}
 	return 0;
 }
@@ -54,9 +76,13 @@ int main(int argc, char **argv)
 	struct daemon d;
 	struct err e;
 
+	/* A large body's memory goes with it; left to itself malloc would keep up to 64 MiB for the next one. */
+	mallopt(M_MMAP_THRESHOLD, MMAP_FROM);
 	/* Before the first buffer: requests pass through them with their credentials. */
 	event_set_mem_functions(malloc, realloc, free_cleared);
 	daemon_init(&d, PROC_apid, argc, argv);
+	if (daemon_fd(&d, "check") >= 0)
+		return check_certificates(&d, daemon_fd(&d, "check"));
 	struct apid *a = apid_new(d.base, d.config);
 	for (size_t i = 0; i < ARRAY_LEN(peers); i++)
 		apid_add_peer(a, peers[i], daemon_socket_path(&d, peers[i]));

@@ -4,6 +4,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <string.h>
 
 #include "lib/util.h"
 
@@ -11,11 +12,12 @@
 
 static int failed(struct err *e, const char *what, const char *file)
 {
-	char why[256];
+	unsigned long code = ERR_peek_error(); /* the first says why, the later ones what it was needed for */
+	const char *why = ERR_SYSTEM_ERROR(code) ? strerror(ERR_GET_REASON(code)) : ERR_reason_error_string(code);
+	int r = err_set(e, -EINVAL, "%s: %s: %s", file, what, why ? why : "no reason is known");
 
-	ERR_error_string_n(ERR_peek_last_error(), why, sizeof why);
 	ERR_clear_error();
-	return err_set(e, -EINVAL, "%s: %s: %s", file, what, why);
+	return r;
 }
 
 /* HTTP/1.1 for who asks what is spoken; others get it anyway. */

@@ -9,6 +9,12 @@
 #include "lib/json.h"
 #include "lib/util.h"
 
+const char *const audit_stages[] = {
+	"decided", "done",    "revealed", "denied",    /* of operations */
+	"started", "stopped", "reloaded", "recovered", /* auditd's own */
+	"rotated", NULL,
+};
+
 void audit_file_name(uint64_t first, char name[AUDIT_NAME_MAX])
 {
 	snprintf(name, AUDIT_NAME_MAX, "audit-%016" PRIu64 ".jsonl", first);

@@ -51,4 +51,7 @@ struct audit_head {
 int audit_read(int dir_fd, int (*each)(void *arg, const json_t *record), void *arg, struct audit_head *head,
 	       struct err *e);
 
+/* What a record's "stage" can be; NULL at the end. */
+extern const char *const audit_stages[];
+
 #endif

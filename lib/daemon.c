@@ -325,7 +325,7 @@ int daemon_fd(const struct daemon *d, const char *name)
 
 static int own_socket(const struct daemon *d)
 {
-	static const char *const others[] = {"config", "policy", "control", "lock"};
+	static const char *const others[] = {"config", "policy", "control", "lock", "check"};
 
 	for (size_t i = 0; i < d->nfds; i++) {
 		bool other = str_starts(d->fds[i].name, "http-");

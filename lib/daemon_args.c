@@ -16,7 +16,7 @@ static const char usage_text[] =
 	"usage: %s [--root DIR] [--run DIR] [--config FILE] [--log-level LEVEL] [--set KEY=VALUE]...\n"
 	"\n"
 	"%s of the Pouch container engine: %s.\n"
-	"It is started by pouchd(8) or by its systemd unit.\n"
+	"%s\n"
 	"\n"
 	"  --root DIR         state (default " DAEMON_DEFAULT_ROOT ")\n"
 	"  --run DIR          sockets (default " DAEMON_DEFAULT_RUN ")\n"
@@ -81,7 +81,9 @@ void daemon_parse_args(struct daemon_args *a, const char *name, const char *owns
 			exit(0);
 		case 'h':
 		case OPT_HELP:
-			printf(usage_text, argv[0], name, owns);
+			printf(usage_text, argv[0], name, owns,
+			       str_eq(name, "pouchd") ? "pouchd ctl asks and steers a running one: pouchd ctl --help"
+						      : "It is started by pouchd(8) or by its systemd unit.");
 			exit(0);
 		default:
 			exit(2);

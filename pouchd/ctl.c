@@ -81,6 +81,7 @@ int ctl_main(int argc, char **argv)
 	};
 	int o;
 
+	argv[0] = (char[]){"pouchd ctl"}; /* getopt says it */
 	while ((o = getopt_long(argc, argv, "+h", options, NULL)) != -1) {
 		switch (o) {
 		case 'r':
@@ -96,6 +97,7 @@ int ctl_main(int argc, char **argv)
 			usage(stdout);
 			return 0;
 		default:
+			usage(stderr);
 			return 2;
 		}
 	}

@@ -8,10 +8,12 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "ipc/channel.h"
 #include "lib/audit_log.h"
 #include "lib/config.h"
+#include "lib/times.h"
 #include "lib/util.h"
 #include "pouchd/ctl.h"
 
@@ -175,6 +177,52 @@ static int print_record(void *arg, const json_t *record)
 	return 0;
 }
 
+/* The beginning of an RFC 3339 time in UTC stays as it is written: a year, a day, a minute. */
+static bool is_beginning(const char *text)
+{
+	char whole[] = "0000-01-01T00:00:00Z";
+	size_t len = strlen(text);
+	struct tm tm;
+
+	if (len < 4 || len >= sizeof whole || strspn(text, "0123456789") > 4)
+		return false;
+	memcpy(whole, text, len);
+	const char *end = strptime(whole, "%Y-%m-%dT%H:%M:%SZ", &tm);
+	return end && !*end;
+}
+
+/* Other forms become one; `into` keeps it. */
+static int read_time(const char **text, char into[TIME_TEXT], struct err *e)
+{
+	int64_t ns;
+
+	if (!*text || is_beginning(*text))
+		return 0;
+	int r = time_parse(*text, time_now(), &ns, e);
+	if (r == 0)
+		*text = time_rfc3339_full(ns, into);
+	return r;
+}
+
+static int check_operation(const char *name, struct err *e)
+{
+	size_t n;
+	const struct ipc_message *const *m = ipc_messages(&n);
+
+	for (size_t i = 0; name && i < n; i++)
+		if (m[i]->op && (str_eq(m[i]->name, name) || str_eq(m[i]->op->permission, name)))
+			return 0;
+	return name ? err_set(e, -EINVAL, "there is no operation or permission %s", name) : 0;
+}
+
+static int check_stage(const char *name, struct err *e)
+{
+	for (size_t i = 0; name && audit_stages[i]; i++)
+		if (str_eq(audit_stages[i], name))
+			return 0;
+	return name ? err_set(e, -EINVAL, "there is no stage %s", name) : 0;
+}
+
 static int query(const struct ctl *c, int argc, char **argv)
 {
 	static const struct option options[] = {
@@ -186,12 +234,14 @@ static int query(const struct ctl *c, int argc, char **argv)
 		{"stage", required_argument, NULL, 'S'},
 		{NULL, 0, NULL, 0},
 	};
+	char since[TIME_TEXT], until[TIME_TEXT];
 	struct query q = {0};
 	struct audit_head head;
 	struct err e = {0};
 	int o;
 
 	optind = 0;
+	argv[0] = (char[]){"pouchd ctl audit query"}; /* getopt says it */
 	while ((o = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		const char **member = o == 's'	 ? &q.since
 				      : o == 'u' ? &q.until
@@ -206,6 +256,9 @@ static int query(const struct ctl *c, int argc, char **argv)
 	}
 	if (optind < argc)
 		return ctl_wrong(&ctl_audit);
+	if (read_time(&q.since, since, &e) < 0 || read_time(&q.until, until, &e) < 0 ||
+	    check_operation(q.operation, &e) < 0 || check_stage(q.stage, &e) < 0)
+		return ctl_fail(&e);
 	AUTO_CLOSE int dir = open_log(c, &e);
 	if (dir < 0 || audit_read(dir, print_record, &q, &head, &e) < 0)
 		return ctl_fail(&e);

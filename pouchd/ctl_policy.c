@@ -71,12 +71,13 @@ static int check(const struct ctl *c, int argc, char **argv)
 	if (argc > 1)
 		return ctl_wrong(&ctl_policy);
 	int r = load(c, argc ? argv[0] : NULL, &config, &policy, &e);
+	if (r == 0 && !argc && access(config->policy_path, F_OK) < 0)
+		printf("there is no %s: what is built in counts\n", config->policy_path);
+	else if (r == 0)
+		puts("the policy is good");
 	policy_unref(policy);
 	config_free(config);
-	if (r < 0)
-		return ctl_fail(&e);
-	puts("the policy is good");
-	return 0;
+	return r < 0 ? ctl_fail(&e) : 0;
 }
 
 /* ---- explain ---- */
@@ -99,6 +100,9 @@ static int read_document(enum schema_id schema, json_t **out, struct err *e)
 	size_t len;
 	int r = fd_read_file(0, IPC_DOC_MAX, &text, &len, e);
 
+	if (r == 0 && len == 0)
+		return err_set(e, -EINVAL,
+			       "the standard input has no document; for an operation alone give --permission");
 	return r < 0 ? r : schema_parse(schema, text, len, out, e);
 }
 
@@ -195,6 +199,7 @@ static bool parse_options(struct explain *x, int argc, char **argv)
 
 	*x = (struct explain){.document = "create", .caller = {.local = true, .gid = (gid_t)-1, .pidfd = -1}};
 	optind = 0;
+	argv[0] = (char[]){"pouchd ctl policy explain"}; /* getopt says it */
 	while (ok && (o = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (o == 'p')
 			x->policy_file = optarg;
@@ -214,13 +219,16 @@ static bool parse_options(struct explain *x, int argc, char **argv)
 	return ok && optind == argc;
 }
 
-static void find_listener(struct explain *x, const struct config *config)
+static int find_listener(struct explain *x, const struct config *config, struct err *e)
 {
 	x->who.caller = &x->caller;
 	x->who.listener = x->listener;
 	for (size_t i = 0; x->listener && i < config->listeners.n; i++)
-		if (strcmp(config->listeners.v[i].name, x->listener) == 0)
+		if (strcmp(config->listeners.v[i].name, x->listener) == 0) {
 			x->who.listener_role = config->listeners.v[i].role;
+			return 0;
+		}
+	return x->listener ? err_set(e, -EINVAL, "the config has no listener of the name %s", x->listener) : 0;
 }
 
 /* --permission alone asks for the operation; otherwise the document on stdin is looked at. */
@@ -259,8 +267,11 @@ static int explain(const struct ctl *c, int argc, char **argv)
 	if (!parse_options(&x, argc, argv))
 		return ctl_wrong(&ctl_policy);
 	int r = load(c, x.policy_file, &config, &policy, &e);
+	if (r == 0 && x.permission && !policy_permission_exists(x.permission))
+		r = err_set(&e, -EINVAL, "there is no permission %s", x.permission);
+	if (r == 0)
+		r = find_listener(&x, config, &e);
 	if (r == 0) {
-		find_listener(&x, config);
 		struct policy_grant *g = policy_grant_new(policy, &x.who);
 		AUTO_FREE char *roles = policy_grant_roles(g);
 		printf("caller: %s\nroles: %s%s\n", policy_grant_principal(g), *roles ? roles : "none",

@@ -204,6 +204,7 @@ static void begin(struct supervisor *s, int argc, char **argv)
 int main(int argc, char **argv)
 {
 	static struct supervisor s;
+	struct err e;
 
 	if (argc > 1 && strcmp(argv[1], "ctl") == 0)
 		return ctl_main(argc - 1, argv + 1);
@@ -218,8 +219,13 @@ int main(int argc, char **argv)
 	s.hangup = watch(&s, SIGHUP, on_hangup);
 	open_sockets(&s);
 	confine(&s);
-	services_go_on(&s);
-	event_base_dispatch(s.base);
+	if (front_check(&s, s.config, s.config_fd, &e) < 0) {
+		log_error("%s", e.text);
+		s.exit_code = 1;
+	} else {
+		services_go_on(&s);
+		event_base_dispatch(s.base);
+	}
 	ipc_server_free(s.control);
 	remove_sockets(&s);
 	log_info("stopped");

@@ -185,6 +185,8 @@ static int read_again(struct supervisor *s, bool *sockets_changed, struct err *e
 		r = err_set(e, -EINVAL, "%s takes effect when the engine starts, and cannot be changed by a reload",
 			    key);
 	if (r == 0)
+		r = front_check(s, config, config_fd, e);
+	if (r == 0)
 		r = sockets_http(s, config, NULL, 0, fresh, e);
 	if (r < 0) {
 		config_free(config);

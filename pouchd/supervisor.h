@@ -8,6 +8,7 @@
  *   service.c   the daemons: start, ready, restart, stop
  *   worker.c    processes that live for one connection, or from the first one on
  *   notify.c    READY=1 of the children
+ *   front.c     the certificates of a config, looked at before they count
  *   reload.c    config and policy, read again
  *   control.c   what `pouchd ctl` asks
  *   ctl.c       `pouchd ctl` itself
@@ -170,6 +171,11 @@ size_t workers_stop(struct supervisor *s);
 /* ---- notify.c ---- */
 
 int notify_init(struct supervisor *s, struct err *e);
+
+/* ---- front.c ---- */
+
+/* 0, or what is wrong with the certificates and keys that its listeners name. Waits for a process. */
+int front_check(const struct supervisor *s, const struct config *config, int config_fd, struct err *e);
 
 /* ---- reload.c ---- */
 

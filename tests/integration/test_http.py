@@ -122,7 +122,18 @@ def test_bad_json_leaves_memory_flat(front):
 def test_a_large_body_is_refused_before_it_is_read(front):
     answer = talk(front, b"POST /containers/create HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
                          b"Content-Length: 1000000000\r\n\r\n")
-    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert answer.startswith(b"HTTP/1.1 413 ") and b"\r\nConnection: close\r\n" in answer
+
+
+def test_what_is_left_of_a_refused_body(front):
+    """A short rest is read away, and the connection serves on; for a long one it is closed, and the answer says so."""
+    for size, closes in ((1000, False), (10 << 20, True)):
+        body = bytes(size)
+        request = (f"POST /nothing HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n").encode() + body
+        answer = talk(front, request + b"GET /_ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 404 ")
+        assert (b"\r\nConnection: close\r\n" in answer.split(b"\r\n\r\n", 1)[0] + b"\r\n") is closes
+        assert (b"HTTP/1.1 200 OK" in answer) is not closes
 
 
 def test_errors_in_docker_s_words(front):

@@ -56,8 +56,9 @@ def test_status_counts_memory_and_uptime(running):
         assert s["Pss"] > 0 and s["UptimeMs"] >= 0 and s["Pid"] > 0
 
 
-def test_an_idle_engine_is_small():
-    with Engine() as engine:
+def test_an_idle_engine_is_small(host):
+    """On a host of its own: netd knows all of the host's packet filter."""
+    with Engine(machine=host) as engine:
         now = state(engine)
         assert now["Pss"] + sum(s["Pss"] for s in now["Services"]) <= 16 << 20, engine.ctl("status").stdout
 
@@ -168,6 +169,28 @@ def test_ctl_says_what_is_wrong_with_its_words(running):
     for command in ("status", "restart", "reload", "info", "audit", "policy", "image"):
         code, said, wrong = ctl(command, "--help")
         assert code == 0 and said.startswith(f"pouchd ctl {command} ") and not wrong
+
+
+@pytest.mark.parametrize("words,says", [
+    (["audit", "query", "--since", "yesterday"], 'invalid time "yesterday"'),
+    (["audit", "query", "--until", "2026-13"], 'invalid time "2026-13"'),
+    (["audit", "query", "--stage", "don"], "there is no stage don"),
+    (["audit", "query", "--operation", "volume.creat"], "there is no operation or permission volume.creat"),
+    (["policy", "explain", "--permission", "volume.creat"], "there is no permission volume.creat"),
+    (["policy", "explain", "--listener", "nosuch", "--permission", "volume.create"], "no listener of the name nosuch"),
+    (["policy", "explain"], "the standard input has no document"),
+])
+def test_ctl_does_not_answer_what_was_not_asked(running, words, says):
+    """A slip of the pen is an error, not an empty list or a denial."""
+    done = running.ctl(*words, input="", check=False)
+    assert done.returncode == 1 and says in done.stderr, done
+
+
+@pytest.mark.parametrize("since", ["2020", "2020-01", "2020-01-01T00:00", "2020-01-01T00:00:00+02:00", "1h", "1577836800", "1577836800.5"])
+def test_times_of_an_audit_query(running, since):
+    first = json.loads(running.ctl("audit", "query", "--stage", "started").stdout.splitlines()[0])
+    assert json.loads(running.ctl("audit", "query", "--since", since).stdout.splitlines()[0]) == first
+    assert running.ctl("audit", "query", "--until", since).stdout == ""
 
 
 def test_the_completion_knows_every_command_of_ctl(running):

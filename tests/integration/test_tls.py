@@ -1,6 +1,7 @@
 """TLS with client certificates, plain TCP, and who the certificate makes of its bearer. covers D-1, S-3"""
 import http.client
 import os
+import re
 import socket
 import ssl
 import subprocess
@@ -222,3 +223,29 @@ def test_a_wrong_key_is_an_error_at_the_start(keys):
             engine.start()
     finally:
         engine.close(check=False)
+
+
+def test_wrong_certificates_are_refused_by_a_reload(keys, tmp_path):
+    """The engine goes on with those that it has: neither the listener nor the others are lost for a file that is half written."""
+    for name in ("server.pem", "server.key", "ca.pem"):
+        (tmp_path / name).write_bytes((keys / name).read_bytes())
+    certificate = tmp_path / "server.pem"
+    whole = certificate.read_text()
+    port = free_port()
+    config = {"listeners": [{}, {"type": "tls", "address": "127.0.0.1", "port": port, "tls-cert": str(certificate),
+                                 "tls-key": str(tmp_path / "server.key"), "tls-ca": str(tmp_path / "ca.pem")}]}
+    with Engine(config=config, policy=POLICY) as engine:
+        engine.tls, before = port, engine.pids()["apid"]
+        for wrong, why in ((whole[:200], "no certificate chain: "), (None, "no certificate chain: No such file or directory"),
+                           ((keys / "ops.pem").read_text(), "not the key of the certificate: key values mismatch|no private key: key values mismatch")):
+            certificate.unlink(missing_ok=True)
+            if wrong is not None:
+                certificate.write_text(wrong)
+            done = engine.ctl("reload", check=False)
+            assert done.returncode == 1 and re.search(rf"listeners\[1\]: {tmp_path}/server\.(pem|key): ({why})", done.stderr), done
+            assert engine.pids()["apid"] == before and engine.api("GET", "/_ping").status == 200
+            assert ask(engine, keys, "ops").status == 200
+        certificate.write_text(whole)
+        engine.ctl("reload")
+        engine.wait_for(lambda: engine.pids()["apid"] != before)
+        assert ask(engine, keys, "ops").status == 200
