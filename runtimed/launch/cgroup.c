@@ -164,6 +164,20 @@ int cgroup_remove(const char *path)
 	return r;
 }
 
+/*
+ * What the runtime makes below an own parent has the processors and the memory nodes of its parent from the first. It
+ * would write them otherwise, and each such write makes the kernel look through all its cpusets.
+ */
+void cgroup_parent_make(const char *path)
+{
+	char name[512];
+
+	if (cgroup_is_v2() || hierarchy_path("cpuset", path, "", name) < 0)
+		return;
+	if (mkdir(name, 0755) == 0)
+		(void)cgroup_write("cpuset", path, "cgroup.clone_children", "1");
+}
+
 static int seen(int dir, void *arg)
 {
 	(void)dir;

@@ -75,7 +75,10 @@ static int update(int dir, const char *name, const char *old, const char *text, 
 int launch_network_files_update(struct launch_run *run, const struct launch_network_files *old,
 				const struct launch_network_files *files, struct err *e)
 {
-	AUTO_CLOSE int dir = openat(run->state_dir, "files", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	char path[ID_CHARS + 8];
+
+	snprintf(path, sizeof path, "%s/files", run->id);
+	AUTO_CLOSE int dir = openat(run->launch->c.state_dir, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
 	if (dir < 0)
 		return err_sys(e, -errno, "open the container's files");

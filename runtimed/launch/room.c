@@ -101,6 +101,8 @@ int launch_new(const struct launch_config *config, struct launch **out, struct e
 	find_stages(l);
 	l->idmap = probe_idmap(l);
 	l->own_parent = l->c.cgroup_parent_derived || !cgroup_exists(l->c.cgroup_parent);
+	if (l->own_parent)
+		cgroup_parent_make(l->c.cgroup_parent);
 	*out = l;
 	return 0;
 }

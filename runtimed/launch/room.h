@@ -143,6 +143,7 @@ int cgroup_kill(const char *path);
 /* 0; -EBUSY while processes are left. A cgroup that is not there is removed. */
 int cgroup_remove(const char *path);
 bool cgroup_exists(const char *path);
+void cgroup_parent_make(const char *path);
 /* In each hierarchy where nothing is in it. */
 void cgroup_remove_empty(const char *path);
 int cgroup_freeze(const char *path, bool freeze, struct err *e);

@@ -28,6 +28,18 @@ static int64_t now_ns(void)
 	return ts.tv_sec * 1000000000ll + ts.tv_nsec;
 }
 
+/* What the start alone needs. Each descriptor of a running container would be copied by every later start. */
+static void close_parts(struct launch_run *run)
+{
+	fd_close(&run->state_dir);
+	fd_close(&run->user_fd);
+	fd_close(&run->net_fd);
+	fd_close(&run->ipc_fd);
+	fd_close(&run->pid_fd);
+	fd_close(&run->uts_fd);
+	fd_close(&run->nodes_fd);
+}
+
 void run_free(struct launch_run *run)
 {
 	if (run->listed)
@@ -44,13 +56,7 @@ void run_free(struct launch_run *run)
 	json_decref(run->config);
 	json_decref(run->host);
 	fd_close(&run->dir);
-	fd_close(&run->state_dir);
-	fd_close(&run->user_fd);
-	fd_close(&run->net_fd);
-	fd_close(&run->ipc_fd);
-	fd_close(&run->pid_fd);
-	fd_close(&run->uts_fd);
-	fd_close(&run->nodes_fd);
+	close_parts(run);
 	fd_close(&run->pidfd);
 	free(run->cgroup);
 	free(run->who);
@@ -210,6 +216,7 @@ static void on_shim(void *arg, const struct wire_head *head, char *text, size_t 
 		run->started_at = head->time;
 		fd_close(&run->pidfd);
 		run->pidfd = STEAL_FD(fds[0]);
+		close_parts(run);
 		run_release_held(run);
 		run->events->started(run->arg, run, run->pid, run->started_at);
 		break;
@@ -440,7 +447,6 @@ int launch_reattach(struct launch *l, const struct launch_spec *spec, const stru
 	if (spec->log && spec->log->setup)
 		logger_remember(run, spec->log->setup);
 	run->dir = openat(l->runs_dir, run->id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	run->state_dir = openat(l->c.state_dir, run->id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	if (run->dir < 0 || shim_connect(&run->shim, run->dir, NULL) < 0) {
 		run->lost = true;
 		later(run, 0);

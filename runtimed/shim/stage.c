@@ -37,6 +37,16 @@ static int enter_namespace(struct err *e)
 	return 0;
 }
 
+/*
+ * The host's /proc remembers /proc/sys/net of each network namespace under the same name, and whoever looks one up
+ * walks past all the others. A /proc of our own knows but the container's. Without one the start is slower, nothing
+ * else.
+ */
+static void own_proc(void)
+{
+	(void)mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+}
+
 /* A directory of the host that everybody may traverse is covered: below runtimed's own a user namespace sees nothing.
  */
 static int cover(const struct shim_args *a, char stage[256], struct err *e)
@@ -160,6 +170,7 @@ int stage_build(const struct shim_args *a, char stage[256], struct err *e)
 		r = cover(a, stage, e);
 	if (r < 0)
 		return r;
+	own_proc();
 	umask(0);
 	if (mkdir("root", 0755) < 0 || mkdir("empty", 0755) < 0 || chown("empty", a->base, a->base) < 0)
 		return err_sys(e, -errno, "make the stage");
