@@ -2,6 +2,7 @@
 
 #include <jansson.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "apid/exchange.h"
@@ -18,9 +19,13 @@ struct part {
 	enum process_id peer;
 	struct ipc_call *call;
 	json_t *json; /* what it said; NULL: nothing (yet) */
+	char *text;   /* the same where it is passed on as it is */
+	size_t len;
 	struct err e; /* why not */
-	/* Makes JSON of the reply; NULL with *e set when the reply is an error itself. */
+	/* Makes JSON of the reply; NULL with *e set when the reply is an error itself, or is to be kept as text. */
 	json_t *(*read)(const void *reply, struct err *e);
+	/* Where a list may be long: the text to keep, which needs no parsing; NULL when read() is to look at it. */
+	const char *(*keep)(const void *reply, size_t *len);
 };
 
 struct gather {
@@ -78,11 +83,20 @@ static json_t *read_api(const void *reply, struct err *e)
 	return json;
 }
 
-static json_t *read_volumes(const void *reply, struct err *e)
+static const char *keep_api(const void *reply, size_t *len)
+{
+	const struct api_reply *api = reply;
+
+	*len = api->body.len;
+	return api->status < 400 ? api->body.data : NULL;
+}
+
+static const char *keep_volumes(const void *reply, size_t *len)
 {
 	const struct volume_used *used = reply;
 
-	return parse(used->volumes.data, used->volumes.len, e);
+	*len = used->volumes.len;
+	return used->volumes.data;
 }
 
 /* ---- asking ---- */
@@ -92,6 +106,7 @@ static void free_gather(struct gather *g)
 	for (size_t i = 0; i < g->nparts; i++) {
 		ipc_call_cancel(STEAL(g->parts[i].call));
 		json_decref(g->parts[i].json);
+		free(g->parts[i].text);
 	}
 	free(g);
 }
@@ -115,35 +130,53 @@ static void finish_if_done(struct gather *g)
 	connection_flush(c);
 }
 
+static bool keep_text(struct part *part, const void *reply)
+{
+	const char *text = part->keep ? part->keep(reply, &part->len) : NULL;
+
+	if (!text)
+		return false;
+	part->text = xcalloc(1, part->len + 1);
+	memcpy(part->text, text, part->len);
+	return true;
+}
+
 static void on_done(void *arg, void *reply, const struct err *e)
 {
 	struct part *part = arg;
 
 	part->call = NULL;
-	if (reply)
-		part->json = part->read(reply, &part->e);
-	else
+	if (!reply)
 		part->e = *e;
+	else if (!keep_text(part, reply))
+		part->json = part->read(reply, &part->e);
 	part->gather->missing--;
 	finish_if_done(part->gather);
 }
 
 static const struct ipc_call_events events = {.done = on_done};
 
-static void ask(struct gather *g, enum process_id peer, uint16_t number, void *msg,
-		json_t *(*read)(const void *reply, struct err *e))
+static void ask_for_text(struct gather *g, enum process_id peer, uint16_t number, void *msg,
+			 json_t *(*read)(const void *reply, struct err *e),
+			 const char *(*keep)(const void *reply, size_t *len))
 {
 	static const struct ipc_call_options options = {.deadline_ms = GATHER_MS, .repeatable = true};
 	struct part *part = &g->parts[g->nparts++];
 	struct ipc_client *client = g->x->apid->clients[peer];
 
-	*part = (struct part){.gather = g, .peer = peer, .read = read};
+	*part = (struct part){.gather = g, .peer = peer, .read = read, .keep = keep};
 	if (!client) {
 		err_http(&part->e, 503, "%s is not part of this engine", process_name(peer));
 		return;
 	}
 	part->call = ipc_call(client, number, msg, &options, &events, part, &part->e);
 	g->missing += part->call != NULL;
+}
+
+static void ask(struct gather *g, enum process_id peer, uint16_t number, void *msg,
+		json_t *(*read)(const void *reply, struct err *e))
+{
+	ask_for_text(g, peer, number, msg, read, NULL);
 }
 
 static struct gather *begin(struct exchange *x, void (*finish)(struct exchange *x, struct gather *g))
@@ -264,32 +297,56 @@ static bool check_types(const struct exchange *x, struct err *e)
 	return false;
 }
 
-static void put(json_t *o, const char *key, json_t *list)
+/* ,"KEY":TEXT */
+static void put(struct evbuffer *out, const char *key, const char *text, size_t len)
 {
-	json_object_set_new(o, key, list ? json_incref(list) : json_array());
+	evbuffer_add_printf(out, "%s\"%s\":", evbuffer_get_length(out) > 1 ? "," : "", key);
+	evbuffer_add(out, text, len);
+}
+
+static void put_json(struct evbuffer *out, const char *key, const json_t *json)
+{
+	AUTO_FREE char *text = json_dumps(json, JSON_COMPACT | JSON_ENCODE_ANY);
+
+	put(out, key, text ? text : "null", text ? strlen(text) : 4);
+}
+
+/* The lists stand in the answer as their owners have written them. */
+static void put_usage(const struct exchange *x, const struct gather *g, struct evbuffer *out)
+{
+	const json_t *images = NULL;
+
+	evbuffer_add(out, "{", 1);
+	for (size_t i = 0; i < g->nparts; i++) {
+		const struct part *part = &g->parts[i];
+		if (part->peer == PROC_imaged)
+			images = part->json;
+		else
+			put(out, part->peer == PROC_runtimed ? "Containers" : "Volumes", part->text, part->len);
+	}
+	if (images) {
+		put_json(out, "LayersSize", json_object_get(images, "LayersSize"));
+		put_json(out, "Images", json_object_get(images, "Images"));
+	} else {
+		put(out, "LayersSize", "0", 1);
+	}
+	if (wants(x, "build-cache"))
+		put(out, "BuildCache", "[]", 2);
+	evbuffer_add(out, "}", 1);
 }
 
 static void finish_df(struct exchange *x, struct gather *g)
 {
-	json_t *o = json_pack("{s:i}", "LayersSize", 0);
-
-	for (size_t i = 0; i < g->nparts; i++) {
-		struct part *part = &g->parts[i];
-		if (!part->json) {
-			json_decref(o);
-			answer_error(x, &part->e);
+	for (size_t i = 0; i < g->nparts; i++)
+		if (!g->parts[i].json && !g->parts[i].text) {
+			answer_error(x, &g->parts[i].e);
 			return;
 		}
-		if (part->peer == PROC_imaged) {
-			json_object_set(o, "LayersSize", json_object_get(part->json, "LayersSize"));
-			put(o, "Images", json_object_get(part->json, "Images"));
-		} else {
-			put(o, part->peer == PROC_runtimed ? "Containers" : "Volumes", part->json);
-		}
-	}
-	if (wants(x, "build-cache"))
-		put(o, "BuildCache", NULL);
-	answer_json(x, 200, o);
+	struct evbuffer *out = evbuffer_new();
+	put_usage(x, g, out);
+	size_t len = evbuffer_get_length(out);
+	answer_text(x, 200, NULL, NULL, (const char *)evbuffer_pullup(out, -1), len);
+	evbuffer_free(out);
 }
 
 void gather_df(struct exchange *x)
@@ -312,11 +369,11 @@ void gather_df(struct exchange *x)
 		ipc_init(IPC_container_list, &containers);
 		copy_asker(x, &containers.asker);
 		containers.all = containers.size = true;
-		ask(g, PROC_runtimed, IPC_container_list, &containers, read_api);
+		ask_for_text(g, PROC_runtimed, IPC_container_list, &containers, read_api, keep_api);
 	}
 	if (wants(x, "volume")) {
 		struct volume_usage volumes = {};
-		ask(g, PROC_volumed, IPC_volume_usage, &volumes, read_volumes);
+		ask_for_text(g, PROC_volumed, IPC_volume_usage, &volumes, NULL, keep_volumes);
 	}
 	run(g);
 }
