@@ -30,7 +30,24 @@ from tests.harness.engine import Answer, UnixConnection  # noqa: E402
 CGROUPS = pathlib.Path("/sys/fs/cgroup")
 START_TIMEOUT = 60
 STOP_TIMEOUT = 30
+PR_SET_PDEATHSIG = 1
 libc = ctypes.CDLL(None, use_errno=True)
+
+
+def leave(number, frame):
+    """A measurement that is told to end leaves its blocks, which end what they have started; it is told once."""
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
+for _each in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(_each, leave)
+
+
+def die_with_parent(number):
+    """For preexec_fn: this signal when the measurement is killed, and cannot end anything itself."""
+    libc.prctl(PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
 def wait_for(condition, what, timeout=START_TIMEOUT):
@@ -72,7 +89,7 @@ class Namespaces:
         options = ["--net"] * network + ["--mount"] * crun
         prepare = "ip link set lo up; " * network + "umount /sys/fs/cgroup/unified 2>/dev/null; " * crun
         self.holder = subprocess.Popen(["unshare", *options, "sh", "-c", prepare + "echo; exec sleep infinity"],
-                                       stdout=subprocess.PIPE)
+                                       stdout=subprocess.PIPE, preexec_fn=lambda: die_with_parent(signal.SIGKILL))
         self.holder.stdout.readline()
         names = ["net"] * network + ["mnt"] * crun
         self.fds = [os.open(f"/proc/{self.holder.pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for name in names]
@@ -124,8 +141,13 @@ class Peer:
         """Start the peer's daemon, in its network; wait until its socket answers."""
         with open(self.log, "ab") as log:
             self.daemon = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=log,
-                                           stderr=log, preexec_fn=self.namespaces.enter, start_new_session=True)
+                                           stderr=log, preexec_fn=self._begin, start_new_session=True)
         wait_for(self._answers, f"{self.name} answers")
+
+    def _begin(self):
+        """SIGTERM: a daemon that is killed leaves its containers and mounts."""
+        die_with_parent(signal.SIGTERM)
+        self.namespaces.enter()
 
     def _answers(self):
         if self.daemon.poll() is not None:

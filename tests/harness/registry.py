@@ -45,8 +45,9 @@ class Registry:
 
     def __enter__(self):
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(["docker-registry", "serve", str(self.dir / "config.yml")], stdout=log,
-                                            stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
+            self.process = subprocess.Popen(["setpriv", "--pdeathsig", "TERM", "docker-registry", "serve",
+                                             str(self.dir / "config.yml")], stdout=log, stderr=log,
+                                            stdin=subprocess.DEVNULL, start_new_session=True)
         deadline = time.monotonic() + 30
         while True:
             try:
