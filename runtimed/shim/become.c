@@ -97,12 +97,16 @@ static void send_terminal(const struct become *b, int fd)
 
 static void take_terminal(const struct become *b)
 {
+	const struct winsize size = {.ws_row = b->rows, .ws_col = b->columns};
 	int master = open_master(b);
 	/* By its number the container could have another file there. */
 	int slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
 
 	if (slave < 0)
 		fail(b, "open the terminal");
+	/* The command may ask for it at once. */
+	if (b->rows && b->columns && ioctl(slave, TIOCSWINSZ, &size) < 0)
+		fail(b, "set the terminal's size");
 	send_terminal(b, master);
 	close(master);
 	for (int i = 0; i < 3; i++)

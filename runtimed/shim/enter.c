@@ -9,12 +9,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/keyctl.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -126,6 +128,19 @@ static void set_limits(struct entry *en)
 	}
 }
 
+/* The session's keys are the engine's: the command gets a keyring of its own, as a runtime would give it. */
+static void leave_keyring(const struct entry *en)
+{
+	if (syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS)
+		fail_sys(en, "leave the session's keyring");
+}
+
+static void untraceable(const struct entry *en)
+{
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		fail_sys(en, "be untraceable");
+}
+
 /* ---- in ---- */
 
 static void keep_only(const struct entry *en)
@@ -196,7 +211,9 @@ void enter_run(const struct shim_args *a, int document, const char *home, const 
 				     .cgroups = a->cgroups,
 				     .ncgroups = a->ncgroups,
 				     .own_ids = a->size,
-				     .tty = a->tty};
+				     .tty = a->tty,
+				     .rows = (unsigned short)a->rows,
+				     .columns = (unsigned short)a->columns};
 	open_files(en);
 	read_process(en, document, home);
 	read_calls(en);
@@ -207,11 +224,13 @@ void enter_run(const struct shim_args *a, int document, const char *home, const 
 	en->become.failure = en->failure[1];
 	keep_only(en);
 	set_limits(en);
-	/* Before anything of the container can see this program's memory. */
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-		fail_sys(en, "be untraceable");
+	leave_keyring(en);
+	/* Before anything of the container can see this program's memory; setns(2) may take it back (fs.suid_dumpable).
+	 */
+	untraceable(en);
 	if (setns(a->init, NAMESPACES | (a->size ? CLONE_NEWUSER : 0)) < 0)
 		fail_inside(en, "enter the container's namespaces");
+	untraceable(en);
 	pid_t pid = fork();
 	if (pid == 0)
 		child(en);

@@ -137,10 +137,11 @@ struct become {
 	size_t ncgroups;
 	bool own_ids; /* the container has a user namespace */
 	bool tty;
-	int console;	   /* the terminal is sent here; -1 */
-	int failure;	   /* pipe for the reason, when the command cannot be run */
-	const void *calls; /* program of the container's filter, NULL: none */
-	size_t ncalls;	   /* instructions */
+	unsigned short rows, columns; /* of the terminal; 0: not known yet */
+	int console;		      /* the terminal is sent here; -1 */
+	int failure;		      /* pipe for the reason, when the command cannot be run */
+	const void *calls;	      /* program of the container's filter, NULL: none */
+	size_t ncalls;		      /* instructions */
 };
 
 /* become.c: in the container's namespaces, from the engine's root to the command. */

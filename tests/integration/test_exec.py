@@ -1,5 +1,6 @@
 """An exec that the shim does itself: in everything that the kernel tells of it as its container's own process, also where
 its container ends meanwhile, and told of in Docker's words where it cannot run."""
+import ctypes
 import fcntl
 import os
 import pathlib
@@ -9,8 +10,10 @@ import time
 import pytest
 
 from tests.harness import leaks
+from tests.harness.engine import Engine
 from tests.harness.fields import Run, filter_probe
 
+SYS_ADD_KEY, SYS_KEYCTL, KEYCTL_JOIN_SESSION_KEYRING = 248, 250, 1
 NAMESPACES = ["cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"]
 # Of /proc/PID/status: what is not the process's own doing.
 STATUS = ["Umask", "Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs", "Seccomp", "Seccomp_filters",
@@ -96,6 +99,23 @@ def test_it_is_run_from_a_sealed_copy(engine):
         assert os.readlink(f"/proc/{shim}/exe").startswith("/memfd:")
         assert fcntl.fcntl(f, fcntl.F_GET_SEALS) & fcntl.F_SEAL_WRITE
     run.remove()
+
+
+# covers S-59: neither environment nor keys of the session in which the engine was started.
+def test_no_key_of_the_engines_session(tmp_path):
+    program = tmp_path / "keys"
+    subprocess.run(["gcc", "-O1", "-static", "-o", program, pathlib.Path(__file__).with_name("keys.c")], check=True)
+    libc, of_session = ctypes.CDLL(None, use_errno=True), -3
+    assert libc.syscall(SYS_KEYCTL, KEYCTL_JOIN_SESSION_KEYRING, None) > 0
+    assert libc.syscall(SYS_ADD_KEY, b"user", b"pouch-test", b"secret", ctypes.c_size_t(6), of_session) > 0
+    assert subprocess.run([program, "pouch-test"], stdout=subprocess.PIPE, text=True, check=True).stdout == "found\n"
+    with Engine() as engine:
+        engine.busybox()
+        run = Run(engine, "/keys pouch-test; exec sleep 1000", host={
+            "UsernsMode": "host", "CapAdd": ["ALL"], "SecurityOpt": ["seccomp=unconfined"], "Binds": [f"{program}:/keys:ro"]})
+        assert run.execute("/keys", "pouch-test") == "none\n"
+        assert run.log() == "none\n"
+        run.remove()
 
 
 # covers S-54
