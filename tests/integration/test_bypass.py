@@ -1,4 +1,4 @@
-"""One decision, whatever the request's size, encoding and path look like. covers D-9
+"""One decision, whatever the request's size, encoding and path look like. covers D-9, S-1
 
 Each is sent by a socket whose role only looks, or asks for what the policy does not admit; what reaches a route by the
 administrator's socket is refused by the other, and what does not is refused by both.
