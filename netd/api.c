@@ -190,7 +190,9 @@ static int drop(struct netd *d, struct network *n, struct err *e)
 	struct err problem = {0};
 
 	if (user)
-		return err_http(e, 403, "configuration network \"%s\" is in use by network %s", n->name, user->name);
+		return err_http(e, 403,
+				"error while removing network: configuration network \"%s\" is in use by network %s",
+				n->name, user->name);
 	if (n->builtin)
 		return err_http(e, 403, "%s is a pre-defined network and cannot be removed", n->name);
 	if (!TAILQ_EMPTY(&n->endpoints) && has_container(n))

@@ -32,7 +32,8 @@ static bool says_something(const json_t *body)
 int configuration_apply(const json_t *body, const struct network *from, json_t **out, struct err *e)
 {
 	if (!from->config_only)
-		return err_http(e, 400, "ConfigFrom: network %s is no configuration network", from->name);
+		return err_http(e, 404, "configuration network \"%s\" does not exist: %s is a network", from->name,
+				from->name);
 	if (json_is_true(json_object_get(body, "ConfigOnly")))
 		return err_http(e, 403, "a configuration network cannot depend on another configuration network");
 	if (says_something(body))

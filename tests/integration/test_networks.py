@@ -92,7 +92,7 @@ def test_bad_networks_are_named(engine):
     for body, word in (({"Driver": "nothere"}, "nothere"), ({"Options": {"colour": "red"}}, "colour"),
                        ({"IPAM": {"Config": [{"Subnet": "10.214.0.0/16", "Gateway": "11.0.0.1"}]}}, "11.0.0.1"),
                        ({"Driver": "macvlan"}, "parent"), ({"EnableIPv4": False}, "EnableIPv4"),
-                       ({"ConfigFrom": {"Network": "bridge"}}, "ConfigFrom"), ({"ConfigFrom": {"Network": "nothere"}}, "nothere"),
+                       ({"ConfigFrom": {"Network": "bridge"}}, "bridge is a network"), ({"ConfigFrom": {"Network": "nothere"}}, "nothere"),
                        ({"Ingress": True}, "Ingress"), ({"Scope": "swarm"}, "Scope"),
                        ({"IPAM": {"Driver": "dhcp"}}, "dhcp"), ({"IPAM": {"Options": {"a": "b"}}}, "IPAM: Options")):
         answer = engine.api("POST", "/networks/create", {"Name": "bad", **body}, version="1.47")
@@ -140,7 +140,7 @@ def test_configurations(engine, host):
                                 ({"ConfigFrom": {"Network": "conf"}, "EnableIPv6": True}, 403, "user specified"),
                                 ({"ConfigFrom": {"Network": "conf"}, "IPAM": {"Config": [{"Subnet": "10.216.0.0/24"}]}}, 403, "user"),
                                 ({"ConfigFrom": {"Network": "conf"}, "ConfigOnly": True}, 403, "cannot depend"),
-                                ({"ConfigFrom": {"Network": "real"}}, 400, "no configuration"),
+                                ({"ConfigFrom": {"Network": "real"}}, 404, "is a network"),
                                 ({"ConfigFrom": {"Network": "nothere"}}, 404, "nothere"), ({"ConfigOnly": True, "Internal": True}, 403, "operator"),
                                 ({"ConfigFrom": {"Network": "conf"}}, 403, "overlap")):
         answer = create(engine, "bad", **body)
