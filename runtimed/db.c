@@ -1,9 +1,12 @@
 #include "runtimed/db.h"
 
+#include <errno.h>
+
 #include "lib/log.h"
 #include "runtimed/exec.h"
 #include "runtimed/idrange.h"
 #include "runtimed/names.h"
+#include "runtimed/reserve.h"
 #include "runtimed/runtimed.h"
 
 static const char *const schema[] = {
@@ -177,10 +180,15 @@ int db_rename(struct container *c, const char *name, struct err *e)
 
 int db_delete(struct container *c, struct err *e)
 {
-	int rc = store_exec(c->rt->store, e, "DELETE FROM container WHERE id=?", "t", c->id);
+	int rc;
 
-	if (rc == 0)
+	do
+		rc = store_exec(c->rt->store, e, "DELETE FROM container WHERE id=?", "t", c->id);
+	while (rc == -ENOSPC && reserve_use(c->rt->reserve));
+	if (rc == 0) {
 		clean(c);
+		reserve_keep(c->rt->reserve);
+	}
 	return rc;
 }
 
@@ -188,8 +196,14 @@ int db_delete(struct container *c, struct err *e)
 
 int db_owe(struct container *c, bool anonymous, struct err *e)
 {
-	return store_exec(c->rt->store, e, "INSERT INTO owed VALUES(?,?) ON CONFLICT(id) DO UPDATE SET anonymous=?",
-			  "tii", c->id, (int64_t)anonymous, (int64_t)anonymous);
+	int rc;
+
+	do
+		rc = store_exec(c->rt->store, e,
+				"INSERT INTO owed VALUES(?,?) ON CONFLICT(id) DO UPDATE SET anonymous=?", "tii", c->id,
+				(int64_t)anonymous, (int64_t)anonymous);
+	while (rc == -ENOSPC && reserve_use(c->rt->reserve));
+	return rc;
 }
 
 void db_paid(struct runtimed *rt, const char *id)
@@ -345,7 +359,10 @@ int db_open(struct runtimed *rt, const char *path, struct err *e)
 {
 	TAILQ_INIT(&rt->changed);
 	rt->flush = evtimer_new(rt->d.base, on_flush, rt);
-	return store_open(path, schema, &rt->store, e);
+	int rc = store_open(path, schema, &rt->store, e);
+	if (rc == 0)
+		rt->reserve = reserve_new(path);
+	return rc;
 }
 
 void db_close(struct runtimed *rt)
@@ -354,4 +371,5 @@ void db_close(struct runtimed *rt)
 	event_free(rt->flush);
 	store_free(rt->store);
 	rt->store = NULL;
+	reserve_free(rt->reserve);
 }

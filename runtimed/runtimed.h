@@ -23,6 +23,7 @@ struct runtimed {
 	struct guard *guard;
 	struct ipc_server *server;
 	struct store *store;
+	struct reserve *reserve; /* of the disk of `store`, for removals */
 	struct launch *launch;
 	struct events *events;
 	struct idranges *ranges;

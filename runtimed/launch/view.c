@@ -96,7 +96,8 @@ static void on_shim(void *arg, const struct wire_head *head, char *text, size_t 
 	if (head && head->type == WIRE_STATE)
 		v->root = STEAL_FD(fds[0]);
 	else
-		err_set(&v->failure, -EIO, "mount the container's files: %s", head ? text : "the shim was killed");
+		err_set(&v->failure, head && head->pid ? head->pid : -EIO, "mount the container's files: %s",
+			head ? text : "the shim was killed");
 	if (head && head->sig)
 		v->failure.status = head->sig;
 	LIST_FOREACH(u, &v->uses, link)

@@ -148,7 +148,9 @@ static int mount_overlay(const struct shim_args *a, const char *stage, struct er
 		return err_sys(e, -errno, "mount overlay");
 	struct statvfs fs;
 	if (a->top >= 0 && (statvfs(root, &fs) < 0 || (fs.f_flag & ST_RDONLY)))
-		return err_set(e, -EROFS, "the overlay came up read-only (see the kernel's log)");
+		return fstatvfs(a->top, &fs) == 0 && (fs.f_bavail == 0 || fs.f_favail == 0)
+			       ? err_set(e, -ENOSPC, "mount overlay: no space left for its work directory")
+			       : err_set(e, -EROFS, "the overlay came up read-only (see the kernel's log)");
 	return chdir(stage) < 0 ? err_sys(e, -errno, "chdir %s", stage) : 0;
 }
 

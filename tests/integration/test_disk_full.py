@@ -1,0 +1,124 @@
+"""A full disk below running containers: clear errors, nothing half done, what there is goes on and can be removed, and with space
+again everything works."""
+import contextlib
+import json
+import time
+
+import pytest
+
+from tests.harness import agree
+from tests.harness.disk import small_disk
+from tests.harness.engine import Engine
+from tests.harness.fields import Run
+from tests.harness.rootfs import Tar
+
+MIB = 1 << 20
+BIG = Tar().file("big", b"z" * (4 * MIB)).bytes()
+NONE = {"NetworkMode": "none"}
+
+
+@pytest.fixture(params=["runtimed", "imaged"])
+def tight(request):
+    """An engine one of whose stores has a disk of 32 MiB."""
+    engine = Engine(sets=["images.min-free=0"])
+    with engine:
+        engine.stop()
+        with small_disk(engine, request.param, 32 * MIB):
+            engine.start()
+            engine.busybox()
+            engine.tight = request.param
+            yield engine
+            engine.remove_containers()
+            engine.stop()
+
+
+@contextlib.contextmanager
+def full(engine):
+    hog = engine.root / engine.tight / "lost+found" / "hog"
+    with open(hog, "ab", buffering=0) as file:
+        for size in (MIB, 4096, 1):
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(b"x" * size)
+    yield
+    hog.unlink()
+
+
+def agreed(engine):
+    def differences():
+        return [text for text in agree.differences(engine) if "mounts on the host" not in text]
+    deadline = time.monotonic() + 20
+    while left := differences():
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
+def no_space(answer):
+    assert answer.status == 507 and ("space" in answer.message or "full" in answer.message), answer
+
+
+def log_lines(run):
+    """The log as it is on the disk: each line is whole, but for those that the full disk has cut."""
+    with open(run.inspect()["LogPath"], encoding="utf-8") as file:
+        for line in file:
+            with contextlib.suppress(ValueError):
+                yield int(json.loads(line)["log"].split()[1])
+
+
+def cpu(run):
+    return run.engine.api("GET", f"/containers/{run.id}/stats?stream=0&one-shot=1").json["cpu_stats"]["cpu_usage"]["total_usage"]
+
+
+@pytest.mark.parametrize("tight", ["runtimed"], indirect=True)
+def test_containers_on_a_full_disk(tight):
+    """covers D-21"""
+    logging = Run(tight, "i=0; while :; do i=$((i+1)); echo line $i; usleep 1000; done")
+    ending = Run(tight, "trap 'exit 7' TERM; echo up; while :; do sleep 0.05; done")
+    tight.wait_for(lambda: "up" in ending.log())
+    made, going = (tight.docker("create", "--network", "none", "-v", "/data", "busybox", "echo", "started").stdout.strip() for _ in range(2))
+    with full(tight):
+        tar = {"Content-Type": "application/x-tar"}
+        for identity in (ending.id, made):
+            no_space(tight.api("PUT", f"/containers/{identity}/archive?path=/tmp", BIG, tar))
+        no_space(tight.api("POST", "/containers/create?name=more", {"Image": "busybox", "Cmd": ["true"], "HostConfig": NONE}))
+        no_space(tight.api("POST", f"/containers/{made}/start"))
+        no_space(tight.api("POST", f"/containers/{made}/rename?name=other"))
+        no_space(tight.api("POST", f"/containers/{ending.id}/exec", {"Cmd": ["true"]}))
+        assert tight.api("GET", f"/containers/{ending.id}/archive?path=/etc/passwd").status == 200
+        assert len(tight.api("GET", "/containers/json?all=1").json) == 4
+        # It runs on although its lines find no room.
+        used = cpu(logging)
+        tight.wait_for(lambda: cpu(logging) > used)
+        assert tight.api("POST", f"/containers/{ending.id}/stop").status == 204
+        assert ending.inspect()["State"]["ExitCode"] == 7
+        assert tight.api("DELETE", f"/containers/{going}?v=1").status == 204
+        before = max(log_lines(logging))
+    tight.wait_for(lambda: max(log_lines(logging)) > before + 10)
+    got = list(log_lines(logging))
+    assert got == sorted(got) and len(logging.log().splitlines()) >= len(got)
+    agreed(tight)
+    assert tight.docker("start", "-a", made).stdout == "started\n"
+    assert tight.api("PUT", f"/containers/{made}/archive?path=/tmp", BIG, tar).status == 200
+    assert tight.api("POST", f"/containers/{ending.id}/start").status == 204
+    assert ending.execute("echo", "on") == "on\n"
+    assert tight.api("GET", f"/containers/{ending.id}/json").json["State"]["Running"]
+    for identity in (made, ending.id, logging.id):
+        assert tight.api("DELETE", f"/containers/{identity}?force=1&v=1").status == 204
+    agreed(tight)
+
+
+@pytest.mark.parametrize("tight", ["imaged"], indirect=True)
+def test_commit_to_a_full_disk(tight):
+    """covers D-21"""
+    run = Run(tight, "sleep 1000")
+    assert tight.api("PUT", f"/containers/{run.id}/archive?path=/tmp", BIG, {"Content-Type": "application/x-tar"}).status == 200
+    with full(tight):
+        answer = tight.api("POST", f"/commit?container={run.id}&repo=made&tag=1", {})
+        no_space(answer)
+        assert run.inspect()["State"]["Status"] == "running", "it was paused for the commit"
+        assert tight.api("GET", "/images/made:1/json").status == 404
+        agreed(tight)
+    assert tight.api("POST", f"/commit?container={run.id}&repo=made&tag=1", {}).status == 201
+    assert tight.docker("run", "--rm", "--network", "none", "made:1", "stat", "-c", "%s", "/tmp/big").stdout == f"{4 * MIB}\n"
+    run.remove()
+    agreed(tight)
