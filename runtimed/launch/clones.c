@@ -65,7 +65,8 @@ int clone_mount(int fd, bool recursive, bool read_only, int propagation, int use
 	int error = errno;
 	if (userns >= 0 && (error == EINVAL || error == EPERM || error == EOPNOTSUPP)) {
 		err_set(e, -EOPNOTSUPP,
-			"%s%s cannot be mapped to the ids of a user namespace; UsernsMode=host can use it",
+			"%s%s cannot be mapped to the ids of a user namespace; UsernsMode=host can use it, "
+			"userns.bind-fallback=plain binds it with the ids of the host",
 			filesystem_name(fd), recursive ? " or what is mounted below it" : "");
 		if (e)
 			e->status = 400;
