@@ -15,6 +15,9 @@ import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
+if len(sys.argv) > 1:
+    os.environ["POUCH_BUILD"] = str(pathlib.Path(sys.argv[1]).resolve())
+
 from bench import debian, peers  # noqa: E402
 from tests.harness.engine import Engine  # noqa: E402
 from tests.harness.registry import Registry  # noqa: E402
@@ -99,8 +102,6 @@ def measure(registry, engine, name, directory, rounds):
 
 
 def main():
-    if len(sys.argv) > 1:
-        os.environ["POUCH_BUILD"] = str(pathlib.Path(sys.argv[1]).resolve())
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 3
     names = sys.argv[3:] or ["large", "small"]
     for name in names:

@@ -55,7 +55,6 @@ static int copy_member(struct splitting *s, int fd, const struct tar_entry *x, c
 		rc = space_take(&s->space, len, e);
 		if (rc == 0)
 			rc = fd_write_all(fd, data, len, e);
-		digest_wait(&s->digest);
 		if (rc < 0)
 			return rc;
 		writeback_begin(&written, fd, len);

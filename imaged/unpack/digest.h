@@ -20,9 +20,9 @@ struct digest {
 
 /* A stream begins; where another has ended the thread is kept. */
 void digest_begin(struct digest *d);
-/* The next bytes. They stay as they are until digest_wait(), and may be read meanwhile. */
+/* The next bytes, which stay as they are until there are more, the end, or digest_wait(), and may be read meanwhile. */
 void digest_add(struct digest *d, const void *data, size_t len);
-/* Until what was added is hashed. */
+/* Until what was added is hashed: its memory is needed. */
 void digest_wait(struct digest *d);
 /* Ends the stream. */
 void digest_text(struct digest *d, char out[DIGEST_TEXT]);

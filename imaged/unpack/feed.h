@@ -7,7 +7,10 @@
 #include "lib/err.h"
 
 struct feed {
-	/* 1: the next bytes, at least one, valid until the next call; 0: the end (and again 0); -errno. */
+	/*
+	 * 1: the next bytes, at least one, valid until the next call but one, so that they can be hashed while more is
+	 * read; 0: the end (and again 0); -errno.
+	 */
 	int (*next)(void *arg, const unsigned char **data, size_t *len, struct err *e);
 	void *arg;
 };

@@ -74,7 +74,7 @@ static int start_kind(struct inflate *s, struct err *e)
 		s->kind = magics[i].kind;
 	}
 	if (s->kind != INFLATE_NONE)
-		s->buffer = xcalloc(1, BUFFER);
+		s->buffer = xcalloc(2, BUFFER);
 	else
 		s->hashing = false;
 	if (s->kind == INFLATE_GZIP) {
@@ -116,11 +116,11 @@ static int recognise(struct inflate *s, struct err *e)
 		/* Handed out as it is: `buffer` owns it. */
 		s->buffer = joined;
 	} else {
-		unsigned char *out = xrealloc(s->buffer, BUFFER + len, 1);
-		memcpy(out + BUFFER, joined, len);
+		unsigned char *out = xrealloc(s->buffer, 2 * BUFFER + len, 1);
+		memcpy(out + 2 * BUFFER, joined, len);
 		free(joined);
 		s->buffer = out;
-		s->in = out + BUFFER;
+		s->in = out + 2 * BUFFER;
 	}
 	return rc;
 }
@@ -145,7 +145,7 @@ static int step_gzip(struct inflate *s, size_t *out, struct err *e)
 	}
 	s->gzip->next_in = (uint8_t *)(uintptr_t)s->in;
 	s->gzip->avail_in = (uint32_t)s->in_len;
-	s->gzip->next_out = s->buffer;
+	s->gzip->next_out = s->out;
 	s->gzip->avail_out = BUFFER;
 	int rc = isal_inflate(s->gzip);
 	if (rc != ISAL_DECOMP_OK && rc != ISAL_END_INPUT)
@@ -161,7 +161,7 @@ static int step_gzip(struct inflate *s, size_t *out, struct err *e)
 static int step_zstd(struct inflate *s, size_t *out, struct err *e)
 {
 	ZSTD_inBuffer in = {s->in, s->in_len, 0};
-	ZSTD_outBuffer to = {s->buffer, BUFFER, 0};
+	ZSTD_outBuffer to = {s->out, BUFFER, 0};
 	size_t rc = ZSTD_decompressStream(s->zstd, &to, &in);
 
 	if (ZSTD_isError(rc))
@@ -184,6 +184,8 @@ static int produce(struct inflate *s, size_t *out, struct err *e)
 	size_t last = BUFFER; /* asks once without input: what is held from the call before comes */
 	int rc = 0;
 
+	s->second = !s->second;
+	s->out = s->buffer + (s->second ? BUFFER : 0);
 	*out = 0;
 	while (*out == 0) {
 		if (s->in_len == 0 && !holds_output(s, last)) {
@@ -216,7 +218,6 @@ static int within_limits(struct inflate *s, struct err *e)
 static int inflate_next(void *arg, const unsigned char **data, size_t *len, struct err *e)
 {
 	struct inflate *s = arg;
-	digest_wait(&s->digest);
 	int rc = s->kind == INFLATE_UNKNOWN ? recognise(s, e) : 0;
 	if (rc < 0)
 		return rc;
@@ -229,7 +230,7 @@ static int inflate_next(void *arg, const unsigned char **data, size_t *len, stru
 		s->in_len = 0;
 	} else {
 		rc = produce(s, len, e);
-		*data = s->buffer;
+		*data = s->out;
 	}
 	if (rc == 0) {
 		s->ended = true;

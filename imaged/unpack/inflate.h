@@ -21,7 +21,9 @@ struct inflate {
 	uint64_t max_out;   /* 0: no limit */
 	uint32_t max_ratio; /* above 16 MiB; 0: no limit */
 	bool in_ended, member_open, ended;
-	unsigned char *buffer;
+	unsigned char *buffer; /* two halves, which take turns; for what is not compressed the first bytes */
+	unsigned char *out;    /* the half that was filled last */
+	bool second;
 	unsigned char head[6]; /* first bytes, when they came in pieces */
 	size_t head_len;
 	struct inflate_state *gzip;

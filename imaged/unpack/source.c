@@ -13,7 +13,7 @@
 
 void source_begin(struct source *s, const struct source_config *config)
 {
-	*s = (struct source){.config = *config, .buffer = xcalloc(1, BUFFER)};
+	*s = (struct source){.config = *config, .buffer = xcalloc(2, BUFFER)};
 	if (config->hashing)
 		digest_begin(&s->digest);
 	/* Fewer wake-ups; without the privilege for it the usual 64 KiB do. */
@@ -58,7 +58,7 @@ static int finish(struct source *s, struct err *e)
 	return 0;
 }
 
-static int account(struct source *s, size_t n, struct err *e)
+static int account(struct source *s, const unsigned char *bytes, size_t n, struct err *e)
 {
 	s->bytes += n;
 	if (s->config.max_bytes && s->bytes > s->config.max_bytes)
@@ -67,9 +67,9 @@ static int account(struct source *s, size_t n, struct err *e)
 	if (s->config.size && s->bytes > s->config.size)
 		return err_set(e, -EBADMSG, "more bytes came than the %" PRIu64 " announced", s->config.size);
 	if (s->config.hashing)
-		digest_add(&s->digest, s->buffer, n);
+		digest_add(&s->digest, bytes, n);
 	if (s->config.blob >= 0) {
-		int rc = fd_write_all(s->config.blob, s->buffer, n, e);
+		int rc = fd_write_all(s->config.blob, bytes, n, e);
 		if (rc < 0)
 			return err_prefix(e, "store");
 		writeback_begin(&s->written, s->config.blob, n);
@@ -88,21 +88,22 @@ static int source_next(void *arg, const unsigned char **data, size_t *len, struc
 
 	if (s->ended)
 		return 0;
-	digest_wait(&s->digest);
+	s->second = !s->second;
+	unsigned char *half = s->buffer + (s->second ? BUFFER : 0);
 	do {
 		int rc = wait_readable(s, e);
 		if (rc < 0)
 			return rc;
-		n = read(s->config.fd, s->buffer, BUFFER);
+		n = read(s->config.fd, half, BUFFER);
 	} while (n < 0 && (errno == EINTR || errno == EAGAIN));
 	if (n < 0)
 		return err_sys(e, -errno, "read");
 	if (n == 0)
 		return finish(s, e);
-	int rc = account(s, (size_t)n, e);
+	int rc = account(s, half, (size_t)n, e);
 	if (rc < 0)
 		return rc;
-	*data = s->buffer;
+	*data = half;
 	*len = (size_t)n;
 	return 1;
 }

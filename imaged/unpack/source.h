@@ -24,7 +24,8 @@ struct source_config {
 
 struct source {
 	struct source_config config;
-	unsigned char *buffer;
+	unsigned char *buffer; /* two halves, which take turns */
+	bool second;
 	uint64_t bytes;
 	uint64_t told;
 	uint64_t written; /* to the blob, not yet on its way to the disk */

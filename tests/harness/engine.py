@@ -256,10 +256,10 @@ class Engine:
         """The network namespace of a running container."""
         return Namespace(self.inspect(name)["State"]["Pid"])
 
-    def ctl(self, *arguments, check=True, input=None):
+    def ctl(self, *arguments, check=True, input=None, timeout=120):
         """pouchd ctl."""
         done = subprocess.run([str(self.build / "pouchd"), "ctl", "--run", str(self.run), *map(str, arguments)],
-                              input=input, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120,
+                              input=input, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=timeout,
                               check=False)
         if check and done.returncode:
             raise AssertionError(f"pouchd ctl {arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}")

@@ -73,13 +73,13 @@ def layer_dir(engine, name, which=-1):
     return engine.root / "imaged" / "layers" / image["RootFS"]["Layers"][which].removeprefix("sha256:")
 
 
-def check(engine, *options):
+def check(engine, *options, timeout=120):
     """pouchd ctl image check: its report, and its exit status."""
-    done = engine.ctl("image", "check", "--json", *options, check=False)
+    done = engine.ctl("image", "check", "--json", *options, check=False, timeout=timeout)
     assert done.returncode in (0, 3), done.stderr
     return json.loads(done.stdout), done.returncode
 
 
-def assert_whole(engine):
-    report, status = check(engine)
+def assert_whole(engine, timeout=120):
+    report, status = check(engine, timeout=timeout)
     assert status == 0 and report["Damaged"] == [], report

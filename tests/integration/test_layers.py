@@ -245,4 +245,4 @@ def test_a_million_files(engine, tmp_path):
     with open(tmp_path / "a.tar", "rb") as file:
         assert not failure(import_raw(engine, file, "million:1", timeout=600))
     assert sum(len(names) for _, _, names in os.walk(layer_dir(engine, "million:1"))) == 1_000_000
-    assert_whole(engine)
+    assert_whole(engine, timeout=600)
