@@ -49,10 +49,10 @@ static int open_console(struct shim *s, struct err *e)
 /* The container's 0, 1, 2 in `theirs`; our ends in `s`. */
 static int open_stdio(struct shim *s, int theirs[3], struct err *e)
 {
-	int p[2], null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int p[2], null = null_open(s->args.mode != MODE_MOUNT && s->args.init < 0, e);
 
 	if (null < 0)
-		return err_sys(e, -errno, "open /dev/null");
+		return null;
 	theirs[0] = theirs[1] = theirs[2] = null;
 	if (s->args.tty)
 		return open_console(s, e);

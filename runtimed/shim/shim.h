@@ -147,6 +147,9 @@ struct become {
 /* become.c: in the container's namespaces, from the engine's root to the command. */
 _Noreturn void become_run(const struct become *b);
 
+/* null.c: to read and write; `for_runtime`: one of its own, for whoever may change its owner. -errno. */
+int null_open(bool for_runtime, struct err *e);
+
 /* ---- after the start ---- */
 
 void close_others(const int *keep, size_t nkeep);

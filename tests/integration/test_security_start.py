@@ -82,6 +82,20 @@ def test_the_joining_process_shows_nothing(engine):
     assert seen == "up\n", seen
 
 
+# covers S-44: the runtime gives what a container reads to its root; the host's own device, shown in each container, it must
+# not be: that root could close it to everybody.
+@pytest.mark.parametrize("host,user,owner", [({}, "", 0), ({}, "app", 1000), ({"UsernsMode": "host"}, "app", 1000)])
+def test_the_hosts_null_is_the_hosts(engine, host, user, owner):
+    run = Run(engine, "cat; exec sleep 1000", config={"User": user}, host=host)
+    assert run.error is None, run.error
+    with open(f"/proc/{run.inspect()['State']['Pid']}/uid_map", encoding="ascii") as f:
+        base = int(f.read().split()[1])
+    assert os.stat("/dev/null").st_uid != base + owner
+    if not host:
+        assert run.execute("sh", "-c", "chmod 600 /dev/null 2>/dev/null; echo $?") == "1\n"
+    run.remove()
+
+
 # covers S-46
 @pytest.mark.parametrize("path", ["/proc/acpi", "/proc/keys", "/proc/timer_list", "/proc/interrupts", "/proc/kcore", "/proc/scsi",
                                   "/proc/asound", "/proc/latency_stats", "/proc/sched_debug", "/sys/firmware",
