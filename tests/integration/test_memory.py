@@ -7,7 +7,6 @@ import subprocess
 import pytest
 
 from tests.harness import agree
-from tests.harness.engine import Engine
 from tests.harness.fields import Run
 
 LONG = bool(os.environ.get("LONG"))
