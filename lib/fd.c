@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <linux/openat2.h>
 #include <linux/nsfs.h>
 #include <netinet/in.h>
 #include <sched.h>
@@ -11,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -161,6 +163,17 @@ int fd_check(int fd, enum fd_kind kind, struct err *e)
 		break;
 	}
 	return ok ? 0 : err_set(e, -EBADF, "descriptor %d is not a %s", fd, fd_kind_name(kind));
+}
+
+int fd_open_within(int dir, const char *path, int flags, uint64_t resolve)
+{
+	struct open_how how = {.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC), .resolve = resolve};
+	long fd;
+
+	do
+		fd = syscall(SYS_openat2, dir, path, &how, sizeof how);
+	while (fd < 0 && (errno == EAGAIN || errno == EINTR));
+	return fd < 0 ? -errno : (int)fd;
 }
 
 int fd_set_nonblock(int fd, struct err *e)

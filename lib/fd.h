@@ -1,9 +1,10 @@
-/* fd: descriptors: whole reads and writes, kinds, memfds, SCM_RIGHTS-free helpers. Paths are lib/path.h's. */
+/* fd: descriptors: whole reads and writes, kinds, memfds, opening beneath a directory. */
 #ifndef POUCH_LIB_FD_H
 #define POUCH_LIB_FD_H
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "lib/err.h"
@@ -34,6 +35,12 @@ const char *fd_kind_name(enum fd_kind kind);
 
 /* 0 when `fd` is of `kind`; -EBADF with the reason otherwise. */
 int fd_check(int fd, enum fd_kind kind, struct err *e);
+
+/*
+ * openat2(2) with these RESOLVE_ flags, close-on-exec; the descriptor or -errno. Where anybody on the host renames or
+ * mounts something while a ".." is walked, the kernel cannot tell where it leads, and wants to be asked again: it is.
+ */
+int fd_open_within(int dir, const char *path, int flags, uint64_t resolve);
 
 int fd_set_nonblock(int fd, struct err *e);
 int fd_set_cloexec(int fd, bool on, struct err *e);

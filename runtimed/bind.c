@@ -4,8 +4,8 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/openat2.h>
-#include <sys/syscall.h>
 
+#include "lib/fd.h"
 #include "lib/guard.h"
 #include "runtimed/container.h"
 #include "lib/util.h"
@@ -239,9 +239,8 @@ int volume_open(const json_t *point, struct err *e)
 	if (fd < 0 || !subpath)
 		return fd < 0 ? fd : STEAL_FD(fd);
 	/* Inside the volume, whatever its files' links say. */
-	struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
-	int sub = (int)syscall(SYS_openat2, fd, subpath, &how, sizeof how);
+	int sub = fd_open_within(fd, subpath, O_PATH, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
 	if (sub < 0)
-		return err_sys(e, -errno, "volume %s: Subpath %s", json_text(point, "Name"), subpath);
+		return err_sys(e, sub, "volume %s: Subpath %s", json_text(point, "Name"), subpath);
 	return sub;
 }

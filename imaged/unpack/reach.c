@@ -4,8 +4,8 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
+#include "lib/fd.h"
 #include "lib/util.h"
 
 int reach_split(char *path, char **parent, char **name, struct err *e)
@@ -53,16 +53,8 @@ const char *reach_shown(const char *name)
 
 int reach_open(int dir, const char *path, int flags)
 {
-	struct open_how how = {
-		.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC | O_NOFOLLOW),
-		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV,
-	};
-	long fd;
-
-	do
-		fd = syscall(SYS_openat2, dir, *path ? path : ".", &how, sizeof how);
-	while (fd < 0 && (errno == EAGAIN || errno == EINTR));
-	return fd < 0 ? -errno : (int)fd;
+	return fd_open_within(dir, *path ? path : ".", flags | O_NOFOLLOW,
+			      RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV);
 }
 
 /* One directory below `above`: 1; one that is there already stays as it is: 0. */

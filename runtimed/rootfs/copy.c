@@ -10,10 +10,10 @@
 #include <stdio.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include "lib/fd.h"
 #include "lib/tree.h"
 #include "lib/util.h"
 #include "runtimed/rootfs/rootfs.h"
@@ -216,17 +216,16 @@ static int copy_into(struct copy *c, int from, int root, const struct stat *st, 
 
 int copy_up(const struct task *t, int image, const char *path, struct err *e)
 {
-	struct open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
-			       .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
-	AUTO_CLOSE int from = (int)syscall(SYS_openat2, image, path, &how, sizeof how);
+	AUTO_CLOSE int from =
+		fd_open_within(image, path, O_RDONLY | O_DIRECTORY, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 	AUTO_CLOSE int root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct copy c = {.task = t};
 	struct stat st;
 
-	if (from < 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP))
+	if (from == -ENOENT || from == -ENOTDIR || from == -ELOOP)
 		return 0;
 	if (from < 0 || root < 0 || fstat(from, &st) < 0)
-		return err_sys(e, -errno, "open %s of the image", path);
+		return err_sys(e, from < 0 ? from : -errno, "open %s of the image", path);
 	if (!is_empty())
 		return 0;
 	int r = tree_remove(root, STAGED, NULL, e);

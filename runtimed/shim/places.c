@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lib/fd.h"
 #include "lib/util.h"
 #include "runtimed/shim/shim.h"
 
@@ -58,7 +58,6 @@ static const struct place *holder_of(const struct places *all, const char *path)
 /* The text of a symbolic link at `path`; 0 when there is none, -errno. */
 static ssize_t read_link(const struct places *all, const char *path, char *text, size_t size)
 {
-	struct open_how how = {.flags = O_PATH | O_NOFOLLOW | O_CLOEXEC, .resolve = RESOLVE_BENEATH};
 	const struct place *p = holder_of(all, path);
 	size_t skip = str_eq(p->path, "/") ? 0 : strlen(p->path);
 	struct stat st;
@@ -70,9 +69,9 @@ static ssize_t read_link(const struct places *all, const char *path, char *text,
 	AUTO_CLOSE int top = open(p->from, O_PATH | O_CLOEXEC);
 	if (top < 0)
 		return -errno;
-	AUTO_CLOSE int fd = (int)syscall(SYS_openat2, top, path + skip, &how, sizeof how);
+	AUTO_CLOSE int fd = fd_open_within(top, path + skip, O_PATH | O_NOFOLLOW, RESOLVE_BENEATH);
 	if (fd < 0)
-		return errno == ENOENT || errno == ENOTDIR ? 0 : -errno;
+		return fd == -ENOENT || fd == -ENOTDIR ? 0 : fd;
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	if (!S_ISLNK(st.st_mode))

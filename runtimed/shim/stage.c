@@ -14,6 +14,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "lib/fd.h"
 #include "lib/util.h"
 #include "runtimed/shim/shim.h"
 
@@ -198,9 +199,7 @@ int stage_build(const struct shim_args *a, char stage[256], struct err *e)
 /* Beneath `root` as the container would see it: the image may have planted symbolic links. */
 static int open_in_root(int root, const char *path)
 {
-	struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
-
-	return (int)syscall(SYS_openat2, root, path, &how, sizeof how);
+	return fd_open_within(root, path, O_PATH, RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS);
 }
 
 /* One more component below the directory `at`; a symbolic link that leads nowhere stays one. */
@@ -220,8 +219,8 @@ static int open_target(const struct shim_args *a, int root, const char *target, 
 	char path[4096];
 	int fd = open_in_root(root, target);
 
-	if (fd >= 0 || errno != ENOENT || snprintf(path, sizeof path, "%s/", target) >= (int)sizeof path)
-		return fd < 0 ? err_sys(e, -errno, "find the place of the mount %s", target) : fd;
+	if (fd != -ENOENT || snprintf(path, sizeof path, "%s/", target) >= (int)sizeof path)
+		return fd < 0 ? err_sys(e, fd, "find the place of the mount %s", target) : fd;
 	AUTO_CLOSE int at = open_in_root(root, "/");
 	if (a->size && take_ids(a->base, e) < 0)
 		return e->code;
@@ -235,7 +234,7 @@ static int open_target(const struct shim_args *a, int root, const char *target, 
 		*slash = '/';
 	}
 	return_ids();
-	return at < 0 ? err_sys(e, -errno, "make the place of the mount %s", target) : STEAL_FD(at);
+	return at < 0 ? err_sys(e, at, "make the place of the mount %s", target) : STEAL_FD(at);
 }
 
 static int place_mount(const struct shim_args *a, size_t i, int root, struct err *e)
