@@ -38,6 +38,7 @@ enum path_use {
 	PATH_CONNECT = 4, /* a socket */
 	PATH_NODES = 8,	  /* with PATH_WRITE: Landlock lets devices be made, too */
 	PATH_ALONE = 16,  /* without what is mounted below it by now */
+	PATH_MAKE = 32,	  /* a directory that others fill later: made when it is not there */
 };
 
 struct sandbox_path {

@@ -76,7 +76,7 @@ static void collectors(const struct config *config, struct paths *out)
 
 static void plugin_sockets(const struct config *config, struct paths *out)
 {
-	paths_add(out, config->volumes_plugin_dir, PATH_READ | PATH_CONNECT);
+	paths_add(out, config->volumes_plugin_dir, PATH_READ | PATH_CONNECT | PATH_MAKE);
 }
 
 static const struct sandbox_profile profiles[PROC_LIMIT] = {

@@ -122,6 +122,20 @@ def run(engine, volume, *command, check=True):
                          check=check)
 
 
+def test_a_directory_that_comes_later(directory):
+    """A plugin is installed after the engine was started, and it is the host's first."""
+    new = pathlib.Path(directory) / "not" / "yet"
+    with Engine(sets=[f"volumes.plugin-dir={new}"]) as running:
+        assert new.stat().st_mode & 0o7777 == 0o755
+        made = Plugin(str(new), "late")
+        try:
+            running.docker("volume", "create", "-d", "late", "vol")
+            assert made.methods() == ["Create"]
+            running.docker("volume", "rm", "vol")
+        finally:
+            made.close()
+
+
 def test_life_of_a_volume(engine, plugin):
     engine.docker("volume", "create", "-d", "good", "--opt", "colour=red", "vol")
     assert plugin.calls == [("Create", {"Name": "vol", "Opts": {"colour": "red"}})]
