@@ -113,20 +113,21 @@ static bool has_password(const struct login *l)
 /* A service that hands out tokens by OAuth 2 alone does not know the question. */
 static bool wants_post(const struct token_call *c, const struct response *r)
 {
-	return !c->form && has_password(login_for(c)) && (r->status == 404 || r->status == 405);
+	return !c->form && (r->status == 404 || r->status == 405);
 }
 
-static int ask_by_password(struct token_call *c, struct err *e);
+static int ask_by_password(struct token_call *c, const struct login *l, struct err *e);
 
 static void on_done(void *arg, struct response *r, const struct err *e)
 {
 	struct token_call *c = arg;
+	const struct login *l = login_for(c);
 	struct err why = e ? *e : (struct err){0};
 	void (*done)(void *, const struct err *) = c->done;
 	void *done_arg = c->arg;
 
 	c->transfer = NULL;
-	if (!e && wants_post(c, r) && ask_by_password(c, &why) == 0)
+	if (!e && has_password(l) && wants_post(c, r) && ask_by_password(c, l, &why) == 0)
 		return;
 	if (!e && !why.code)
 		keep_answer(c, r, &why);
@@ -228,9 +229,9 @@ static int ask(struct token_call *c, const char *question, char *take_authorizat
 	return c->transfer ? 0 : e->code;
 }
 
-static int ask_by_password(struct token_call *c, struct err *e)
+static int ask_by_password(struct token_call *c, const struct login *l, struct err *e)
 {
-	c->form = password_form(login_for(c), &c->challenge, c->scope);
+	c->form = password_form(l, &c->challenge, c->scope);
 	return ask(c, c->challenge.realm, NULL, e);
 }
 

@@ -108,6 +108,12 @@ def hasty(directory):
 
 
 @pytest.fixture
+def waiting(request, how):
+    """The engine for a plugin that does this: who waits to the end for one that hangs shall not wait long."""
+    return request.getfixturevalue("hasty" if how == "hang" else "engine")
+
+
+@pytest.fixture
 def plugin(directory):
     made = Plugin(directory, "good")
     try:
@@ -247,42 +253,42 @@ def test_where_plugins_are_found(engine, directory):
 
 @pytest.mark.parametrize("method", ["Create", "Remove"])
 @pytest.mark.parametrize("how", ["hang", "die", "garbage", {"Err": "not now"}])
-def test_making_and_removing(engine, plugin, method, how):
+def test_making_and_removing(waiting, plugin, method, how):
     """The request fails and says whose fault it is; nothing else has changed, and it can be made again."""
     if method == "Remove":
-        engine.docker("volume", "create", "-d", "good", "vol")
+        waiting.docker("volume", "create", "-d", "good", "vol")
     plugin.behave = {method: how}
-    answer = (engine.api("POST", "/volumes/create", {"Name": "vol", "Driver": "good"}) if method == "Create" else
-              engine.api("DELETE", "/volumes/vol"))
+    answer = (waiting.api("POST", "/volumes/create", {"Name": "vol", "Driver": "good"}) if method == "Create" else
+              waiting.api("DELETE", "/volumes/vol"))
     assert answer.status == 500 and "volume driver good" in answer.message, answer
     plugin.behave = {}
-    assert engine.api("GET", "/volumes/vol").status == (404 if method == "Create" else 200)
-    engine.docker("volume", "create", "-d", "good", "vol")
-    engine.docker("volume", "rm", "vol")
+    assert waiting.api("GET", "/volumes/vol").status == (404 if method == "Create" else 200)
+    waiting.docker("volume", "create", "-d", "good", "vol")
+    waiting.docker("volume", "rm", "vol")
 
 
 @pytest.mark.parametrize("how", ["hang", "die", "garbage", {"Err": "not now"}])
-def test_unmounting(engine, plugin, how):
+def test_unmounting(waiting, plugin, how):
     """A container ends and goes all the same; its volume is free."""
-    engine.docker("volume", "create", "-d", "good", "vol")
-    engine.docker("run", "-d", "--name", "user", "--network", "none", "--userns", "host", "-v", "vol:/data", "busybox", "sleep", "1000")
+    waiting.docker("volume", "create", "-d", "good", "vol")
+    waiting.docker("run", "-d", "--name", "user", "--network", "none", "--userns", "host", "-v", "vol:/data", "busybox", "sleep", "1000")
     plugin.behave = {"Unmount": how}
-    engine.docker("rm", "-f", "user")
+    waiting.docker("rm", "-f", "user")
     plugin.behave = {}
-    assert run(engine, "vol", "echo", "again").stdout == "again\n"
-    engine.docker("volume", "rm", "vol")
+    assert run(waiting, "vol", "echo", "again").stdout == "again\n"
+    waiting.docker("volume", "rm", "vol")
 
 
-def test_the_place_is_known_to_path(engine, plugin):
-    engine.docker("volume", "create", "-d", "good", "vol")
+def test_the_place_is_known_to_path(hasty, plugin):
+    hasty.docker("volume", "create", "-d", "good", "vol")
     plugin.behave = {"Get": {"Volume": {"Name": "vol"}, "Err": ""}}
-    assert engine.api("GET", "/volumes/vol").json["Mountpoint"] == str(plugin.store / "vol")
+    assert hasty.api("GET", "/volumes/vol").json["Mountpoint"] == str(plugin.store / "vol")
     for how in ("die", "garbage", {"Mountpoint": 7}, "hang"):
         plugin.behave["Path"] = how
-        answer = engine.api("GET", "/volumes/vol")
+        answer = hasty.api("GET", "/volumes/vol")
         assert answer.status == 200 and answer.json["Mountpoint"] == "" and answer.json["Scope"] == "global", (how, answer)
     plugin.behave = {}
-    engine.docker("volume", "rm", "vol")
+    hasty.docker("volume", "rm", "vol")
 
 
 # ---- volumes that only the plugin knows ----

@@ -32,7 +32,7 @@
 static char dir[] = "/tmp/pouch-sandbox-XXXXXX";
 static char run[64];
 
-static struct config config = {.ids_base = IDS_BASE, .volumes_plugin_dir = "/nonexistent/plugins"};
+static struct config config = {.ids_base = IDS_BASE, .volumes_plugin_dir = "/proc/plugins"};
 
 /* Descriptors that a process in_sandbox() has, from 3 on. */
 static unsigned passed;
