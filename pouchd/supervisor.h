@@ -101,6 +101,7 @@ struct supervisor {
 	struct worker_kind kinds[WORKER_KINDS];
 	struct worker *workers;
 	size_t nworkers;
+	bool workers_due; /* they were told to end, and are killed when they take too long */
 	struct event *child, *stop[2], *hangup, *notify;
 	struct ipc_server *control;
 	int control_fd;

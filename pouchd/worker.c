@@ -202,8 +202,25 @@ bool worker_exited(struct supervisor *s, pid_t pid, int status)
 	return false;
 }
 
+/* In the midst of a long removal, say, of a tree: what it leaves is cleaned by the next start. */
+static void on_late(evutil_socket_t fd, short what, void *arg)
+{
+	struct supervisor *s = arg;
+
+	(void)fd;
+	(void)what;
+	for (size_t i = 0; i < s->nworkers; i++)
+		if (s->workers[i].kind->id != PROC_log) {
+			log_error("%s (pid %d) is not ending in time; it is killed",
+				  process_name(s->workers[i].kind->id), (int)s->workers[i].pid);
+			kill(s->workers[i].pid, SIGKILL);
+		}
+}
+
 size_t workers_stop(struct supervisor *s)
 {
+	const uint32_t ms = s->config->supervisor_stop_timeout;
+	const struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
 	size_t left = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
@@ -215,5 +232,9 @@ size_t workers_stop(struct supervisor *s)
 			kill(s->workers[i].pid, SIGTERM);
 			left++;
 		}
+	if (left && !s->workers_due) {
+		s->workers_due = true;
+		event_base_once(s->base, -1, EV_TIMEOUT, on_late, s, &tv);
+	}
 	return left;
 }

@@ -405,6 +405,23 @@ def test_two_engines_side_by_side():
         assert not uids[0] & uids[1]
 
 
+def test_a_worker_that_does_not_end_is_killed():
+    with Engine(sets=["supervisor.stop-timeout=300ms"]) as engine, socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(engine.socket))
+        client.sendall(b"POST /v1.43/images/load HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + bytes(1000))
+
+        def unpackers():
+            children = pathlib.Path(f"/proc/{engine.process.pid}/task/{engine.process.pid}/children").read_text().split()
+            return [int(pid) for pid in children if pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"image-unpack")]
+        engine.wait_for(unpackers)
+        worker, = unpackers()
+        os.kill(worker, signal.SIGSTOP)
+        assert engine.stop() == 0
+        assert not pathlib.Path(f"/proc/{worker}").exists()
+        assert f"image-unpack (pid {worker}) is not ending in time" in engine.log()
+        engine.start()
+
+
 def kernel_objects(engine):
     """Their names: the state of a device changes when the kernel comes to it."""
     devices = [line.split(":")[1].strip().partition("@")[0] for line in leaks.links(engine)]
