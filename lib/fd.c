@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define MEMFD_SEALS (F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL)
+#define OPEN_TRIES  10000
 
 /* -1: it is no socket. */
 static int socket_is(int fd, int option)
@@ -168,12 +169,29 @@ int fd_check(int fd, enum fd_kind kind, struct err *e)
 int fd_open_within(int dir, const char *path, int flags, uint64_t resolve)
 {
 	struct open_how how = {.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC), .resolve = resolve};
+	unsigned tries = 0;
 	long fd;
 
+	/* Not for ever: a file under a lease says the same for as long as its holder likes. */
 	do
 		fd = syscall(SYS_openat2, dir, path, &how, sizeof how);
-	while (fd < 0 && (errno == EAGAIN || errno == EINTR));
+	while (fd < 0 && (errno == EAGAIN || errno == EINTR) && ++tries < OPEN_TRIES);
 	return fd < 0 ? -errno : (int)fd;
+}
+
+int fd_make_parents(const char *path, struct err *e)
+{
+	AUTO_FREE char *part = xstrdup(path);
+
+	for (char *p = strchr(part + 1, '/'); p; p = strchr(p + 1, '/')) {
+		*p = '\0';
+		if (mkdir(part, 0755) == 0)
+			chmod(part, 0755);
+		else if (errno != EEXIST)
+			return err_sys(e, -errno, "create %s", part);
+		*p = '/';
+	}
+	return 0;
 }
 
 int fd_set_nonblock(int fd, struct err *e)

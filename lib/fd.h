@@ -42,6 +42,9 @@ int fd_check(int fd, enum fd_kind kind, struct err *e);
  */
 int fd_open_within(int dir, const char *path, int flags, uint64_t resolve);
 
+/* The directories above `path`, 0755 whatever the umask is; those that are there stay as they are. */
+int fd_make_parents(const char *path, struct err *e);
+
 int fd_set_nonblock(int fd, struct err *e);
 int fd_set_cloexec(int fd, bool on, struct err *e);
 

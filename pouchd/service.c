@@ -33,7 +33,7 @@ const char *service_state_name(enum service_phase state)
 
 static void set_timer(struct service *v, uint32_t ms)
 {
-	const struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
+	const struct timeval tv = timeval_ms(ms);
 
 	event_add(v->timer, &tv);
 }
@@ -249,8 +249,7 @@ static void describe(int status, char *buf, size_t size)
  */
 void service_leaves(struct service *v)
 {
-	const struct timeval tv = {.tv_sec = v->sup->config->supervisor_stop_timeout / 1000,
-				   .tv_usec = (suseconds_t)(v->sup->config->supervisor_stop_timeout % 1000) * 1000};
+	const struct timeval tv = timeval_ms(v->sup->config->supervisor_stop_timeout);
 
 	if (v->id != PROC_apid || v->state != SERVICE_STOPPING || v->sup->state != ENGINE_READY || v->leaving)
 		return;

@@ -20,16 +20,10 @@
 
 int make_directory(const char *path, mode_t mode, struct err *e)
 {
-	AUTO_FREE char *part = xstrdup(path);
+	int r = fd_make_parents(path, e);
 
-	for (char *p = strchr(part + 1, '/'); p; p = strchr(p + 1, '/')) {
-		*p = '\0';
-		if (mkdir(part, 0755) == 0)
-			chmod(part, 0755); /* whatever the umask is */
-		else if (errno != EEXIST)
-			return err_sys(e, -errno, "create %s", part);
-		*p = '/';
-	}
+	if (r < 0)
+		return r;
 	if (mkdir(path, mode) < 0 && errno != EEXIST)
 		return err_sys(e, -errno, "create %s", path);
 	struct stat st;

@@ -18,6 +18,7 @@
 
 #include <event2/event.h>
 #include <stdint.h>
+#include <sys/time.h>
 
 #include "ipc/process.h"
 #include "lib/daemon_parts.h"
@@ -109,6 +110,11 @@ struct supervisor {
 };
 
 int64_t now_ms(void);
+
+static inline struct timeval timeval_ms(uint32_t ms)
+{
+	return (struct timeval){.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
+}
 
 /* ---- lock.c ---- */
 

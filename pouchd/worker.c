@@ -219,8 +219,7 @@ static void on_late(evutil_socket_t fd, short what, void *arg)
 
 size_t workers_stop(struct supervisor *s)
 {
-	const uint32_t ms = s->config->supervisor_stop_timeout;
-	const struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
+	const struct timeval tv = timeval_ms(s->config->supervisor_stop_timeout);
 	size_t left = 0;
 
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "lib/fd.h"
 #include "lib/util.h"
 
 /* ---- what goes in ---- */
@@ -40,25 +41,6 @@ static int clone_tree(int dir, const char *path, unsigned use)
 	return STEAL_FD(tree);
 }
 
-static void make_directory(const char *path)
-{
-	if (mkdir(path, 0755) == 0)
-		(void)chmod(path, 0755); /* whatever the umask is */
-}
-
-/* With those above it. When that fails it is a path that is not there. */
-static void make_directories(const char *path)
-{
-	AUTO_FREE char *part = xstrdup(path);
-
-	for (char *p = strchr(part + 1, '/'); p; p = strchr(p + 1, '/')) {
-		*p = '\0';
-		make_directory(part);
-		*p = '/';
-	}
-	make_directory(part);
-}
-
 static void add(struct paths *p, const char *path, int fd, unsigned use)
 {
 	struct path_entry *entry;
@@ -71,8 +53,11 @@ static void add(struct paths *p, const char *path, int fd, unsigned use)
 		fail(p, path);
 		return;
 	}
-	if (use & PATH_MAKE)
-		make_directories(path);
+	if (use & PATH_MAKE) {
+		/* When that fails it is a path that is not there. */
+		AUTO_FREE char *inside = xasprintf("%s/", path);
+		(void)fd_make_parents(inside, NULL);
+	}
 	tree = fd >= 0 ? clone_tree(fd, "", use) : clone_tree(AT_FDCWD, path, use);
 	if (tree < 0) {
 		if (errno != ENOENT && errno != ENOTDIR)
