@@ -206,10 +206,24 @@ def test_systemd_starts_one_again(machine, split, name):
     assert machine.property(unit, "MainPID") != pid
 
 
+def test_one_service_again(machine, split):
+    """The target's stop returns at once; the engine as one service begins when the last of the others has ended."""
+    for name in ("apid", "runtimed"):
+        machine.run("mkdir", "-p", f"/run/systemd/system/pouch-{name}.service.d")
+        machine.run("sh", "-c", f"printf '[Service]\nExecStop=sleep 2\n' > /run/systemd/system/pouch-{name}.service.d/slow.conf")
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "stop", "pouch-split.target")
+    machine.run("systemctl", "start", "pouch.socket")
+    for name in HELPERS:
+        assert machine.property(f"pouch-{name}.service", "ActiveState") == "inactive"
+    works(machine, split)
+    assert machine.property("pouch.service", "ActiveState") == "active"
+    machine.docker("rm", "-f", split)
+
+
 # ---- removed ----
 
 def test_removed_and_purged(machine):
-    machine.run("systemctl", "stop", "pouch-split.target", check=False)
     machine.run("systemctl", "start", "pouch.socket")
     machine.docker("rm", "-f", running(machine))
     machine.run("dpkg", "-r", "pouch")
