@@ -66,10 +66,11 @@ static size_t plain(const char *p, const char *end)
 {
 	size_t n = 0, len = (size_t)(end - p);
 
-	for (; n + 8 <= len; n += 8) {
-		uint64_t w = word_load(p + n);
-		if ((WORD_HAS(w, '"') | WORD_HAS(w, '\\')) & WORD_HIGH)
-			break;
+	for (; n + sizeof(words) <= len; n += sizeof(words)) {
+		words w = words_load(p + n);
+		size_t first = words_first((words)((w == '"') | (w == '\\')));
+		if (first < sizeof(words))
+			return n + first;
 	}
 	while (n < len && p[n] != '"' && p[n] != '\\')
 		n++;
@@ -107,7 +108,7 @@ static char *unescape(char *p, char *end, size_t *len)
 
 	while (p < end) {
 		size_t n = plain(p, end);
-		if (to != p)
+		if (to != p && n)
 			memmove(to, p, n);
 		to += n;
 		p += n;
@@ -133,10 +134,11 @@ static char *unescape(char *p, char *end, size_t *len)
 	return NULL;
 }
 
-static bool take(char **p, const char *end, const char *text)
-{
-	size_t n = strlen(text);
+/* Whether `text`, a literal, stands at *p, which is moved behind it then. */
+#define TAKE(p, end, text) take(p, end, text, sizeof(text) - 1)
 
+static inline bool take(char **p, const char *end, const char *text, size_t n)
+{
 	if ((size_t)(end - *p) < n || memcmp(*p, text, n) != 0)
 		return false;
 	*p += n;
@@ -149,16 +151,16 @@ bool log_line_parse(char *line, size_t len, struct log_line *out)
 	char *p = line, *end = line + len, *close;
 
 	*out = (struct log_line){0};
-	if (!take(&p, end, "{\"log\":\""))
+	if (!TAKE(&p, end, "{\"log\":\""))
 		return false;
 	out->text = p;
 	p = unescape(p, end, &out->len);
-	if (!p || !take(&p, end, ",\"stream\":\"std"))
+	if (!p || !TAKE(&p, end, ",\"stream\":\"std"))
 		return false;
 	out->is_stderr = *p == 'e';
-	if (!take(&p, end, "err\"") && !take(&p, end, "out\""))
+	if (!TAKE(&p, end, "err\"") && !TAKE(&p, end, "out\""))
 		return false;
-	if (take(&p, end, ",\"attrs\":")) {
+	if (TAKE(&p, end, ",\"attrs\":")) {
 		/* Values may hold any character, but quotes only behind a backslash. */
 		close = memmem(p, (size_t)(end - p), "},\"time\":\"", 10);
 		if (!close)
@@ -167,7 +169,7 @@ bool log_line_parse(char *line, size_t len, struct log_line *out)
 		out->attrs_len = (size_t)(close + 1 - p);
 		p = close + 1;
 	}
-	if (!take(&p, end, ",\"time\":\""))
+	if (!TAKE(&p, end, ",\"time\":\""))
 		return false;
 	close = memchr(p, '"', (size_t)(end - p));
 	if (!close)
