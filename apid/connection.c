@@ -182,6 +182,18 @@ void connection_flush(struct connection *c)
 	written(c);
 }
 
+void connection_send(struct connection *c, const void *data, size_t len)
+{
+	size_t sent = 0;
+
+	if (c->state == CONN_CLOSED)
+		return;
+	if (!c->processing && c->state != CONN_LINGER && !evbuffer_get_length(c->out))
+		sent = transport_send(&c->transport, data, len);
+	evbuffer_add(c->out, (const char *)data + sent, len - sent);
+	connection_flush(c);
+}
+
 static void process(struct connection *c, const char *data, size_t len);
 
 static void on_writable(evutil_socket_t fd, short what, void *arg)

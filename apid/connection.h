@@ -61,6 +61,8 @@ bool connection_idle(const struct connection *c);
 /* ---- for exchanges ---- */
 
 struct evbuffer *connection_out(struct connection *c);
+/* Behind what is in connection_out(); sent at once as far as the client takes it. */
+void connection_send(struct connection *c, const void *data, size_t len);
 /* Send what is in connection_out(). */
 void connection_flush(struct connection *c);
 /* The answer is written completely and the request read completely: on to the next. `keep`: the connection stays. */

@@ -8,6 +8,11 @@
 #include "lib/log.h"
 #include "lib/util.h"
 
+/* Room in the buffer before what is read, for a chunk's size. */
+#define FRAME 16
+/* Reads of a pipe before others on the loop have their turn. */
+#define TURNS 4
+
 static void write_piece(struct exchange *x, const char *data, size_t len)
 {
 	struct evbuffer *out = connection_out(x->conn);
@@ -55,30 +60,48 @@ static void source_ended(struct exchange *x)
 		finish(x);
 }
 
+/* The bytes at buffer + FRAME, in the frame of a chunk, to the client. */
+static void pass(struct exchange *x, size_t len)
+{
+	char *data = x->apid->buffer + FRAME, size[FRAME];
+
+	if (x->chunked) {
+		size_t n = (size_t)snprintf(size, sizeof size, "%zx\r\n", len);
+		memcpy(data + len, "\r\n", 2);
+		data -= n;
+		memcpy(data, size, n);
+		len += n + 2;
+	}
+	connection_send(x->conn, data, len);
+}
+
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct exchange *x = arg;
 	struct connection *c = x->conn;
 
 	(void)what;
-	ssize_t n = read(fd, x->apid->buffer, sizeof x->apid->buffer);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-		event_add(x->source.readable, NULL);
-		return;
+	for (unsigned turns = 0; turns < TURNS; turns++) {
+		ssize_t n = read(fd, x->apid->buffer + FRAME, sizeof x->apid->buffer - FRAME - 2);
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return;
+		if (n < 0) {
+			log_error("%s: reading the answer: %s", x->audit_id, strerror(errno));
+			exchange_cut(x);
+			return;
+		}
+		if (n == 0) {
+			source_ended(x);
+			return;
+		}
+		pass(x, (size_t)n);
+		if (c->state == CONN_CLOSED)
+			return;
+		if (evbuffer_get_length(connection_out(c)) >= CONN_OUTPUT_MAX) {
+			event_del(x->source.readable); /* stream_drained() goes on */
+			return;
+		}
 	}
-	if (n < 0) {
-		log_error("%s: reading the answer: %s", x->audit_id, strerror(errno));
-		exchange_cut(x);
-		return;
-	}
-	if (n == 0) {
-		source_ended(x);
-		return;
-	}
-	write_piece(x, x->apid->buffer, (size_t)n);
-	if (evbuffer_get_length(connection_out(c)) < CONN_OUTPUT_MAX)
-		event_add(x->source.readable, NULL);
-	connection_flush(c);
 }
 
 static int open_source(struct exchange *x, int take_fd)
@@ -88,7 +111,7 @@ static int open_source(struct exchange *x, int take_fd)
 	if (x->source.fd >= 0 || fd_set_nonblock(fd, NULL) < 0)
 		return -EINVAL;
 	x->source.fd = STEAL_FD(fd);
-	x->source.readable = event_new(x->apid->base, x->source.fd, EV_READ, on_readable, x);
+	x->source.readable = event_new(x->apid->base, x->source.fd, EV_READ | EV_PERSIST, on_readable, x);
 	event_add(x->source.readable, NULL);
 	return 0;
 }

@@ -74,6 +74,13 @@ ssize_t transport_write(struct transport *t, struct evbuffer *out)
 	return n < 0 ? -errno : n;
 }
 
+size_t transport_send(struct transport *t, const void *data, size_t len)
+{
+	ssize_t n = t->ssl ? 0 : send(t->fd, data, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	return n > 0 ? (size_t)n : 0;
+}
+
 size_t transport_pending(const struct transport *t)
 {
 	return t->ssl ? (size_t)SSL_pending(t->ssl) : 0;

@@ -20,6 +20,8 @@ struct transport {
 ssize_t transport_read(struct transport *t, void *buf, size_t len);
 /* Write from the front of `out` and drain what was taken. Bytes taken, -EAGAIN, or -errno. */
 ssize_t transport_write(struct transport *t, struct evbuffer *out);
+/* How many of these bytes the kernel took; what stops it is for transport_write() to find out. */
+size_t transport_send(struct transport *t, const void *data, size_t len);
 /* Bytes that can be read without the socket becoming readable. */
 size_t transport_pending(const struct transport *t);
 /* No more bytes go to the client. */

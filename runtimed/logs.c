@@ -17,7 +17,9 @@
 /* Read, formatted and handed on before other requests get their turn. */
 #define TURN	  (1u << 20)
 #define BLOCK	  (128u << 10)
+#define PIPE	  (256u << 10) /* between here and apid, where the kernel allows it */
 #define LINE_MAX_ (4u << 20)
+#define HEAD	  8 /* bytes */
 /* Then a file that is missing was removed by hand. */
 #define TRIES 50
 
@@ -42,6 +44,8 @@ struct reader {
 	size_t in_len, in_size;
 	char *text; /* answer not sent yet */
 	size_t text_len, text_size, text_sent;
+	int pipe; /* the answer goes there, to apid: many bytes, and a message's are copied more often */
+	struct event *room;
 };
 
 static void reader_free(struct reader *r)
@@ -52,6 +56,9 @@ static void reader_free(struct reader *r)
 		event_free(r->turn);
 	if (r->grown)
 		event_free(r->grown);
+	if (r->room)
+		event_free(r->room);
+	fd_close(&r->pipe);
 	fd_close(&r->inotify);
 	container_unref(r->container);
 	free(r->in);
@@ -63,7 +70,6 @@ static void finish(struct reader *r)
 {
 	struct ipc_request *req = r->req;
 
-	ipc_request_on_credit(req, NULL, NULL);
 	ipc_request_on_cancel(req, NULL, NULL);
 	reader_free(r);
 	ipc_reply_done(req);
@@ -71,14 +77,20 @@ static void finish(struct reader *r)
 
 /* ---- lines to answer ---- */
 
-static void put(struct reader *r, const void *data, size_t len)
+/* Where the next `len` bytes of the answer are to be written. */
+static char *room(struct reader *r, size_t len)
 {
 	if (r->text_len + len > r->text_size) {
 		r->text_size = (r->text_len + len) * 2 + 4096;
 		r->text = xrealloc(r->text, r->text_size, 1);
 	}
-	memcpy(r->text + r->text_len, data, len);
 	r->text_len += len;
+	return r->text + r->text_len - len;
+}
+
+static void put(struct reader *r, const void *data, size_t len)
+{
+	memcpy(room(r, len), data, len);
 }
 
 /* "env=prod,tier=web ": what --details shows. */
@@ -131,6 +143,14 @@ static bool known(struct reader *r, const struct log_line *line)
 	return false;
 }
 
+/* Before a piece of a stream, without a terminal: which one, and how many bytes. */
+static void put_head(char *to, bool is_stderr, size_t len)
+{
+	uint32_t head[HEAD / 4] = {htonl(is_stderr ? 2u << 24 : 1u << 24), htonl((uint32_t)len)};
+
+	memcpy(to, head, HEAD);
+}
+
 static void put_line(struct reader *r, char *text, size_t len)
 {
 	struct log_line line;
@@ -139,7 +159,7 @@ static void put_line(struct reader *r, char *text, size_t len)
 		return;
 	size_t start = r->text_len;
 	if (!r->tty)
-		put(r, (char[8]){line.is_stderr ? 2 : 1}, 8);
+		room(r, HEAD);
 	if (r->timestamps) {
 		put(r, line.time, line.time_len);
 		put(r, " ", 1);
@@ -147,10 +167,8 @@ static void put_line(struct reader *r, char *text, size_t len)
 	if (r->details)
 		put_details(r, &line);
 	put(r, line.text, line.len);
-	if (!r->tty) {
-		uint32_t n = htonl((uint32_t)(r->text_len - start - 8));
-		memcpy(r->text + start + 4, &n, sizeof n);
-	}
+	if (!r->tty)
+		put_head(r->text + start, line.is_stderr, r->text_len - start - HEAD);
 }
 
 static void put_lines(struct reader *r)
@@ -171,14 +189,17 @@ static void put_lines(struct reader *r)
 
 /* ---- sending ---- */
 
-/* true: all of it has gone. */
+/* true: all of it has gone. Otherwise on_turn goes on, or the request is cancelled: the client has gone. */
 static bool send_text(struct reader *r)
 {
 	while (r->text_sent < r->text_len) {
-		size_t credit = ipc_request_credit(r->req), left = r->text_len - r->text_sent;
-		if (credit == 0 || ipc_chunk(r->req, r->text + r->text_sent, left < credit ? left : credit) < 0)
+		ssize_t n = write(r->pipe, r->text + r->text_sent, r->text_len - r->text_sent);
+		if (n < 0) {
+			if (errno == EAGAIN)
+				event_add(r->room, NULL);
 			return false;
-		r->text_sent += left < credit ? left : credit;
+		}
+		r->text_sent += (size_t)n;
 	}
 	r->text_sent = r->text_len = 0;
 	return true;
@@ -255,7 +276,7 @@ static void pump(struct reader *r)
 		watch_newest(r);
 	for (;;) {
 		if (!send_text(r))
-			return; /* on_credit goes on */
+			return;
 		if (r->past)
 			break;
 		if (done > TURN) {
@@ -295,12 +316,6 @@ static void on_grown(evutil_socket_t fd, short what, void *arg)
 	pump(arg);
 }
 
-static void on_credit(struct ipc_request *req, void *arg)
-{
-	(void)req;
-	pump(arg);
-}
-
 static void on_cancel(struct ipc_request *req, void *arg)
 {
 	(void)req;
@@ -333,6 +348,25 @@ static int follow(struct reader *r, struct err *e)
 	event_add(r->grown, NULL);
 	container_wait(c, &r->waiter, FOLLOWED, on_event);
 	return 0;
+}
+
+static int open_pipe(struct reader *r, struct err *e)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return err_sys(e, -errno, "pipe2");
+	AUTO_CLOSE int theirs = ends[0];
+	r->pipe = ends[1];
+	fcntl(r->pipe, F_SETPIPE_SZ, PIPE);
+	int rc = fd_set_nonblock(r->pipe, e);
+	if (rc < 0)
+		return rc;
+	r->room = event_new(r->container->rt->d.base, r->pipe, EV_WRITE, on_turn, r);
+	rc = ipc_chunk_pipe(r->req, theirs,
+			    r->tty ? "application/vnd.docker.raw-stream" : "application/vnd.docker.multiplexed-stream",
+			    NULL);
+	return rc < 0 ? err_sys(e, rc, "answer by a pipe") : 0;
 }
 
 static int read_request(struct reader *r, const struct container_logs *m, struct err *e)
@@ -371,6 +405,7 @@ void on_container_logs(struct ipc_request *req, struct container_logs *m, struct
 	*r = (struct reader){.container = container_ref(c),
 			     .req = req,
 			     .inotify = -1,
+			     .pipe = -1,
 			     .watch = -1,
 			     .out = m->out,
 			     .errors = m->errors,
@@ -381,14 +416,14 @@ void on_container_logs(struct ipc_request *req, struct container_logs *m, struct
 	int rc = read_request(r, m, &e);
 	if (rc == 0 && r->follow)
 		rc = follow(r, &e);
+	if (rc == 0)
+		rc = open_pipe(r, &e);
 	if (rc < 0) {
 		reader_free(r);
 		ipc_reply_error(req, &e);
 		return;
 	}
 	r->turn = evtimer_new(rt->d.base, on_turn, r);
-	ipc_request_on_credit(req, on_credit, r);
 	ipc_request_on_cancel(req, on_cancel, r);
-	ipc_chunk(req, NULL, 0);
 	pump(r);
 }

@@ -1,8 +1,10 @@
 """A container's log: the file drivers' options, and what `logs` shows of it, through rotation."""
 import datetime
 import json
+import os
 import pathlib
 import re
+import socket
 import threading
 import time
 
@@ -149,6 +151,64 @@ def test_streams_are_chosen(engine):
     refused = engine.api("GET", "/containers/both/logs")
     assert refused.status == 400 and "you must choose at least one stream" in refused.message
     remove(engine, "both")
+
+
+def test_every_character_at_every_place(engine):
+    """Both ways, into JSON and back, look at many bytes at once."""
+    text = b"".join(b"x" * before + odd.encode() + b"y" * behind + b"\n" for odd in ('"', "\\", "\t", "\x1f", "\x7f", "é", "😀")
+                    for before in range(36) for behind in (0, 1, 40))
+    engine.docker("run", "-i", "--name", "odd", *NET, "busybox", "cat", input=text, text=False)
+    assert engine.docker("logs", "odd", text=False).stdout == text
+    remove(engine, "odd")
+
+
+def test_content_type(engine):
+    """As dockerd names it: by the terminal, and the one with frames since 1.42."""
+    run(engine, "framed", "echo out")
+    run(engine, "plain", "echo out", "-t")
+    for name, version, want in (("framed", "1.41", "raw"), ("framed", "1.42", "multiplexed"), ("plain", "1.42", "raw")):
+        answer = engine.api("GET", f"/containers/{name}/logs?stdout=1", version=version)
+        assert answer.headers["Content-Type"] == f"application/vnd.docker.{want}-stream", (name, version)
+    remove(engine, "framed")
+    remove(engine, "plain")
+
+
+def ask(engine, name, query):
+    s = socket.socket(socket.AF_UNIX)
+    s.settimeout(60)
+    s.connect(str(engine.socket))
+    s.sendall(f"GET /v1.41/containers/{name}/logs?{query} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    return s
+
+
+def status_of(pid, what):
+    return int(re.search(rf"{what}:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1])
+
+
+def test_slow_clients_cost_little_and_leave_nothing(engine):  # covers D-23
+    """None of the log is gathered for those who do not read; who reads later gets all of it, and who leaves takes his
+    descriptors along."""
+    lines = 300000
+    run(engine, "long", f"seq -w {lines}", "--log-opt", "max-size=100m")
+    pids = [engine.pids()[name] for name in ("apid", "runtimed")]
+    assert len(engine.docker("logs", "long").stdout) == 7 * lines
+    before = {pid: (status_of(pid, "VmHWM"), len(os.listdir(f"/proc/{pid}/fd"))) for pid in pids}
+    slow = [ask(engine, "long", "stdout=1") for _ in range(4)]
+    assert all(s.recv(15) == b"HTTP/1.1 200 OK" for s in slow)
+    assert engine.api("GET", "/containers/long/json").status == 200
+    with slow[0]:
+        got = 0
+        while part := slow[0].recv(1 << 16):
+            got += len(part)
+    assert got > 15 * lines
+    for s in slow[1:]:
+        s.close()
+    deadline = time.monotonic() + 60
+    while any(len(os.listdir(f"/proc/{pid}/fd")) > before[pid][1] + 2 for pid in pids):
+        assert time.monotonic() < deadline, "descriptors of clients that have gone"
+        time.sleep(0.02)
+    assert all(status_of(pid, "VmHWM") < before[pid][0] + (4 << 10) for pid in pids)
+    remove(engine, "long")
 
 
 def test_quota_over_all_containers():  # covers D-22
