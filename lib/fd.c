@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
 #include <linux/nsfs.h>
@@ -192,6 +193,16 @@ int fd_make_parents(const char *path, struct err *e)
 		*p = '/';
 	}
 	return 0;
+}
+
+void fd_spread(int dir)
+{
+	int flags;
+
+	if (ioctl(dir, FS_IOC_GETFLAGS, &flags) < 0 || (flags & FS_TOPDIR_FL))
+		return;
+	flags |= FS_TOPDIR_FL;
+	(void)ioctl(dir, FS_IOC_SETFLAGS, &flags);
 }
 
 int fd_set_nonblock(int fd, struct err *e)

@@ -45,6 +45,13 @@ int fd_open_within(int dir, const char *path, int flags, uint64_t resolve);
 /* The directories above `path`, 0755 whatever the umask is; those that are there stay as they are. */
 int fd_make_parents(const char *path, struct err *e);
 
+/*
+ * What is made in this directory has nothing to do with each other: ext4 puts each directory elsewhere then, as it does
+ * with home directories (chattr(1), T). One without a journal looks, for each new file, past all that were deleted
+ * nearby in the last minutes. Where a file system has no such hint, nothing happens.
+ */
+void fd_spread(int dir);
+
 int fd_set_nonblock(int fd, struct err *e);
 int fd_set_cloexec(int fd, bool on, struct err *e);
 

@@ -60,12 +60,16 @@ static bool probe_idmap(const struct launch *l)
 	return layers >= 0;
 }
 
+/* A directory with one directory a container. */
 static int make_dir(int at, const char *name, struct err *e)
 {
 	if (mkdirat(at, name, 0700) < 0 && errno != EEXIST)
 		return err_sys(e, -errno, "mkdir %s", name);
 	int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return fd < 0 ? err_sys(e, -errno, "open %s", name) : fd;
+	if (fd < 0)
+		return err_sys(e, -errno, "open %s", name);
+	fd_spread(fd);
+	return fd;
 }
 
 int launch_new(const struct launch_config *config, struct launch **out, struct err *e)
@@ -74,6 +78,7 @@ int launch_new(const struct launch_config *config, struct launch **out, struct e
 
 	l->c = *config;
 	l->runs_dir = l->shim_filter = -1;
+	fd_spread(l->c.state_dir);
 	LIST_INIT(&l->runs);
 	LIST_INIT(&l->views);
 	LIST_INIT(&l->orphans);
