@@ -118,6 +118,7 @@ int stage_open(struct imaged *d, struct err *e)
 	d->staging = d->layers < 0 ? -1 : open_dir(d, "staging", e);
 	if (d->staging < 0)
 		return e->code;
+	fd_spread(d->layers);
 	/* Names that no earlier run has used: its removals may still be going on. */
 	d->staged = (uint64_t)time(NULL) << 20;
 	int rc = each_name(d->staging, clean_staging, d, e);

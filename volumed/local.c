@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/fd.h"
 #include "lib/log.h"
 #include "lib/mount_options.h"
 #include "lib/size.h"
@@ -130,6 +131,7 @@ int local_new(int state, const char *path, struct jobs *jobs, struct local **out
 		local_free(l);
 		return rc;
 	}
+	fd_spread(l->volumes);
 	*out = l;
 	return 0;
 }

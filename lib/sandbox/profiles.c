@@ -130,8 +130,8 @@ static const struct sandbox_profile profiles[PROC_LIMIT] = {
 			.landlock_tcp = true,
 			.landlock_scope = true,
 			/* The thread hashes and removes (lib/jobs.h). */
-			.first.calls = CALLS(CALLS_read_files, CALLS_write_files, CALLS_threads, CALLS_serve,
-					     CALLS_call_peers),
+			.first.calls = CALLS(CALLS_read_files, CALLS_write_files, CALLS_spread, CALLS_threads,
+					     CALLS_serve, CALLS_call_peers),
 			.limits = LIMITS(NO_CORE, THREADS, FILES(65536)),
 		},
 	[PROC_volumed] =
@@ -148,8 +148,8 @@ static const struct sandbox_profile profiles[PROC_LIMIT] = {
 			.landlock_scope = true,
 			.first.capabilities = FILE_POWER,
 			/* The thread measures and removes trees (lib/jobs.h). */
-			.first.calls = CALLS(CALLS_read_files, CALLS_write_files, CALLS_own_files, CALLS_threads,
-					     CALLS_serve, CALLS_call_peers, CALLS_unix_streams),
+			.first.calls = CALLS(CALLS_read_files, CALLS_write_files, CALLS_own_files, CALLS_spread,
+					     CALLS_threads, CALLS_serve, CALLS_call_peers, CALLS_unix_streams),
 			.limits = LIMITS(NO_CORE, THREADS, FILES(65536)),
 		},
 	[PROC_netd] =

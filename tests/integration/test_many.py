@@ -61,11 +61,11 @@ def test_cpusets_are_inherited(engine):
         assert (parent / container / name).read_text() == (CPUSETS / name).read_text()
 
 
-def test_directories_of_containers_are_spread(engine):
-    """Where the file system has a hint for that, new files of one are not looked for a place where others' were deleted."""
+def test_directories_are_spread(engine):
+    """Where the file system has a hint for that, new files are not looked for a place where others' were deleted."""
     if subprocess.run(["stat", "-fc", "%T", engine.dir], stdout=subprocess.PIPE, check=True).stdout != b"ext2/ext3\n":
         pytest.skip("the hint is ext4's")
-    for name in ("root/runtimed/containers", "run/runtimed/c", "run/runtimed/rt"):
+    for name in ("root/runtimed/containers", "run/runtimed/c", "run/runtimed/rt", "root/imaged/layers", "root/volumed/volumes"):
         fd = os.open(engine.dir / name, os.O_RDONLY)
         try:
             flags, = struct.unpack("L", fcntl.ioctl(fd, FS_IOC_GETFLAGS, bytes(8)))
