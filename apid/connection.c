@@ -8,6 +8,7 @@
 #include "apid/pump.h"
 #include "apid/tls.h"
 #include "lib/log.h"
+#include "lib/times.h"
 #include "lib/util.h"
 
 #define LINGER_MS      2000
@@ -18,7 +19,7 @@
 
 static void arm(struct connection *c, uint32_t ms)
 {
-	struct timeval after = {.tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000};
+	struct timeval after = timeval_ms(ms);
 
 	event_add(&c->timer, event_base_init_common_timeout(c->apid->base, &after));
 }

@@ -6,6 +6,7 @@
 #include "apid/exchange.h"
 #include "apid/pump.h"
 #include "lib/log.h"
+#include "lib/times.h"
 #include "lib/util.h"
 
 #define CONNECT_MS   15000 /* that a service may take to start again */
@@ -118,7 +119,7 @@ static void arm(struct exchange *x)
 	x->unconnected = !ipc_client_connected(x->apid->clients[MSG_OWNER(x->route->message->number)]);
 	if (x->unconnected && ms > CONNECT_MS)
 		ms = CONNECT_MS;
-	struct timeval after = {.tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000};
+	struct timeval after = timeval_ms(ms);
 
 	event_add(x->deadline, &after);
 }

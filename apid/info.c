@@ -3,10 +3,10 @@
 #include <event2/buffer.h>
 #include <jansson.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "apid/connection.h"
 #include "lib/logopt.h"
+#include "lib/times.h"
 #include "lib/util.h"
 #include "lib/version.h"
 
@@ -70,13 +70,9 @@ static json_t *labels(const struct config *c)
 
 static json_t *now_text(void)
 {
-	struct timespec now;
-	struct tm tm;
-	char seconds[32];
+	char text[TIME_TEXT];
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	strftime(seconds, sizeof seconds, "%Y-%m-%dT%H:%M:%S", gmtime_r(&now.tv_sec, &tm));
-	return json_sprintf("%s.%09ldZ", seconds, now.tv_nsec);
+	return json_string(time_rfc3339_full(time_now(), text));
 }
 
 static json_t *security(const struct config *c)

@@ -5,6 +5,7 @@
 
 #include "lib/config.h"
 #include "lib/log.h"
+#include "lib/times.h"
 #include "lib/util.h"
 
 /* ---- appending ---- */
@@ -24,7 +25,7 @@ static void on_sync(evutil_socket_t fd, short what, void *arg)
 static int make_durable(struct auditd *d, struct err *e)
 {
 	uint32_t ms = d->daemon.config->audit_fsync;
-	struct timeval after = {.tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000};
+	struct timeval after = timeval_ms(ms);
 
 	if (ms == 0)
 		return chain_sync(d->chain, e);

@@ -8,6 +8,7 @@
 #include "imaged/handlers.h"
 #include "imaged/imageconf.h"
 #include "imaged/verified.h"
+#include "lib/times.h"
 
 struct commit {
 	struct imaged *d;
@@ -121,12 +122,12 @@ static char *command_of(const json_t *config)
 /* The parent's config with what commit changes. */
 static int make_config(struct commit *x, const struct image_commit *m, struct err *e)
 {
-	char now[40];
+	char now[TIME_TEXT];
 	int rc = imageconf_load(x->d, m->parent, &x->config, e);
 
 	if (rc < 0)
 		return rc;
-	imageconf_now(now);
+	time_rfc3339_full(time_now(), now);
 	json_object_set(x->config, "config", m->config.json);
 	json_object_set(x->config, "container_config", m->container_config.json);
 	json_object_set_new(x->config, "container", json_string(m->container));

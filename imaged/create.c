@@ -11,6 +11,7 @@
 #include "imaged/lines.h"
 #include "imaged/verified.h"
 #include "imaged/pull.h"
+#include "lib/times.h"
 
 /* One import, from the request to its answer. */
 struct import {
@@ -83,9 +84,9 @@ static void on_kept(void *arg, const char *id, json_t *moved, const struct err *
 /* The config that Docker writes for an import. */
 static void make_config(struct import *x, const char *diff_id)
 {
-	char now[40];
+	char now[TIME_TEXT];
 
-	imageconf_now(now);
+	time_rfc3339_full(time_now(), now);
 	x->config = json_pack("{s:s, s:s, s:s, s:O, s:{s:s, s:[s]}, s:[{s:s, s:s}]}", "architecture", x->architecture,
 			      "os", x->os, "created", now, "config", x->container, "rootfs", "type", "layers",
 			      "diff_ids", diff_id, "history", "created", now, "comment", x->message);

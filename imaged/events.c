@@ -5,6 +5,7 @@
 
 #include "imaged/records.h"
 #include "lib/log.h"
+#include "lib/times.h"
 
 static void published(void *arg, void *reply, const struct err *e)
 {
@@ -26,7 +27,7 @@ static void publish(struct imaged *d, const char *action, const char *actor, jso
 	m.action = action;
 	m.id = actor;
 	m.attributes.json = take_attributes;
-	m.time = (uint64_t)records_now();
+	m.time = (uint64_t)time_now();
 	if (d->runtimed && !ipc_call(d->runtimed, IPC_event_publish, &m,
 				     &(struct ipc_call_options){.deadline_ms = 60000}, &publish_events, NULL, &e))
 		log_warn("an event was not sent: %s", e.text);

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdio.h>
 #include <sys/utsname.h>
-#include <time.h>
 
 #include "imaged/stage.h"
 #include "lib/json.h"
@@ -155,18 +154,6 @@ void imageconf_describe(const json_t *config, struct image *out)
 	out->labels = json_is_object(labels) ? json_dumps(labels, JSON_COMPACT) : NULL;
 	if (!out->labels)
 		out->labels = xstrdup("{}");
-}
-
-char *imageconf_now(char *buf)
-{
-	struct timespec now;
-	struct tm tm;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	gmtime_r(&now.tv_sec, &tm);
-	size_t n = strftime(buf, 24, "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(buf + n, 40 - n, ".%09ldZ", now.tv_nsec);
-	return buf;
 }
 
 int64_t imageconf_seconds(const char *rfc3339)

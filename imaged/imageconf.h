@@ -17,8 +17,6 @@ json_t *imageconf_config(const json_t *config);
 /* Fill what an image's row says of it: created, os, architecture, variant, labels. */
 void imageconf_describe(const json_t *config, struct image *out);
 
-/* The text now, RFC 3339 with nanoseconds, into 40 bytes. */
-char *imageconf_now(char *buf);
 /* Seconds since 1970 of an RFC 3339 time; 0 when it is none. */
 int64_t imageconf_seconds(const char *rfc3339);
 

@@ -7,6 +7,7 @@
 #include "imaged/records.h"
 #include "imaged/stage.h"
 #include "imaged/verified.h"
+#include "lib/times.h"
 
 /* Everything that rootfs_leased says. */
 struct described {
@@ -99,7 +100,7 @@ void on_rootfs_lease(struct ipc_request *req, struct rootfs_lease *m, struct ima
 		rc = store_exec(d->store, &e,
 				"INSERT INTO lease VALUES (?, ?, ?) ON CONFLICT (container) DO UPDATE SET image = "
 				"excluded.image",
-				"tti", m->container, x.image.id, records_now());
+				"tti", m->container, x.image.id, time_now());
 	if (rc < 0)
 		ipc_reply_error(req, &e);
 	else

@@ -1,8 +1,8 @@
 #include "imaged/records.h"
+#include "lib/times.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <time.h>
 
 static const char *const schema[] = {
 	"CREATE TABLE blob (digest TEXT PRIMARY KEY, size INTEGER NOT NULL) STRICT;"
@@ -39,14 +39,6 @@ int records_open(struct imaged *d, struct err *e)
 	AUTO_FREE char *path = xasprintf("%s/imaged/imaged.db", d->daemon.root);
 
 	return store_open(path, schema, &d->store, e);
-}
-
-int64_t records_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
 /* ---- images ---- */
@@ -352,7 +344,7 @@ int records_put_tag(struct imaged *d, const char *full, const char *id, char bef
 				"INSERT INTO tag VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET image = excluded.image",
 				"tt", full, id);
 	if (rc == 0)
-		rc = store_exec(d->store, e, "UPDATE image SET tagged = ? WHERE id = ?", "it", records_now(), id);
+		rc = store_exec(d->store, e, "UPDATE image SET tagged = ? WHERE id = ?", "it", time_now(), id);
 	return rc;
 }
 

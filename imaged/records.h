@@ -74,7 +74,4 @@ int records_put_image_layers(struct imaged *d, const char *id, const struct imag
 int records_put_tag(struct imaged *d, const char *full, const char *id, char before[DIGEST_TEXT_SIZE], struct err *e);
 int records_put_digest(struct imaged *d, const char *full, const char *id, struct err *e);
 
-/* Nanoseconds since 1970. */
-int64_t records_now(void);
-
 #endif

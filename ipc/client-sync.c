@@ -1,27 +1,19 @@
 /* client-sync: one request without an event loop; ipc/client.h documents it. */
 #include <errno.h>
 #include <poll.h>
-#include <time.h>
 
 #include "ipc/channel.h"
 #include "ipc/client.h"
 #include "ipc/packet.h"
+#include "lib/times.h"
 #include "lib/util.h"
-
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 static int wait_for(int fd, short what, int64_t until, struct err *e)
 {
 	struct pollfd p = {.fd = fd, .events = what};
 
 	for (;;) {
-		int64_t left = until ? until - now_ms() : -1;
+		int64_t left = until ? until - monotonic_ms() : -1;
 		if (until && left <= 0)
 			return err_set(e, -ETIMEDOUT, "the service did not answer in time");
 		int r = poll(&p, 1, (int)left);
@@ -100,7 +92,7 @@ int ipc_call_sync(enum process_id self, const char *path, int fd, uint16_t numbe
 {
 	struct ipc_head head = {.message = ipc_message(number), .kind = K_REQUEST, .id = 1, .deadline_ms = deadline_ms};
 	const struct ipc_message *m = head.message;
-	int64_t until = deadline_ms ? now_ms() + deadline_ms : 0;
+	int64_t until = deadline_ms ? monotonic_ms() + deadline_ms : 0;
 	AUTO_CLOSE int own = path ? packet_connect(path, 0, e) : -1;
 	void *answer = NULL;
 

@@ -11,6 +11,7 @@
 #include "ipc/channel.h"
 #include "ipc/packet.h"
 #include "lib/log.h"
+#include "lib/times.h"
 #include "lib/util.h"
 
 #define BACKOFF_FIRST_MS 10
@@ -145,7 +146,7 @@ static void try_connect(struct ipc_client *c);
 
 static void connect_later(struct ipc_client *c)
 {
-	struct timeval after = {.tv_sec = c->backoff_ms / 1000, .tv_usec = (c->backoff_ms % 1000) * 1000};
+	struct timeval after = timeval_ms(c->backoff_ms);
 
 	event_add(c->again, &after);
 	c->backoff_ms = c->backoff_ms * 2 > BACKOFF_MAX_MS ? BACKOFF_MAX_MS : c->backoff_ms * 2;
@@ -462,8 +463,7 @@ struct ipc_call *ipc_call(struct ipc_client *c, uint16_t number, void *msg, cons
 		return NULL;
 	}
 	if (options->deadline_ms) {
-		struct timeval after = {.tv_sec = options->deadline_ms / 1000,
-					.tv_usec = (options->deadline_ms % 1000) * 1000};
+		struct timeval after = timeval_ms(options->deadline_ms);
 		call->deadline = evtimer_new(c->base, on_deadline, call);
 		event_add(call->deadline, &after);
 	}

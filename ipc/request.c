@@ -4,6 +4,7 @@
 #include <jansson.h>
 
 #include "lib/log.h"
+#include "lib/times.h"
 #include "lib/util.h"
 
 /* ---- life ---- */
@@ -226,7 +227,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 
 static void arm_deadline(struct ipc_request *req, uint32_t ms)
 {
-	struct timeval after = {.tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000};
+	struct timeval after = timeval_ms(ms);
 
 	if (!ms)
 		return;

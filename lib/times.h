@@ -1,9 +1,10 @@
 /* times: moments are nanoseconds since 1970 (int64_t), 0 means "never"; how the API writes and reads them. */
-#ifndef POUCH_RUNTIMED_TIMES_H
-#define POUCH_RUNTIMED_TIMES_H
+#ifndef POUCH_LIB_TIMES_H
+#define POUCH_LIB_TIMES_H
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/time.h>
 
 #include "lib/err.h"
 
@@ -11,6 +12,14 @@
 #define NS_PER_SEC 1000000000ll
 
 int64_t time_now(void);
+/* Milliseconds of a clock that nobody sets: for spans. */
+int64_t monotonic_ms(void);
+
+/* A span, as timers take it. */
+static inline struct timeval timeval_ms(uint64_t ms)
+{
+	return (struct timeval){.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+}
 
 /* "2024-05-01T10:00:00.123456789Z"; trailing zeros of the fraction dropped; 0 is "0001-01-01T00:00:00Z". */
 const char *time_rfc3339(int64_t ns, char out[TIME_TEXT]);

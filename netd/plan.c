@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 
 #include "lib/config.h"
+#include "lib/times.h"
 #include "lib/util.h"
 #include "netd/configuration.h"
 #include "netd/network.h"
@@ -178,12 +178,10 @@ static int choose_driver(struct network *n, const char *name, struct err *e)
 struct network *network_from_body(const json_t *body, const struct config *config)
 {
 	struct network *n = XNEW(struct network);
-	struct timespec now;
 
-	clock_gettime(CLOCK_REALTIME, &now);
 	TAILQ_INIT(&n->endpoints);
 	record_random_id(n->id);
-	n->created = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	n->created = time_now();
 	n->name = xstrdup(text_of(body, "Name"));
 	n->owner = xstrdup("");
 	n->config_only = json_is_true(json_object_get(body, "ConfigOnly"));

@@ -8,6 +8,7 @@
 #include "ipc/server.h"
 #include "lib/config.h"
 #include "lib/fd.h"
+#include "lib/times.h"
 #include "lib/util.h"
 #include "lib/version.h"
 #include "pouchd/supervisor.h"
@@ -38,7 +39,7 @@ static json_t *last_exit(const struct service *v)
 
 static json_t *service_json(const struct service *v, bool memory)
 {
-	json_int_t up = v->state == SERVICE_READY ? now_ms() - v->ready_ms : 0;
+	json_int_t up = v->state == SERVICE_READY ? monotonic_ms() - v->ready_ms : 0;
 	json_t *report = v->report ? json_loads(v->report, 0, NULL) : NULL;
 	json_t *o = json_pack("{s:s, s:s, s:s, s:i, s:I, s:I, s:o}", "Name", process_name(v->id), "Owns",
 			      process_owns(v->id), "State", service_state_name(v->state), "Pid", (int)v->pid,
@@ -79,8 +80,8 @@ static json_t *state_json(const struct supervisor *s, bool memory)
 			json_array_append_new(workers, kind_json(s, &s->kinds[i], memory));
 	json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:o, s:o}", "Version", pouch_version, "Commit",
 			      pouch_commit, "Root", s->args.root, "Run", s->args.run, "State", states[s->state], "Pid",
-			      (int)getpid(), "UptimeMs", (json_int_t)(now_ms() - s->started_ms), "Services", services,
-			      "Workers", workers);
+			      (int)getpid(), "UptimeMs", (json_int_t)(monotonic_ms() - s->started_ms), "Services",
+			      services, "Workers", workers);
 	json_object_set_new(o, "Config", s->args.config ? json_string(s->args.config) : json_null());
 	json_object_set_new(o, "Policy", json_string(s->config->policy_path));
 	json_object_set_new(o, "Socket", json_string(config_api_socket(s->config) ? config_api_socket(s->config) : ""));

@@ -11,6 +11,7 @@
 
 #include "lib/config.h"
 #include "lib/fd.h"
+#include "lib/times.h"
 #include "lib/util.h"
 #include "pouchd/supervisor.h"
 
@@ -25,10 +26,10 @@ static bool has_certificates(const struct config *config)
 /* What it says until it ends, or the time is over. Bytes in `text`, or -ETIMEDOUT. */
 static ssize_t read_until_end(int fd, char *text, size_t size, uint32_t ms)
 {
-	int64_t end = now_ms() + ms, left;
+	int64_t end = monotonic_ms() + ms, left;
 	size_t len = 0;
 
-	while ((left = end - now_ms()) > 0) {
+	while ((left = end - monotonic_ms()) > 0) {
 		struct pollfd p = {.fd = fd, .events = POLLIN};
 		if (poll(&p, 1, (int)left) <= 0)
 			continue;

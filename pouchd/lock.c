@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "lib/fd.h"
+#include "lib/times.h"
 #include "lib/util.h"
 #include "pouchd/supervisor.h"
 
@@ -53,7 +54,7 @@ int lock_directory(const char *dir, struct err *e)
 	static const struct timespec pause = {.tv_nsec = 2000000};
 	AUTO_FREE char *path = xasprintf("%s/pouchd.pid", dir);
 	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	int64_t until = now_ms() + LEFTOVERS_MS;
+	int64_t until = monotonic_ms() + LEFTOVERS_MS;
 
 	if (fd < 0)
 		return err_sys(e, -errno, "%s", path);
@@ -63,7 +64,7 @@ int lock_directory(const char *dir, struct err *e)
 		pid_t pid = owner(fd);
 		if (is_supervisor(pid))
 			return err_set(e, -EBUSY, "another engine uses %s (pouchd, pid %d)", dir, (int)pid);
-		if (now_ms() > until)
+		if (monotonic_ms() > until)
 			return err_set(e, -EBUSY, "processes of an earlier engine with %s do not end", dir);
 		nanosleep(&pause, NULL);
 	}

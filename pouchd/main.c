@@ -8,23 +8,15 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "ipc/server.h"
 #include "lib/config.h"
 #include "lib/log.h"
 #include "lib/notify.h"
+#include "lib/times.h"
 #include "lib/util.h"
 #include "pouchd/supervisor.h"
-
-int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 static void die(const struct err *e)
 {
@@ -126,7 +118,7 @@ void supervisor_ready(struct supervisor *s)
 	if (s->state != ENGINE_STARTING)
 		return;
 	s->state = ENGINE_READY;
-	log_info("the engine is ready after %d ms", (int)(now_ms() - s->started_ms));
+	log_info("the engine is ready after %d ms", (int)(monotonic_ms() - s->started_ms));
 	notify_send(s->notify_up_fd, "READY=1");
 	if (dprintf(STDOUT_FILENO, "ready\n") < 0)
 		log_debug("nobody reads the standard output");
@@ -174,7 +166,7 @@ static void begin(struct supervisor *s, int argc, char **argv)
 	const char *up = getenv("NOTIFY_SOCKET");
 	struct err e;
 
-	*s = (struct supervisor){.started_ms = now_ms(),
+	*s = (struct supervisor){.started_ms = monotonic_ms(),
 				 .config_fd = -1,
 				 .policy_fd = -1,
 				 .lock_fd = -1,

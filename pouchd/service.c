@@ -11,6 +11,7 @@
 #include "ipc/server.h"
 #include "lib/config.h"
 #include "lib/log.h"
+#include "lib/times.h"
 #include "lib/util.h"
 #include "pouchd/supervisor.h"
 
@@ -149,7 +150,7 @@ static void start(struct service *v)
 	}
 	v->pid = pid;
 	v->state = SERVICE_STARTING;
-	v->started_ms = now_ms();
+	v->started_ms = monotonic_ms();
 	v->control = channel_new(v->sup->base, pair[0], &control_events, v);
 	set_timer(v, v->sup->config->supervisor_start_timeout);
 	log_debug("%s started, pid %d", process_name(v->id), (int)pid);
@@ -193,7 +194,7 @@ void service_ready(struct service *v)
 	if (v->state != SERVICE_STARTING)
 		return;
 	v->state = SERVICE_READY;
-	v->ready_ms = now_ms();
+	v->ready_ms = monotonic_ms();
 	event_del(v->timer);
 	log_info("%s is ready, pid %d, after %d ms", process_name(v->id), (int)v->pid,
 		 (int)(v->ready_ms - v->started_ms));
@@ -286,7 +287,7 @@ void service_exited(struct service *v, pid_t pid, int status)
 {
 	struct supervisor *s = v->sup;
 	bool wanted = v->state == SERVICE_STOPPING;
-	bool steady = v->state == SERVICE_READY && now_ms() - v->ready_ms >= STEADY_MS;
+	bool steady = v->state == SERVICE_READY && monotonic_ms() - v->ready_ms >= STEADY_MS;
 	char text[128];
 
 	if (pid == v->leaving) {

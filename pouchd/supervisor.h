@@ -109,13 +109,6 @@ struct supervisor {
 	struct reload *reload; /* running, or NULL */
 };
 
-int64_t now_ms(void);
-
-static inline struct timeval timeval_ms(uint32_t ms)
-{
-	return (struct timeval){.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
-}
-
 /* ---- lock.c ---- */
 
 /*

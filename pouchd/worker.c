@@ -14,6 +14,7 @@
 #include "ipc/message.h"
 #include "lib/config.h"
 #include "lib/log.h"
+#include "lib/times.h"
 #include "lib/util.h"
 #include "pouchd/supervisor.h"
 
@@ -69,7 +70,7 @@ static int start(struct worker_kind *k, int socket, int control, int take_contro
 	}
 	s->workers = xrealloc(s->workers, s->nworkers + 1, sizeof *s->workers);
 	s->workers[s->nworkers++] =
-		(struct worker){.pid = pid, .kind = k, .control = take_control, .started_ms = now_ms()};
+		(struct worker){.pid = pid, .kind = k, .control = take_control, .started_ms = monotonic_ms()};
 	k->running++;
 	k->spawned++;
 	log_debug("%s started, pid %d", process_name(k->id), (int)pid);
@@ -81,7 +82,7 @@ static int start(struct worker_kind *k, int socket, int control, int take_contro
 static void listen_later(struct worker_kind *k)
 {
 	unsigned ms = PAUSE_MS << (k->failures < 5 ? k->failures : 5);
-	const struct timeval tv = {.tv_sec = 0, .tv_usec = (ms < PAUSE_MAX ? ms : PAUSE_MAX - 1) * 1000};
+	const struct timeval tv = timeval_ms(ms < PAUSE_MAX ? ms : PAUSE_MAX);
 
 	event_add(k->again, &tv);
 }
@@ -119,7 +120,7 @@ static void resident_exited(const struct worker *w)
 	struct worker_kind *k = w->kind;
 
 	close(w->control);
-	k->failures = now_ms() - w->started_ms >= STEADY_MS ? 0 : k->failures + 1;
+	k->failures = monotonic_ms() - w->started_ms >= STEADY_MS ? 0 : k->failures + 1;
 	if (k->sup->state == ENGINE_STOPPING)
 		return;
 	/* The first death costs no pause: nothing says yet that it will be repeated. */

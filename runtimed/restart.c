@@ -40,7 +40,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 static void arm(struct container *c, unsigned ms)
 {
-	struct timeval after = {.tv_sec = ms / 1000, .tv_usec = (ms % 1000) * 1000};
+	struct timeval after = timeval_ms(ms);
 
 	if (!c->restart_timer)
 		c->restart_timer = evtimer_new(c->rt->d.base, on_timer, c);

@@ -13,6 +13,7 @@
 
 #include "lib/config.h"
 #include "lib/json.h"
+#include "lib/times.h"
 #include "lib/util.h"
 
 struct call {
@@ -160,7 +161,7 @@ void plugin_call(struct event_base *base, const struct config *config, const cha
 {
 	const uint32_t configured = config->volumes_plugin_timeout;
 	const uint32_t ms = at_most_ms && at_most_ms < configured ? at_most_ms : configured;
-	const struct timeval timeout = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+	const struct timeval timeout = timeval_ms(ms);
 	struct call *c = XNEW(struct call);
 	AUTO_FREE char *body = json_dumps(take_body, JSON_COMPACT);
 	struct sockaddr_un address;

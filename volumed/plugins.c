@@ -5,11 +5,11 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "ipc/grammar.h"
 #include "lib/config.h"
 #include "lib/log.h"
+#include "lib/times.h"
 #include "lib/util.h"
 #include "volumed/plugin.h"
 
@@ -56,14 +56,6 @@ bool plugins_any(const struct volumed *d)
 
 /* ---- who keeps silent: d->silent is {"name since": until when} ---- */
 
-static json_int_t now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static char *silence_key(const struct volumed *d, const char *driver)
 {
 	return xasprintf("%s %" PRId64, driver, plugin_since(d->daemon.config->volumes_plugin_dir, driver));
@@ -74,7 +66,7 @@ static bool is_silent(struct volumed *d, const char *driver)
 	AUTO_FREE char *key = silence_key(d, driver);
 	const json_t *until = json_object_get(d->silent, key);
 
-	if (until && json_integer_value(until) > now_ms())
+	if (until && json_integer_value(until) > monotonic_ms())
 		return true;
 	json_object_del(d->silent, key);
 	return false;
@@ -84,7 +76,7 @@ static void note_silence(struct volumed *d, const char *driver)
 {
 	AUTO_FREE char *key = silence_key(d, driver);
 
-	json_object_set_new(d->silent, key, json_integer(now_ms() + PLUGINS_REST_MS));
+	json_object_set_new(d->silent, key, json_integer(monotonic_ms() + PLUGINS_REST_MS));
 }
 
 /* ---- asking ---- */

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <time.h>
 
+#include "lib/times.h"
 #include "lib/util.h"
 
 struct volumes {
@@ -179,15 +179,13 @@ static int insert(struct volumes *v, const struct volume *volume, const char *co
 int volume_add(struct volumes *v, const struct volume_new *new, struct volume **out, struct err *e)
 {
 	struct volume *volume = XNEW(struct volume);
-	struct timespec now;
 
-	clock_gettime(CLOCK_REALTIME, &now);
 	volume->name = xstrdup(new->name);
 	volume->driver = xstrdup(new->driver);
 	volume->owner = xstrdup(new->owner ? new->owner : "");
 	volume->options = object_or_empty(new->options);
 	volume->labels = object_or_empty(new->labels);
-	volume->created = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	volume->created = time_now();
 	volume->anonymous = new->anonymous;
 	int rc = insert(v, volume, new->container, e);
 	if (rc < 0) {

@@ -8,6 +8,7 @@
 #include "imaged/fetch/failure.h"
 #include "imaged/fetch/token.h"
 #include "lib/log.h"
+#include "lib/times.h"
 
 #define REDIRECTS_MAX	8
 #define AUTH_MAX	3   /* answers of 401: without a token, with one that has expired, with Basic */
@@ -77,7 +78,7 @@ static void finish(struct ask *a, struct response *r, const struct err *e)
 
 static void send_later(struct ask *a, uint32_t ms)
 {
-	const struct timeval after = {ms / 1000, ms % 1000 * 1000};
+	const struct timeval after = timeval_ms(ms);
 
 	event_add(a->timer, &after);
 }

@@ -4,9 +4,9 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "imaged/fetch/answer.h"
+#include "lib/times.h"
 
 #define PROGRESS_STEP	 (512u << 10)
 #define PROGRESS_STEP_MS 100
@@ -65,18 +65,10 @@ static void on_cancel(struct ipc_request *req, void *arg)
 
 /* ---- into the pipe ---- */
 
-static int64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 static void tell(struct download *x)
 {
 	char text[24];
-	int64_t now = now_ms();
+	int64_t now = monotonic_ms();
 
 	if (x->received - x->told < PROGRESS_STEP && now - x->told_at < PROGRESS_STEP_MS)
 		return;

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 
+#include "lib/times.h"
 #include "lib/util.h"
 
 struct multi {
@@ -80,7 +81,7 @@ static int watch_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void 
 static int watch_time(CURLM *curl, long ms, void *arg)
 {
 	struct multi *m = arg;
-	struct timeval after = {ms / 1000, ms % 1000 * 1000};
+	const struct timeval after = timeval_ms(ms < 0 ? 0 : (uint64_t)ms);
 
 	(void)curl;
 	if (ms < 0)

@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "ipc/grammar.h"
+#include "lib/times.h"
 #include "lib/version.h"
 
 #define HEADERS_MAX    (64u << 10)
@@ -67,7 +68,7 @@ void transfer_free(struct transfer *t)
 
 static void expect_within(struct event *timer, uint64_t ms)
 {
-	const struct timeval after = {.tv_sec = (time_t)(ms / 1000), .tv_usec = (suseconds_t)(ms % 1000 * 1000)};
+	const struct timeval after = timeval_ms(ms);
 
 	event_add(timer, &after);
 }

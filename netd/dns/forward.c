@@ -11,6 +11,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 
+#include "lib/times.h"
 #include "lib/util.h"
 #include "netd/dns/dns.h"
 
@@ -220,7 +221,7 @@ static void ask_next(struct forward *f)
 		f->asked++;
 		if (f->tcp ? start_tcp(t, server, size) : start_udp(t, server, size)) {
 			const unsigned ms = f->asked < f->servers.n ? NEXT_MS : LAST_MS;
-			const struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+			const struct timeval tv = timeval_ms(ms);
 			event_add(f->timer, &tv);
 			return;
 		}

@@ -12,6 +12,7 @@
 #include "ipc/codec.h"
 #include "lib/fd.h"
 #include "lib/log.h"
+#include "lib/times.h"
 #include "lib/util.h"
 #include "runtimed/launch/room.h"
 
@@ -49,7 +50,7 @@ void logger_free(struct logger *g)
 
 static void plan(struct logger *g, unsigned ms)
 {
-	const struct timeval t = {.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
+	const struct timeval t = timeval_ms(ms);
 
 	event_add(g->again, &t);
 }

@@ -7,26 +7,18 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lib/fd.h"
 #include "lib/fault.h"
 #include "lib/log.h"
+#include "lib/times.h"
 #include "lib/tree.h"
 #include "lib/util.h"
 #include "runtimed/launch/room.h"
 
 #define CLEANUPS_MAX 2000 /* attempts to remove the cgroup, 2 ms apart */
 #define CANCELLED    (-ECANCELED)
-
-static int64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_REALTIME, &ts);
-	return ts.tv_sec * 1000000000ll + ts.tv_nsec;
-}
 
 /* What the start alone needs. Each descriptor of a running container would be copied by every later start. */
 static void close_parts(struct launch_run *run)
@@ -69,7 +61,7 @@ void run_free(struct launch_run *run)
 
 static void later(struct launch_run *run, unsigned ms)
 {
-	struct timeval t = {.tv_usec = (suseconds_t)ms * 1000};
+	struct timeval t = timeval_ms(ms);
 
 	event_add(run->soon, &t);
 }
@@ -141,7 +133,7 @@ static void shim_lost(struct launch_run *run)
 		cgroup_kill(run->cgroup);
 		run->exit.code = 137;
 		run->exit.signal = SIGKILL;
-		run->exit.finished_at = now_ns();
+		run->exit.finished_at = time_now();
 		snprintf(run->exit_error, sizeof run->exit_error,
 			 "the container's shim was killed; the container was ended with code 137");
 	}

@@ -3,10 +3,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lib/fd.h"
+#include "lib/times.h"
 #include "lib/util.h"
 #include "runtimed/launch/room.h"
 
@@ -234,19 +234,13 @@ static json_t *pids_of(const char *path)
 
 int launch_stats(struct launch_run *run, json_t **out, struct err *e)
 {
-	char when[64], date[32];
-	struct timespec now;
-	struct tm tm;
+	char when[TIME_TEXT];
 
 	if (run->state != RUN_RUNNING || run->pid <= 0)
 		return err_set(e, -ESRCH, "container %.12s is not running", run->id);
-	clock_gettime(CLOCK_REALTIME, &now);
-	gmtime_r(&now.tv_sec, &tm);
-	strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(when, sizeof when, "%s.%09ldZ", date, now.tv_nsec);
-	*out = json_pack("{s:s, s:o, s:o, s:i, s:{}, s:o, s:o}", "read", when, "pids_stats", pids_of(run->cgroup),
-			 "blkio_stats", blkio_of(run->cgroup), "num_procs", 0, "storage_stats", "cpu_stats",
-			 cpu_of(run->cgroup), "memory_stats", memory_of(run->cgroup));
+	*out = json_pack("{s:s, s:o, s:o, s:i, s:{}, s:o, s:o}", "read", time_rfc3339_full(time_now(), when),
+			 "pids_stats", pids_of(run->cgroup), "blkio_stats", blkio_of(run->cgroup), "num_procs", 0,
+			 "storage_stats", "cpu_stats", cpu_of(run->cgroup), "memory_stats", memory_of(run->cgroup));
 	if (!run->host_net)
 		json_object_set_new(*out, "networks", networks_of(run));
 	return 0;

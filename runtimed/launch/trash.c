@@ -9,11 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lib/jobs.h"
 #include "lib/log.h"
+#include "lib/times.h"
 #include "lib/tree.h"
 #include "lib/util.h"
 #include "runtimed/launch/room.h"
@@ -78,10 +78,8 @@ static int open_trash(struct trash *t, int at, int *out, struct err *e)
 int trash_new(struct launch *l, struct trash **out, struct err *e)
 {
 	struct trash *t = XNEW(struct trash);
-	struct timespec now;
 
-	clock_gettime(CLOCK_REALTIME, &now);
-	*t = (struct trash){.dirs = {-1, -1}, .last = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec};
+	*t = (struct trash){.dirs = {-1, -1}, .last = (uint64_t)time_now()};
 	int r = jobs_new(l->c.base, &t->jobs, e);
 	if (r == 0)
 		r = open_trash(t, l->c.state_dir, &t->dirs[TRASH_STATE], e);

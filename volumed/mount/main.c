@@ -17,6 +17,7 @@
 #include "lib/config.h"
 #include "lib/log.h"
 #include "lib/quota.h"
+#include "lib/times.h"
 #include "lib/util.h"
 #include "lib/worker.h"
 #include "volumed/mount/attach.h"
@@ -54,7 +55,7 @@ static bool is_mounted(int target)
 /* A server that does not answer: the signal ends the wait, and this process. */
 static void give_up_after(uint32_t ms)
 {
-	const struct itimerval timer = {.it_value = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000}};
+	const struct itimerval timer = {.it_value = timeval_ms(ms)};
 
 	setitimer(ITIMER_REAL, &timer, NULL);
 }
