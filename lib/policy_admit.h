@@ -32,6 +32,13 @@ int admit_flag(struct admit *a, bool flag, const json_t *value, const char *rule
 /* Another container's namespaces, volumes or links. */
 int admit_join(struct admit *a, const char *ref, const char *value);
 
+/* "" for what is no text. */
+const char *admit_text(const json_t *value);
+/* Each text of a list; what is none is denied. */
+int admit_each(struct admit *a, const json_t *list, int (*check)(struct admit *a, const char *text));
+/* Absolute, and without .. or an empty step: such a path would be compared as one thing and opened as another. */
+bool admit_plain(const char *path);
+
 /* false, 0, "", [], {} and null ask for nothing. */
 bool admit_is_set(const json_t *value);
 

@@ -1,6 +1,5 @@
-/* The checks of single fields of HostConfig, volumes and networks; policy_admit.def says which field has which. */
+/* The checks of single fields of HostConfig and networks; policy_admit.def says which field has which. */
 #include <ctype.h>
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -8,13 +7,12 @@
 #include "lib/policy_admit.h"
 #include "lib/util.h"
 
-static const char *text_of(const json_t *value)
+const char *admit_text(const json_t *value)
 {
 	return json_is_string(value) ? json_string_value(value) : "";
 }
 
-/* Each text of a list. */
-static int each_text(struct admit *a, const json_t *list, int (*check)(struct admit *a, const char *text))
+int admit_each(struct admit *a, const json_t *list, int (*check)(struct admit *a, const char *text))
 {
 	size_t i;
 	json_t *item;
@@ -26,6 +24,11 @@ static int each_text(struct admit *a, const json_t *list, int (*check)(struct ad
 			return r;
 	}
 	return 0;
+}
+
+bool admit_plain(const char *path)
+{
+	return path[0] == '/' && !strstr(path, "//") && !strstr(path, "/./") && !strstr(path, "/..");
 }
 
 /* Each name of an object, against patterns. */
@@ -87,7 +90,7 @@ static int capability(struct admit *a, const char *text)
 
 int admit_capabilities(struct admit *a, const json_t *value)
 {
-	return each_text(a, value, capability);
+	return admit_each(a, value, capability);
 }
 
 static int security_option(struct admit *a, const char *text)
@@ -104,7 +107,7 @@ static int security_option(struct admit *a, const char *text)
 
 int admit_security_options(struct admit *a, const json_t *value)
 {
-	return each_text(a, value, security_option);
+	return admit_each(a, value, security_option);
 }
 
 int admit_paths(struct admit *a, const json_t *value)
@@ -119,7 +122,7 @@ int admit_sysctls(struct admit *a, const json_t *value)
 
 int admit_runtime(struct admit *a, const json_t *value)
 {
-	const char *name = text_of(value);
+	const char *name = admit_text(value);
 
 	if (a->facts->config && strcmp(name, a->facts->config->runtime_default) == 0)
 		return 0;
@@ -133,7 +136,7 @@ int admit_annotations(struct admit *a, const json_t *value)
 
 int admit_cgroup_parent(struct admit *a, const json_t *value)
 {
-	return admit_match(a, &a->rules->cgroup_parents, text_of(value), "cgroup-parents");
+	return admit_match(a, &a->rules->cgroup_parents, admit_text(value), "cgroup-parents");
 }
 
 int admit_oom(struct admit *a, const json_t *value)
@@ -157,18 +160,12 @@ int admit_ulimits(struct admit *a, const json_t *value)
 	json_t *limit;
 
 	json_array_foreach(value, i, limit)
-		if (strcmp(text_of(json_object_get(limit, "Name")), "rtprio") == 0 && !a->rules->realtime)
+		if (strcmp(admit_text(json_object_get(limit, "Name")), "rtprio") == 0 && !a->rules->realtime)
 			return admit_deny_json(a, limit, "realtime");
 	return 0;
 }
 
 /* ---- devices ---- */
-
-/* A path with .. or an empty step would be compared as one thing and opened as another. */
-static bool plain(const char *path)
-{
-	return path[0] == '/' && !strstr(path, "//") && !strstr(path, "/./") && !strstr(path, "/..");
-}
 
 int admit_devices(struct admit *a, const json_t *value)
 {
@@ -176,8 +173,8 @@ int admit_devices(struct admit *a, const json_t *value)
 	json_t *device;
 
 	json_array_foreach(value, i, device) {
-		const char *path = text_of(json_object_get(device, "PathOnHost"));
-		if (!plain(path) || !policy_match_any(&a->rules->devices, path))
+		const char *path = admit_text(json_object_get(device, "PathOnHost"));
+		if (!admit_plain(path) || !policy_match_any(&a->rules->devices, path))
 			return admit_deny(a, path, "devices");
 	}
 	return 0;
@@ -201,7 +198,7 @@ int admit_device_requests(struct admit *a, const json_t *value)
  */
 static int namespace_mode(struct admit *a, const json_t *value, const char *name, const char *plain_words)
 {
-	const char *mode = text_of(value);
+	const char *mode = admit_text(value);
 	size_t len = strlen(mode);
 
 	if (strcmp(mode, "host") == 0)
@@ -218,14 +215,14 @@ int admit_pid_mode(struct admit *a, const json_t *value)
 {
 	int r = namespace_mode(a, value, "pid", "private");
 
-	return r == 0 && strcmp(text_of(value), "host") == 0 ? with_host_ids(a, "host") : r;
+	return r == 0 && strcmp(admit_text(value), "host") == 0 ? with_host_ids(a, "host") : r;
 }
 
 int admit_ipc_mode(struct admit *a, const json_t *value)
 {
 	int r = namespace_mode(a, value, "ipc", "private|shareable|none");
 
-	return r == 0 && strcmp(text_of(value), "host") == 0 ? with_host_ids(a, "host") : r;
+	return r == 0 && strcmp(admit_text(value), "host") == 0 ? with_host_ids(a, "host") : r;
 }
 
 int admit_uts_mode(struct admit *a, const json_t *value)
@@ -245,7 +242,7 @@ int admit_cgroupns_mode(struct admit *a, const json_t *value)
 
 int admit_network_mode(struct admit *a, const json_t *value)
 {
-	const char *mode = text_of(value);
+	const char *mode = admit_text(value);
 
 	if (strcmp(mode, "host") == 0 || str_starts(mode, "container:"))
 		return namespace_mode(a, value, "net", NULL);
@@ -263,137 +260,24 @@ static int joined(struct admit *a, const char *text)
 
 int admit_links(struct admit *a, const json_t *value)
 {
-	return each_text(a, value, joined);
+	return admit_each(a, value, joined);
 }
 
 int admit_volumes_from(struct admit *a, const json_t *value)
 {
-	return each_text(a, value, joined);
-}
-
-/* ---- mounts: the real path is looked at when it has been opened (policy_admit_bind) ---- */
-
-static int host_path(struct admit *a, const char *path)
-{
-	return a->rules->binds.n ? 0 : admit_deny(a, path, "binds");
-}
-
-static int propagation(struct admit *a, const char *mode)
-{
-	return a->rules->propagation || !*mode || strcmp(mode, "private") == 0 || strcmp(mode, "rprivate") == 0
-		       ? 0
-		       : admit_deny(a, mode, "propagation");
-}
-
-static int bind(struct admit *a, const char *text)
-{
-	static const char *const modes[] = {"shared", "rshared", "slave", "rslave"};
-	AUTO_FREE char *copy = xstrdup(text);
-	char *save = NULL, *options = NULL;
-	int r = text[0] == '/' ? host_path(a, text) : 0;
-
-	/* source:target[:options] */
-	char *colon = strchr(copy, ':');
-	options = colon ? strchr(colon + 1, ':') : NULL;
-	for (char *o = options ? strtok_r(options + 1, ",", &save) : NULL; o && r == 0; o = strtok_r(NULL, ",", &save))
-		for (size_t i = 0; i < ARRAY_LEN(modes) && r == 0; i++)
-			if (strcmp(o, modes[i]) == 0)
-				r = propagation(a, o);
-	return r;
-}
-
-int admit_binds(struct admit *a, const json_t *value)
-{
-	return each_text(a, value, bind);
-}
-
-int admit_mounts(struct admit *a, const json_t *value)
-{
-	size_t i;
-	json_t *mount;
-
-	json_array_foreach(value, i, mount) {
-		char prefix[64];
-		snprintf(prefix, sizeof prefix, "HostConfig.Mounts[%zu].", i);
-		int r = admit_object(a, ADMIT_MOUNT, prefix, mount);
-		if (r < 0)
-			return r;
-		snprintf(a->field, sizeof a->field, "HostConfig.Mounts[%zu].Source", i);
-		if (strcmp(text_of(json_object_get(mount, "Type")), "bind") == 0)
-			r = host_path(a, text_of(json_object_get(mount, "Source")));
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-int admit_mount_type(struct admit *a, const json_t *value)
-{
-	const char *type = text_of(value);
-
-	if (strcmp(type, "bind") == 0 || strcmp(type, "volume") == 0 || strcmp(type, "tmpfs") == 0)
-		return 0;
-	return admit_deny(a, type, "that what is not known is refused");
-}
-
-int admit_bind_options(struct admit *a, const json_t *value)
-{
-	return propagation(a, text_of(json_object_get(value, "Propagation")));
-}
-
-int admit_volume_driver(struct admit *a, const json_t *value)
-{
-	return admit_match(a, &a->rules->volume_drivers, text_of(value), "volume-drivers");
-}
-
-static int volume_option(struct admit *a, const char *name, const char *value, size_t len)
-{
-	AUTO_FREE char *text = xasprintf("%s=%.*s", name, (int)len, value);
-
-	return admit_match(a, &a->rules->volume_options, text, "volume-options");
-}
-
-int admit_volume_driver_options(struct admit *a, const json_t *value)
-{
-	const char *name;
-	json_t *option;
-
-	json_object_foreach((json_t *)value, name, option) {
-		const char *text = text_of(option);
-		int r = 0;
-
-		/* mount(8)'s list: what is allowed with one word is not allowed with another behind it. */
-		for (size_t len; r == 0 && strcmp(name, "o") == 0 && text[len = strcspn(text, ",")]; text += len + 1)
-			r = volume_option(a, name, text, len);
-		if (r == 0 && *text == '/' && !plain(text))
-			r = admit_deny(a, text, "volume-options");
-		if (r == 0)
-			r = volume_option(a, name, text, strlen(text));
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-int admit_volume_options(struct admit *a, const json_t *value)
-{
-	const json_t *driver = json_object_get(value, "DriverConfig");
-	const json_t *name = json_object_get(driver, "Name"), *options = json_object_get(driver, "Options");
-	int r = name && admit_is_set(name) ? admit_volume_driver(a, name) : 0;
-
-	return r == 0 && options && admit_is_set(options) ? admit_volume_driver_options(a, options) : r;
+	return admit_each(a, value, joined);
 }
 
 /* ---- networks and ports ---- */
 
 int admit_network_name(struct admit *a, const json_t *value)
 {
-	return admit_match(a, &a->rules->networks, text_of(value), "networks");
+	return admit_match(a, &a->rules->networks, admit_text(value), "networks");
 }
 
 int admit_network_driver(struct admit *a, const json_t *value)
 {
-	return admit_match(a, &a->rules->network_drivers, text_of(value), "network-drivers");
+	return admit_match(a, &a->rules->network_drivers, admit_text(value), "network-drivers");
 }
 
 int admit_network_options(struct admit *a, const json_t *value)
@@ -434,8 +318,8 @@ int admit_port_bindings(struct admit *a, const json_t *value)
 	json_object_foreach((json_t *)value, port, list) {
 		json_array_foreach(list, i, binding) {
 			snprintf(a->field, sizeof a->field, "HostConfig.PortBindings.%.32s", port);
-			int r = published(a, text_of(json_object_get(binding, "HostIp")),
-					  text_of(json_object_get(binding, "HostPort")));
+			int r = published(a, admit_text(json_object_get(binding, "HostIp")),
+					  admit_text(json_object_get(binding, "HostPort")));
 			if (r < 0)
 				return r;
 		}
@@ -451,7 +335,7 @@ int admit_publish_all(struct admit *a, const json_t *value)
 
 int admit_log_config(struct admit *a, const json_t *value)
 {
-	const char *type = text_of(json_object_get(value, "Type"));
+	const char *type = admit_text(json_object_get(value, "Type"));
 
 	if (!*type || (a->facts->config && strcmp(type, a->facts->config->log_driver) == 0))
 		return 0;
