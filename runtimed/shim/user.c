@@ -39,27 +39,37 @@ static int check_range(const struct shim_args *a, const struct user *w, struct e
 	return 0;
 }
 
+/* Before it reads what the image brought: little memory, no capability to regain, the container's own root's ids. */
+static int give_up(const struct shim_args *a, struct err *e)
+{
+#ifndef POUCH_SANITIZED /* AddressSanitizer maps terabytes */
+	const struct rlimit memory = {64u << 20, 64u << 20};
+
+	if (setrlimit(RLIMIT_AS, &memory) < 0)
+		return err_sys(e, -errno, "limit the memory");
+#endif
+	for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
+			return err_sys(e, -errno, "drop a capability");
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return err_sys(e, -errno, "no new privileges");
+	/* Files that only the container's root may read are read as it; with the host's ids, as nobody. */
+	uid_t id = a->size ? a->base : 65534;
+	if (setgroups(0, NULL) < 0 || setresgid(id, id, id) < 0 || setresuid(id, id, id) < 0)
+		return err_sys(e, -errno, "become the container's root");
+	return 0;
+}
+
 static _Noreturn void child(const struct shim_args *a, int root, int out)
 {
 	struct user w = {0};
 	struct err e = {0};
 	char text[4096];
-	const struct rlimit memory = {64u << 20, 64u << 20};
 
-	if (fchdir(root) < 0 || chroot(".") < 0 || chdir("/") < 0) {
+	if (fchdir(root) < 0 || chroot(".") < 0 || chdir("/") < 0)
 		err_sys(&e, -errno, "enter the container's root");
-	} else {
-		setrlimit(RLIMIT_AS, &memory);
-		for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-			prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
-		prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-		/* Files that only the container's root may read are read as it; with the host's ids, as nobody. */
-		uid_t id = a->size ? a->base : 65534;
-		if (setgroups(0, NULL) < 0 || setresgid(id, id, id) < 0 || setresuid(id, id, id) < 0)
-			err_sys(&e, -errno, "become the container's root");
-		else if (look_up(a, &w, &e) == 0)
-			check_range(a, &w, &e);
-	}
+	else if (give_up(a, &e) == 0 && look_up(a, &w, &e) == 0)
+		check_range(a, &w, &e);
 	size_t n;
 	if (e.code) {
 		n = (size_t)snprintf(text, sizeof text, "!%d %s", e.status, e.text);

@@ -12,6 +12,7 @@ import http.client
 import json
 import os
 import pathlib
+import re
 import select
 import shutil
 import signal
@@ -28,6 +29,7 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("POUCH_BUILD", REPOSITORY / "build")).resolve()
 READY_TIMEOUT = 60
 STOP_TIMEOUT = 60
+SANITIZER = re.compile(r"==ERROR: |: runtime error: |ERROR: Failed to mmap")  # what a build with SAN=1 finds
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -162,6 +164,7 @@ class Engine:
             problems.append(str(problem))
         left = leaks.of_engine(self)
         leaks.clean(self)
+        left += [line for line in self.log().splitlines() if SANITIZER.search(line)]
         if check and (problems or left):
             raise AssertionError("\n".join(problems + ["left behind: " + x for x in left]) + "\n" + self.log())
         if os.environ.get("POUCH_KEEP"):
