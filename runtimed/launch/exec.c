@@ -102,13 +102,18 @@ void execs_end(struct launch_run *run)
 	}
 }
 
-static int read_exit(const struct launch_exec *x)
+/* The shim is gone: without a word of the end nobody watches the command, so it must not run. */
+static void shim_lost(struct launch_exec *x)
 {
 	AUTO_CLOSE int fd = openat(x->dir, "exit", O_RDONLY | O_CLOEXEC);
 	struct wire_exit w;
 
-	return fd >= 0 && fd_read_full(fd, &w, sizeof w, NULL) == (ssize_t)sizeof w && w.magic == WIRE_MAGIC ? w.code
-													     : 137;
+	if (fd >= 0 && fd_read_full(fd, &w, sizeof w, NULL) == (ssize_t)sizeof w && w.magic == WIRE_MAGIC) {
+		end(x, w.code);
+		return;
+	}
+	launch_exec_signal(x, SIGKILL, NULL);
+	end(x, 137);
 }
 
 /* ---- what the shim says ---- */
@@ -172,7 +177,7 @@ static void on_shim(void *arg, const struct wire_head *head, char *text, size_t 
 	(void)len;
 	if (!head) {
 		if (x->started) {
-			end(x, read_exit(x));
+			shim_lost(x);
 		} else {
 			err_set(&x->failure, -EIO, "the exec's shim was killed");
 			fail(x, 126);
@@ -211,7 +216,7 @@ static void on_soon(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (x->lost)
-		end(x, read_exit(x));
+		shim_lost(x);
 }
 
 /* ---- begin ---- */

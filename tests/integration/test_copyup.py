@@ -1,4 +1,5 @@
 """The first use of an empty volume: it gets what the image has at its place."""
+import pathlib
 import tarfile
 
 import pytest
@@ -102,6 +103,22 @@ def test_a_link_to_the_hosts_files_copies_none(engine, image):
     assert set(listed(engine, "vout")) == {"."}
     engine.docker("rm", "-v", "out")
     engine.docker("volume", "rm", "vout")
+
+
+@pytest.mark.parametrize("place,seen", [("/climbs/../made", "/made"), ("/../../made", "/made"), ("/inner/made", "/data/made"),
+                                        ("/outside/made", None)])
+def test_a_working_directory_stays_in_the_image(engine, image, place, seen):
+    """Made where the image's links lead inside of it; where that is nowhere, nothing starts. covers S-21"""
+    answer = engine.api("POST", "/containers/create", {"Image": image, "WorkingDir": place, "HostConfig": {"NetworkMode": "none"},
+                                                       "Cmd": ["sh", "-c", "pwd -P; touch here; stat -c %u ."]})
+    assert answer.status == 201, answer
+    done = engine.docker("start", "-a", answer.json["Id"], check=False)
+    if seen:
+        assert done.stdout.splitlines() == [seen, "0"], done
+    else:
+        assert done.returncode and place in done.stderr, done
+    assert not (engine.dir / "made").exists() and not pathlib.Path("/made").exists()
+    engine.docker("rm", answer.json["Id"])
 
 
 def test_a_mounted_volume(engine, image):

@@ -4,6 +4,8 @@ import json
 import os
 import pathlib
 import re
+import select
+import signal
 import subprocess
 
 import pytest
@@ -249,6 +251,33 @@ def test_taken_over(running, name):  # covers S-81 S-83
     # Nothing of the tries is a mistake of theirs: what is not on a list is killed.
     for attempt in ("run_memory", "trace", "read_memory", "signal_victim", "make_code", "call_bpf"):
         assert result.get(attempt, "killed") == "killed"
+
+
+@pytest.mark.parametrize("which", ["exec", "container"])
+def test_a_killed_shim_leaves_nothing_unwatched(running, which):  # covers S-83
+    with running_container(running) as pids:
+        container, = running.api("GET", "/containers/json").json
+        place, execution = f"/containers/{container['Id']}", running.api("GET", f"/containers/{container['Id']}/json").json["ExecIDs"][0]
+        inside = {"container": running.api("GET", f"{place}/json").json["State"]["Pid"],
+                  "exec": running.api("GET", f"/exec/{execution}/json").json["Pid"]}
+        watched = {kind: next(p for p in pids if p == parent(pid)) for kind, pid in inside.items()}
+        ended = [os.pidfd_open(pid) for kind, pid in inside.items() if which in (kind, "container")]
+        os.kill(watched[which], signal.SIGKILL)
+        for handle in ended:  # readable when it has ended
+            assert select.select([handle], [], [], 60)[0], f"nobody watches the {which}'s process"
+            os.close(handle)
+        if which == "exec":
+            seen = running.wait_for(lambda: not (e := running.api("GET", f"/exec/{execution}/json").json)["Running"] and e)
+            assert seen["ExitCode"] == 137 and running.api("GET", f"{place}/json").json["State"]["Running"]
+            return
+        state = running.wait_for(lambda: not (s := running.api("GET", f"{place}/json").json["State"])["Running"] and s)
+        assert state["ExitCode"] == 137 and "shim was killed" in state["Error"], state
+        assert running.api("POST", f"{place}/start").status == 204
+
+
+def parent(pid):
+    lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("PPid:")))
 
 
 # ---- S-82: apid acts for nobody who is not connected ----
