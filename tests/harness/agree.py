@@ -1,8 +1,8 @@
 """Do all who know of an engine's containers agree: the API, the records of each owner, directories, the OCI runtime's
 state, cgroups, shims, interfaces? A crash may leave them apart only until the engine has served again for a moment.
 """
+import contextlib
 import pathlib
-import shutil
 import sqlite3
 import subprocess
 import tempfile
@@ -13,11 +13,24 @@ from . import leaks
 ALIVE = ("running", "paused")
 
 
+def contents(directory, owner):
+    """{name: bytes} of the files of an owner's records."""
+    found = {}
+    for name in (f"{owner}.db", f"{owner}.db-wal"):
+        with contextlib.suppress(FileNotFoundError):
+            found[name] = (directory / name).read_bytes()
+    return found
+
+
 def rows(engine, owner, query):
-    """A query on a copy of an owner's records: the running owner has them locked."""
+    """A query on a copy of an owner's records: the running owner has them locked. It goes on writing, from its log into the file,
+    too: what is read twice alike is of one moment."""
+    copy = contents(engine.root / owner, owner)
+    while copy != (again := contents(engine.root / owner, owner)):
+        copy = again
     with tempfile.TemporaryDirectory() as directory:
-        for path in (engine.root / owner).glob(f"{owner}.db*"):
-            shutil.copy(path, directory)
+        for name, data in copy.items():
+            (pathlib.Path(directory) / name).write_bytes(data)
         connection = sqlite3.connect(f"{directory}/{owner}.db")
         try:
             return {row[0] for row in connection.execute(query)}
