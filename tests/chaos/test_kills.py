@@ -30,7 +30,7 @@ class Client(load.Client):
 
     def request(self, method, path, body=None):
         if self.connection is None:
-            self.connection = UnixConnection(self.engine.socket, timeout=30)
+            self.connection = UnixConnection(self.engine.socket, timeout=60)
         headers = {"Content-Type": "application/json"} if body else {}
         try:
             self.connection.request(method, "/v1.43" + path, body, headers)

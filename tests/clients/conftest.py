@@ -41,7 +41,7 @@ class Cli:
         if "input" not in more:
             more["stdin"] = subprocess.DEVNULL
         done = subprocess.run([self.program, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              text=True, timeout=60, env=self.env, check=False, **more)
+                              text=True, timeout=300, env=self.env, check=False, **more)
         assert code is None or done.returncode == code, f"{arguments}: {done}\n{self.engine.log()[-1000:]}"
         return done
 
@@ -55,7 +55,7 @@ class Cli:
 
     def terminal(self, *arguments):
         """On a terminal of its own."""
-        child = pexpect.spawn(self.program, [str(a) for a in arguments], env=self.env, timeout=30, dimensions=(33, 111),
+        child = pexpect.spawn(self.program, [str(a) for a in arguments], env=self.env, timeout=60, dimensions=(33, 111),
                               encoding="utf-8", echo=False)
         child.delaybeforesend = None
         return child
@@ -92,7 +92,7 @@ def node(engine, node_modules):
         copy = NODE_MODULES.parent / name      # modules are looked for beside the file
         shutil.copy(REPOSITORY / "tests" / "clients" / name, copy)
         done = subprocess.run(["node", "--test", str(copy)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, timeout=180, env=env, check=False)
+                              stderr=subprocess.STDOUT, text=True, timeout=300, env=env, check=False)
         assert done.returncode == 0, done.stdout + engine.log()[-4000:]
         return done.stdout
 

@@ -43,7 +43,7 @@ def compose(engine, tmp_path):
 
     def run(*arguments):
         done = subprocess.run(["docker-compose", *arguments], cwd=tmp_path, env=env, stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=120, check=False)
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=300, check=False)
         assert done.returncode == 0, f"{arguments}: {done}\n{engine.log()[-2000:]}"
         return done.stdout
 
@@ -57,7 +57,7 @@ def fetch(port):
     import http.client
 
     while True:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         try:
             connection.request("GET", "/file")
             return connection.getresponse().read().decode()

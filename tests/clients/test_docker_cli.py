@@ -80,7 +80,7 @@ def test_signals_are_proxied(cli):
                     "trap 'echo term; exit 5' TERM; echo ready; while :; do sleep 0.05; done")
     assert run.stdout.readline() == "ready\n"
     run.send_signal(signal.SIGTERM)
-    assert run.communicate(timeout=30)[0] == "term\n"
+    assert run.communicate(timeout=60)[0] == "term\n"
     assert run.returncode == 5
 
 
@@ -172,7 +172,7 @@ def test_logs(cli):
     assert stamped.endswith("Z line 1"), stamped
     assert cli("logs", "logs").stderr == "bad\n"
     cli("stop", "-t", "0", "logs")
-    follow.communicate(timeout=30)
+    follow.communicate(timeout=60)
     assert follow.returncode == 0
 
 
@@ -183,7 +183,7 @@ def test_attach(cli):
     attach.stdin.flush()
     assert attach.stdout.readline() == "got this\n"
     cli("kill", "attached")
-    attach.communicate(timeout=30)
+    attach.communicate(timeout=60)
     assert attach.returncode == 137
 
 
@@ -254,7 +254,7 @@ def test_update_rename_pause_wait(cli):
     cli("unpause", "after")
     wait = cli.start("wait", "after")
     cli("kill", "-s", "KILL", "after")
-    assert wait.communicate(timeout=30)[0] == "137\n"
+    assert wait.communicate(timeout=60)[0] == "137\n"
     cli("restart", "-t", "0", "after")
     assert cli.out("inspect", "-f", "{{.State.Running}}", "after") == "true"
 

@@ -133,6 +133,6 @@ def test_events(client):
     reader = threading.Thread(target=read)
     reader.start()
     client.containers.create("busybox", ["true"], network_mode="none").remove()
-    reader.join(30)
+    reader.join(60)
     events.close()
     assert seen == ["create", "destroy"]

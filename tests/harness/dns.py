@@ -118,7 +118,7 @@ def receive_message(stream):
 class Asker:
     """Asks the name server of a container, in its namespace."""
 
-    def __init__(self, pid, timeout=10, tries=1):
+    def __init__(self, pid, timeout=60, tries=1):
         self.pid, self.timeout, self.tries = pid, timeout, tries
 
     def udp(self):

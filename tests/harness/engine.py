@@ -238,7 +238,7 @@ class Engine:
             time.sleep(0.01)
         return value
 
-    def docker(self, *arguments, input=None, check=True, timeout=120, text=True, env=None):
+    def docker(self, *arguments, input=None, check=True, timeout=300, text=True, env=None):
         """The docker CLI; returns subprocess.CompletedProcess with text (or bytes) output."""
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.dir), "DOCKER_CONFIG": str(self.dir / "docker"),
                        **(env or {})}

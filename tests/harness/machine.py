@@ -72,11 +72,15 @@ class Namespace:
         words = f"cat /proc/sys/net/{name}" if value is None else f"echo {value} > /proc/sys/net/{name}"
         return self.run("sh", "-c", words).stdout.strip()
 
-    def talk(self, kind, host, port, source="", source_port=0, payload="", seconds=5):
+    def talk(self, kind, host, port, source="", source_port=0, payload="", seconds=60):
         """What the far end says to one request from here, or "error: …". With TCP it speaks first without payload."""
         done = self.run("/usr/bin/python3", "-I", "-c", TALK,
                         input=json.dumps([kind, host, port, source, source_port, payload, seconds]), timeout=seconds + 30)
         return done.stdout
+
+    def listens(self, port):
+        """Returns when somebody there listens on the port: a server that has just been started."""
+        self.run("sh", "-c", f"until grep -q ':{port:04X} .* 0A ' /proc/net/tcp /proc/net/tcp6; do :; done")
 
     def get(self, address):
         """What a web server at "ADDRESS:PORT" answers from its index.html."""

@@ -48,7 +48,7 @@ class Registry:
             self.process = subprocess.Popen(["setpriv", "--pdeathsig", "TERM", "docker-registry", "serve",
                                              str(self.dir / "config.yml")], stdout=log, stderr=log,
                                             stdin=subprocess.DEVNULL, start_new_session=True)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while True:
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
@@ -62,7 +62,7 @@ class Registry:
     def __exit__(self, *_):
         if self.process and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            self.process.wait(20)
+            self.process.wait(60)
         shutil.rmtree(self.dir, ignore_errors=True)
 
     def log(self):

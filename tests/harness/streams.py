@@ -4,7 +4,7 @@ import select
 import socket
 import ssl
 
-TIMEOUT = 30
+TIMEOUT = 60
 
 
 def connect(engine):

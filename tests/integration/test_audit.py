@@ -236,10 +236,10 @@ def test_rotation():
     with Engine(sets=["audit.rotate-size=64k", "audit.rotate-count=2"]) as engine:
         for i in range(100):
             assert engine.api("DELETE", f"/volumes/{'v' * 200}{i}").status == 404
-        files = sorted((engine.root / "auditd").iterdir())
-        assert len(files) == 2 and files[0].name != "audit-0000000000000001.jsonl"
         verify(engine)
         engine.stop()
+        files = sorted((engine.root / "auditd").iterdir())
+        assert len(files) == 2 and files[0].name != "audit-0000000000000001.jsonl"
         done = verify(engine)
         assert "no auditd runs" in done.stdout
         lines = files[0].read_bytes().splitlines(keepends=True)

@@ -30,7 +30,7 @@ class Collector:
         """Every datagram up to the first for which wanted() is true."""
         seen = []
         while not seen or not wanted(seen[-1]):
-            seen.append(self.seen.get(timeout=20))
+            seen.append(self.seen.get(timeout=60))
         return seen
 
     def close(self):

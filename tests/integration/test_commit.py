@@ -58,7 +58,7 @@ def test_diff_of_a_running_container_with_many_changes(engine):
 
 def test_commit_runs_and_says_what_it_is(engine):
     run_shell(engine, "made", CHANGES)
-    events = engine.start_request("GET", "/events?since=1&filters=" + '{"event":["commit"],"type":["container"]}')
+    events = engine.start_request("GET", "/events?since=1&filters=" + '{"event":["commit"],"container":["made"]}')
     done = engine.docker("commit", "-m", "a message", "-a", "somebody", "--change", 'CMD ["cat","/root/new"]',
                          "--change", "ENV COLOUR=blue", "--change", "LABEL a=b", "made", "made:one")
     event = json.loads(events.getresponse().readline())
@@ -187,7 +187,7 @@ def stored(engine):
 def busy_commit(engine):
     """A commit that takes for ever, in the middle: its connection."""
     engine.docker("run", "-d", "--name", "endless", *NET, "busybox", "sh", "-c",
-                  "truncate -s 500G /tmp/huge; exec sleep 1000")
+                  "truncate -s 500G /tmp/made; mv /tmp/made /tmp/huge; exec sleep 1000")
     engine.wait_for(lambda: engine.api("HEAD", "/containers/endless/archive?path=/tmp/huge").status == 200)
     engine.wait_for(lambda: "rootfs" not in engine.pids())
     commit = engine.start_request("POST", "/commit?container=endless&repo=never&pause=1")

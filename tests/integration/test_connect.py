@@ -207,6 +207,7 @@ def test_ports_follow_the_gateway(engine, host, nets):
     engine.docker("run", "-d", "--name", "web", "--network", "red", "-p", "127.0.0.1::80", "busybox", "sh", "-c",
                   "mkdir /www; echo moved > /www/index.html; exec httpd -f -p 80 -h /www")
     port = engine.docker("port", "web", "80/tcp").stdout.strip()
+    engine.space("web").listens(80)
     assert "moved" in host.get(port)
     engine.docker("network", "connect", "blue", "web")
     engine.docker("network", "disconnect", "red", "web")

@@ -214,7 +214,7 @@ def test_a_server_of_the_containers_own(engine, net):
 
         udp, tcp = dns.in_namespace(pid, listen)
         with udp, tcp:
-            udp.settimeout(10)
+            udp.settimeout(60)
             for use_tcp in (False, True):
                 assert Asker(pid).ask("web", tcp=use_tcp).addresses == [address(engine, "web", "net")]
             with dns.in_namespace(pid, lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as client:
@@ -359,7 +359,10 @@ def test_the_host_gets_other_servers(upstream):
 def test_it_is_there_for_the_container_alone(engine, box):
     """Its sockets are in containers' namespaces, and nowhere else."""
     dns_pid = engine.pids()["dns"]
-    inodes = {os.readlink(f"/proc/{dns_pid}/fd/{fd}") for fd in os.listdir(f"/proc/{dns_pid}/fd")}
+    inodes = set()
+    for fd in os.listdir(f"/proc/{dns_pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):  # the connection of an earlier question, closed meanwhile
+            inodes.add(os.readlink(f"/proc/{dns_pid}/fd/{fd}"))
     for table in ("udp", "udp6", "tcp", "tcp6"):
         with open(f"/proc/{dns_pid}/net/{table}", encoding="ascii") as lines:  # the host's
             assert not [line for line in list(lines)[1:] if f"socket:[{line.split()[9]}]" in inodes]
@@ -439,7 +442,7 @@ class Questions:
         self.thread.join()
 
 
-def until(condition, seconds=20):
+def until(condition, seconds=60):
     """Wait for an event that nobody tells."""
     done = threading.Event()
     for _ in range(seconds * 100):
@@ -462,8 +465,9 @@ def test_killed_under_questions(engine, box, victims):  # covers D-17
     expected = [address(engine, "web", "net")]
     worker = engine.pids()["dns"]
     # The question that the worker had in hand when it was killed is gone; every resolver asks again.
-    near_asker = Asker(box.pid, timeout=5, tries=1 if victims == ("netd",) else 3)
-    far_asker = Asker(box.pid, timeout=2)
+    alive = victims == ("netd",)
+    near_asker = Asker(box.pid) if alive else Asker(box.pid, timeout=5, tries=12)
+    far_asker = Asker(box.pid) if alive else Asker(box.pid, timeout=2)
     with Questions(lambda: near_asker.ask("web").addresses == expected) as known, \
             Questions(lambda: far_asker.ask("far.example").addresses == ["198.51.100.7"]) as far:
         for _ in range(3):
@@ -474,7 +478,7 @@ def test_killed_under_questions(engine, box, victims):  # covers D-17
                 until(lambda: known.n > before[0] + 20 and far.n > before[1] + 5)
     if len(victims) == 1:
         assert known.wrong == []
-    if victims == ("netd",):
+    if alive:
         assert far.wrong == [] and engine.pids()["dns"] == worker
 
     def answered():

@@ -15,7 +15,7 @@ from tests.harness.rootfs import Tar, busybox_tar
 NET = ("--network", "none")
 
 
-def until(condition, what, seconds=30):
+def until(condition, what, seconds=60):
     """Asks the engine again until it is so."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):

@@ -86,7 +86,7 @@ def test_routed_survives(engine, host, peer, made):
     assert peer.talk("tcp", own, 80).startswith("web:80") and silent(peer, own, 81)
     engine.docker("network", "ls")
     host.run("nft", "flush", "ruleset")
-    host.run("timeout", "20", "sh", "-c", f"until nft list set inet {engine.nft_table} open4 2>/dev/null | grep -q 80; do :; done")
+    host.run("timeout", "60", "sh", "-c", f"until nft list set inet {engine.nft_table} open4 2>/dev/null | grep -q 80; do :; done")
     assert peer.talk("tcp", own, 80).startswith("web:80") and silent(peer, own, 81)
     engine.docker("stop", "-t", "0", "web")
     assert "elements" not in host.run("nft", "list", "set", "inet", engine.nft_table, "open4").stdout
@@ -127,7 +127,7 @@ def test_isolated(engine, host, peer, wire, made):
     assert web.run("ip", "route", "show", "default").stdout == ""
     for family in (4, 6):
         assert silent(host, address(engine, family), 80) and silent(peer, address(engine, family), 80)
-    found = engine.docker("run", "--rm", "--network", "net", "busybox", "sh", "-c", "nc -w 2 web 80 </dev/null").stdout
+    found = engine.docker("run", "--rm", "--network", "net", "busybox", "sh", "-c", "nc -w 60 web 80 </dev/null").stdout
     assert found.startswith(("web:80 tcp " + FOUR, "web:80 tcp " + SIX)), found
 
 

@@ -16,13 +16,13 @@ from tests.harness.engine import Engine
 
 @pytest.fixture(scope="module")
 def front():
-    with Engine(sets=["limits.head-timeout=1s", "limits.body-timeout=1s"]) as running:
+    with Engine() as running:
         yield running
 
 
 def connect(engine):
     s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    s.settimeout(20)
+    s.settimeout(60)
     s.connect(str(engine.socket))
     return s
 
@@ -46,10 +46,11 @@ def talk(engine, data):
 
 
 def resident(pid):
+    """Bytes that are its own: pages of programs come and go as the kernel likes."""
     for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
+        if line.startswith("RssAnon:"):
             return int(line.split()[1]) * 1024
-    raise AssertionError("no VmRSS")
+    raise AssertionError("no RssAnon")
 
 
 SMUGGLING = [
@@ -149,13 +150,13 @@ def test_errors_in_docker_s_words(front):
     assert answer.message == "unsupported Content-Type header (text/plain): must be 'application/json'"
 
 
-def test_slow_clients_are_ended_and_others_served(front):
+def test_slow_clients_are_ended_and_others_served():
     """A head and a body that never come, while the engine is asked by others."""
-    with connect(front) as head, connect(front) as body:
+    with Engine(sets=["limits.head-timeout=1s", "limits.body-timeout=1s"]) as hasty, connect(hasty) as head, connect(hasty) as body:
         head.sendall(b"GET /_ping HTTP/1.1\r\nHo")
         body.sendall(b"POST /containers/create HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n{")
         while not all(select.select([s], [], [], 0)[0] for s in (head, body)):
-            assert front.api("GET", "/_ping").status == 200
+            assert hasty.api("GET", "/_ping").status == 200
         assert head.recv(100).startswith(b"HTTP/1.1 408 ")
         assert body.recv(100).startswith(b"HTTP/1.1 408 ")
 

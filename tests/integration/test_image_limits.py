@@ -164,7 +164,7 @@ def test_layers_at_the_same_time():
                 most[0] = max(most[0], len(running))
                 if len(running) == 3:
                     enough.set()
-            enough.wait(30)
+            enough.wait(60)
             with lock:
                 running.discard(name)
             return False

@@ -127,7 +127,7 @@ def test_closed_while_rules_are_flushed(engine, host, peer, wire, world, routed)
 
 
 def until(machine, command):
-    machine.run("timeout", "20", "sh", "-c", f"until {command}; do :; done")
+    machine.run("timeout", "60", "sh", "-c", f"until {command}; do :; done")
 
 
 def test_closed_while_netd_is_dead(engine, host, peer, wire, world, routed):

@@ -18,7 +18,7 @@ import pytest
 
 from tests.harness.engine import Engine
 
-TIMEOUT = 30
+TIMEOUT = 60
 
 
 @pytest.fixture(scope="module")

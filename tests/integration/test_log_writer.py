@@ -68,7 +68,7 @@ def test_a_writer_that_hangs_keeps_nobody_waiting(engine):
         assert kind == 1 and len(live.splitlines()) == lines
         reaches(engine, container, "/tmp/done")
         with open(f"/proc/{shim}/status", encoding="ascii") as status:
-            assert int(re.search(r"VmRSS:\s+(\d+)", status.read())[1]) < 8 << 10
+            assert int(re.search(r"RssAnon:\s+(\d+)", status.read())[1]) < 8 << 10
         assert engine.docker("logs", "--tail", "1", container).stdout == ""
         os.kill(writer, signal.SIGCONT)
         client.send(b"\n")

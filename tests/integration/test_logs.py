@@ -65,7 +65,7 @@ def test_attach_with_logs_reads_compressed_files(engine):
     script = "for i in $(seq 20); do seq -w $((i * 500 - 499)) $((i * 500)); sleep 0.02; done; sleep 1000"
     engine.docker("run", "-d", "--name", "replayed", *NET, "--log-opt", "max-size=100k", "--log-opt", "max-file=20", "--log-opt",
                   "compress=true", "busybox", "sh", "-c", script)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while logs(engine, "replayed", "--tail", 1) != ["10000"]:
         assert time.monotonic() < deadline
     answer = engine.api("POST", "/containers/replayed/attach?logs=1&stdout=1")
@@ -133,11 +133,11 @@ def test_follow_through_rotation(engine):
     reader.start()
     for part in (3000, 6000, 9000):
         stdin.sendall(b"go\n")
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not got or sum(chunk.count(b"\n") for chunk in got) < part:
             assert time.monotonic() < deadline, (part, b"".join(got).split()[-3:], len(b"".join(got).split()))
             time.sleep(0.01)
-    reader.join(30)
+    reader.join(60)
     assert not reader.is_alive()
     assert b"".join(got).split() == [b"%d" % i for i in range(1, 9001)]
     stdin.close()

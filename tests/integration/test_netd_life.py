@@ -104,11 +104,12 @@ def test_killed_under_load(host):
             if turn % 3 == 1:  # a firewall that is reloaded meanwhile
                 host.run("nft", "flush", "ruleset")
             killed(engine)
+        while counts["started"] <= 10 and not problems:  # on a machine that is busy elsewhere
+            done.wait(0.1)
         done.set()
         for thread in clients:
             thread.join()
         assert not problems, problems
-        assert counts["started"] > 10, counts
         # Everything is free again: the whole subnet can be had, each address once.
         everyone = []
         while len(everyone) < 29:
@@ -206,7 +207,7 @@ def cgroup_procs(engine):
 
 
 def wait_running(engine, name):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while engine.api("GET", f"/containers/{name}/json").json["State"]["Status"] != "running":
         assert time.monotonic() < deadline, f"{name} does not run again\n{engine.log()}"
 

@@ -51,7 +51,7 @@ def test_links_follow_a_restarted_peer(engine, web):
     engine.docker("run", "-d", "--name", "taker2", "busybox", "sleep", "1000")
     engine.docker("start", web)
     assert address() != first
-    engine.wait_for(lambda: [line[0] for line in lines()] == [address()], timeout=20)
+    engine.wait_for(lambda: [line[0] for line in lines()] == [address()])
     engine.docker("rm", "-f", "user", "taker", "taker2")
 
 

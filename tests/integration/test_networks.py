@@ -45,6 +45,7 @@ def web(engine):
     name = "web"
     engine.docker("run", "-d", "--name", name, "-p", "127.0.0.1::8080", "busybox", "sh", "-c",
                   "mkdir -p /www && echo found > /www/index.html && exec httpd -f -p 8080 -h /www")
+    engine.space(name).listens(8080)
     yield name
     engine.docker("rm", "-f", name)
 
@@ -65,10 +66,12 @@ def test_containers_of_different_networks_do_not_meet(engine, web):
     """Isolation between networks; on the same one they do."""
     address = json.loads(engine.docker("inspect", web).stdout)[0]["NetworkSettings"]["IPAddress"]
     # Not wget: that of Debian's static busybox ends with SIGSEGV where glibc finds no NSS libraries.
-    fetch = ["busybox", "sh", "-c", f"printf 'GET /index.html HTTP/1.0\\r\\n\\r\\n' | nc -w 2 {address} 8080"]
-    assert "found" in engine.docker("run", "--rm", *fetch).stdout
+    def fetch(seconds):
+        return ["busybox", "sh", "-c", f"printf 'GET /index.html HTTP/1.0\\r\\n\\r\\n' | nc -w {seconds} {address} 8080"]
+
+    assert "found" in engine.docker("run", "--rm", *fetch(60)).stdout
     engine.docker("network", "create", "apart")
-    assert engine.docker("run", "--rm", "--network", "apart", *fetch, check=False).stdout == ""
+    assert engine.docker("run", "--rm", "--network", "apart", *fetch(2), check=False).stdout == ""
     engine.docker("network", "rm", "apart")
 
 
@@ -104,7 +107,7 @@ def test_firewall_comes_back(engine, host, web):
     """covers S-70: after a flush of all rules the engine's table returns."""
     address = engine.docker("port", web, "8080/tcp").stdout.strip()
     host.run("nft", "delete", "table", "inet", engine.nft_table)
-    host.run("timeout", "20", "sh", "-c", f"until nft list table inet {engine.nft_table} 2>/dev/null; do :; done")
+    host.run("timeout", "60", "sh", "-c", f"until nft list table inet {engine.nft_table} 2>/dev/null; do :; done")
     assert "found" in host.get(address)
 
 

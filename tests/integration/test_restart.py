@@ -35,10 +35,10 @@ def test_the_pause_doubles(engine):
     made = engine.docker("run", "-d", "--restart", "on-failure:5", *NET, "busybox", "false").stdout.strip()
     gaps = events_until(engine, made, 5)
     assert len(gaps) == 5 and all(gap >= 100 << i for i, gap in enumerate(gaps)), gaps
-    # What a client asks for begins anew.
+    # What a client asks for begins anew: else the next pause had been 3200 ms.
     engine.docker("start", made)
     again = events_until(engine, made, 5)[6:]
-    assert len(again) == 5 and again[0] < gaps[4] and all(gap >= 100 << i for i, gap in enumerate(again)), again
+    assert len(again) == 5 and again[0] < 3200 and all(gap >= 100 << i for i, gap in enumerate(again)), again
     engine.docker("rm", made)
 
 

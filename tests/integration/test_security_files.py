@@ -132,7 +132,7 @@ def test_the_worker_loads_nothing_there(engine):
            .file("lib/x86_64-linux-gnu/libnss_evil.so.2", "not even a library\n", 0o755)
            .file("lib/x86_64-linux-gnu/libc.so.6", "nor this\n", 0o755))
     engine.import_tar(joined(tar.bytes()), "nss:1", ['CMD ["sleep", "1000"]'])
-    engine.docker("run", "-d", "--name", "nss", *NET, "nss:1", "sh", "-c", "truncate -s 5G /tmp/big; exec sleep 1000")
+    engine.docker("run", "-d", "--name", "nss", *NET, "nss:1", "sh", "-c", "truncate -s 5G /tmp/made; mv /tmp/made /tmp/big; exec sleep 1000")
     engine.wait_for(lambda: engine.api("HEAD", "/containers/nss/archive?path=/tmp/big").status == 200)
     engine.wait_for(lambda: "rootfs" not in engine.pids())
     slow = engine.api_stream("GET", "/containers/nss/archive?path=/tmp/big")

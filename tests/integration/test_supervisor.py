@@ -342,7 +342,7 @@ def test_a_passed_socket_is_the_first_listener():
             assert not engine.socket.exists()
         finally:
             process.terminate()
-            assert process.wait(30) == 0
+            assert process.wait(60) == 0
             process.stdout.close()
         assert path.exists()  # it is systemd's
     finally:
@@ -409,12 +409,7 @@ def test_a_worker_that_does_not_end_is_killed():
     with Engine(sets=["supervisor.stop-timeout=300ms"]) as engine, socket.socket(socket.AF_UNIX) as client:
         client.connect(str(engine.socket))
         client.sendall(b"POST /v1.43/images/load HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + bytes(1000))
-
-        def unpackers():
-            children = pathlib.Path(f"/proc/{engine.process.pid}/task/{engine.process.pid}/children").read_text().split()
-            return [int(pid) for pid in children if pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"image-unpack")]
-        engine.wait_for(unpackers)
-        worker, = unpackers()
+        worker = engine.wait_for(lambda: engine.pids().get("image-unpack"))
         os.kill(worker, signal.SIGSTOP)
         assert engine.stop() == 0
         assert not pathlib.Path(f"/proc/{worker}").exists()

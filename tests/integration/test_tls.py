@@ -68,7 +68,7 @@ def ask(engine, keys, who, path="/version", minimum=None, maximum=None):
     if maximum:
         context.minimum_version = ssl.TLSVersion.TLSv1
         context.maximum_version = maximum
-    connection = http.client.HTTPSConnection("127.0.0.1", engine.tls, context=context, timeout=10)
+    connection = http.client.HTTPSConnection("127.0.0.1", engine.tls, context=context, timeout=60)
     try:
         connection.request("GET", path)
         answer = connection.getresponse()
@@ -112,7 +112,7 @@ def secure(engine, keys, who="ops"):
     """A connection with a certificate, on which nothing has been said yet."""
     context = ssl.create_default_context(cafile=str(keys / "ca.pem"))
     context.load_cert_chain(keys / f"{who}.pem", keys / f"{who}.key")
-    return context.wrap_socket(socket.create_connection(("127.0.0.1", engine.tls), timeout=30), server_hostname="localhost")
+    return context.wrap_socket(socket.create_connection(("127.0.0.1", engine.tls), timeout=60), server_hostname="localhost")
 
 
 @pytest.fixture
@@ -204,7 +204,7 @@ def test_a_client_that_leaves(engine, keys, cat):
 
 
 def test_plain_tcp_has_its_listener_s_role(engine):
-    connection = http.client.HTTPConnection("127.0.0.1", engine.tcp, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", engine.tcp, timeout=60)
     connection.request("GET", "/version")
     answer = connection.getresponse()
     assert answer.status == 200 and b"ApiVersion" in answer.read()

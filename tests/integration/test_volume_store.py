@@ -116,45 +116,63 @@ def memory():
             subprocess.run(["umount", place], check=True)
 
 
+# Who asks may not get a processor before a removal or a measurement is over: then it is done again.
+ATTEMPTS = 20
+
+
+def remove_large(engine, files):
+    assert create(engine, "large").status == 201
+    fill(engine.root / "volumed/volumes/large/_data", files)
+    assert engine.api("DELETE", "/volumes/large").status == 204
+
+
 def test_a_large_volume_goes(memory):
     """Its removal is answered at once, others are served meanwhile, and who is killed over it goes on at the next start."""
     data, trash = memory.root / "volumed/volumes/large/_data", memory.root / "volumed/trash"
-    assert create(memory, "large").status == 201
-    fill(data, 100000)
-    assert memory.api("DELETE", "/volumes/large").status == 204
-    assert memory.api("GET", "/volumes/large").status == 404
-    rounds = 0
-    while list(trash.iterdir()) and rounds < 20:
-        assert create(memory, "other").status == 201 and memory.api("DELETE", "/volumes/other").status == 204
-        rounds += 1
-    assert rounds > 1, "it was over before anybody else was served"
-    memory.wait_for(lambda: not list(trash.iterdir()))
-    assert create(memory, "large").status == 201
-    fill(data, 100000)
-    assert memory.api("DELETE", "/volumes/large").status == 204
-    old = memory.pids()["volumed"]
-    os.kill(old, signal.SIGKILL)
-    assert list(trash.iterdir()), "nothing was left to go on with"
-    memory.wait_for(lambda: memory.pids().get("volumed") not in (None, old))
+    served = 0
+    for _ in range(ATTEMPTS):
+        remove_large(memory, 100000)
+        assert memory.api("GET", "/volumes/large").status == 404
+        (large,) = list(trash.iterdir()) or [trash / "gone"]
+        while not served and large.exists():
+            assert create(memory, "other").status == 201 and memory.api("DELETE", "/volumes/other").status == 204
+            served += large.exists()
+        memory.wait_for(lambda: not list(trash.iterdir()))
+        if served:
+            break
+    assert served, "it was always over before anybody else was served"
+    for _ in range(ATTEMPTS):
+        old = memory.pids()["volumed"]
+        remove_large(memory, 100000)
+        os.kill(old, signal.SIGKILL)
+        left = list(trash.iterdir())
+        memory.wait_for(lambda pid=old: memory.pids().get("volumed") not in (None, pid))
+        if left:
+            break
+    assert left, "nothing was ever left to go on with"
     assert create(memory, "large").status == 201 and not list(data.iterdir())
     memory.wait_for(lambda: not list(trash.iterdir()))
 
 
 def test_prune_of_large_volumes_blocks_nobody(memory):
     """Sizes are measured off the event loop."""
-    assert create(memory, "").status == 201
-    name = memory.api("GET", "/volumes").json["Volumes"][0]["Name"]
-    fill(memory.root / f"volumed/volumes/{name}/_data", 100000)
-    results = []
-    pruning = threading.Thread(target=lambda: results.append(memory.api("POST", "/volumes/prune")))
-    pruning.start()
-    served = 0
-    while not results:
-        assert memory.api("GET", "/volumes").status == 200
-        served += not results
-    pruning.join()
-    assert served > 1, "nobody was served while it ran"
-    assert results[0].json["VolumesDeleted"] == [name]
+    for _ in range(ATTEMPTS):
+        assert create(memory, "").status == 201
+        name = memory.api("GET", "/volumes").json["Volumes"][0]["Name"]
+        fill(memory.root / f"volumed/volumes/{name}/_data", 100000)
+        results = []
+        pruning = threading.Thread(target=lambda: results.append(memory.api("POST", "/volumes/prune")))
+        pruning.start()
+        served = 0
+        while not results:
+            assert memory.api("GET", "/volumes").status == 200
+            served += not results
+        pruning.join()
+        assert results[0].json["VolumesDeleted"] == [name]
+        memory.wait_for(lambda: not list((memory.root / "volumed/trash").iterdir()))
+        if served > 1:
+            break
+    assert served > 1, "nobody was ever served while it ran"
 
 
 def test_a_directory_that_did_not_reach_the_disk(fresh):

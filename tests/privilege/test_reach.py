@@ -178,6 +178,6 @@ def test_the_api_is_for_its_group(running):  # covers S-4
 
 
 def test_a_second_engine_is_refused(running):
-    done = subprocess.run(running.arguments(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=30,
+    done = subprocess.run(running.arguments(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=60,
                           check=False)
     assert done.returncode != 0 and "another engine" in done.stderr
