@@ -217,7 +217,7 @@ def test_plain_tcp_has_its_listener_s_role(engine):
 def test_a_wrong_key_is_an_error_at_the_start(keys):
     config = {"listeners": [{}, {"type": "tls", "address": "127.0.0.1", "port": free_port(), "tls-cert": str(keys / "server.pem"),
                                  "tls-key": str(keys / "ops.key"), "tls-ca": str(keys / "ca.pem")}]}
-    engine = Engine(config=config, start=False, sets=["supervisor.start-timeout=2s"])
+    engine = Engine(config=config, start=False)
     try:
         with pytest.raises(AssertionError, match="ops.key"):
             engine.start()

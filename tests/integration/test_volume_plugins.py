@@ -1,4 +1,5 @@
 """Volume plugins: Docker's /VolumeDriver.* protocol, with a plugin that does as it should, and one that does not."""
+import contextlib
 import http.server
 import json
 import os
@@ -94,23 +95,28 @@ def directory():
 
 @pytest.fixture(scope="module")
 def engine(directory):
-    with Engine(sets=[f"volumes.plugin-dir={directory}", "volumes.plugin-timeout=60s"]) as running:
+    with Engine(config=waits("60s"), sets=[f"volumes.plugin-dir={directory}"]) as running:
         running.busybox()
         yield running
 
 
-@pytest.fixture
-def hasty(directory):
-    """An engine that does not wait long."""
-    with Engine(sets=[f"volumes.plugin-dir={directory}", "volumes.plugin-timeout=1500ms"]) as running:
-        running.busybox()
-        yield running
+def waits(time):
+    return {"volumes": {"plugin-timeout": time}}
 
 
-@pytest.fixture
-def waiting(request, how):
-    """The engine for a plugin that does this: who waits to the end for one that hangs shall not wait long."""
-    return request.getfixturevalue("hasty" if how == "hang" else "engine")
+@contextlib.contextmanager
+def behaving(engine, plugin, **behave):
+    """What it does wrong for a while; the engine does not wait long for one that hangs, and for one that works it does."""
+    def reload(time):
+        if "hang" in behave.values():
+            engine.config_path.write_text(json.dumps(waits(time)))
+            engine.ctl("reload")
+
+    plugin.behave = behave
+    reload("1500ms")
+    yield
+    plugin.behave = {}
+    reload("60s")
 
 
 @pytest.fixture
@@ -220,16 +226,15 @@ def test_what_the_plugin_knows(engine, plugin):
     engine.docker("volume", "rm", "known")
 
 
-def test_a_plugin_that_never_answers(hasty, plugin):
+def test_a_plugin_that_never_answers(engine, plugin):
     """It costs a start as long as the configuration says, and what it knows of a volume."""
-    hasty.docker("volume", "create", "-d", "good", "slow")
-    plugin.behave = {"Mount": "hang", "Get": "hang"}
-    failed = run(hasty, "slow", "true", check=False)
-    assert failed.returncode == 125 and "volume driver" in failed.stderr and "1500 ms" in failed.stderr, failed.stderr
-    answer = hasty.api("GET", "/volumes/slow")
-    assert answer.status == 200 and answer.json["Driver"] == "good" and "Status" not in answer.json, answer
-    plugin.behave = {}
-    hasty.docker("volume", "rm", "slow")
+    engine.docker("volume", "create", "-d", "good", "slow")
+    with behaving(engine, plugin, Mount="hang", Get="hang"):
+        failed = run(engine, "slow", "true", check=False)
+        assert failed.returncode == 125 and "volume driver" in failed.stderr and "1500 ms" in failed.stderr, failed.stderr
+        answer = engine.api("GET", "/volumes/slow")
+        assert answer.status == 200 and answer.json["Driver"] == "good" and "Status" not in answer.json, answer
+    engine.docker("volume", "rm", "slow")
 
 
 def test_where_plugins_are_found(engine, directory):
@@ -253,42 +258,41 @@ def test_where_plugins_are_found(engine, directory):
 
 @pytest.mark.parametrize("method", ["Create", "Remove"])
 @pytest.mark.parametrize("how", ["hang", "die", "garbage", {"Err": "not now"}])
-def test_making_and_removing(waiting, plugin, method, how):
+def test_making_and_removing(engine, plugin, method, how):
     """The request fails and says whose fault it is; nothing else has changed, and it can be made again."""
     if method == "Remove":
-        waiting.docker("volume", "create", "-d", "good", "vol")
-    plugin.behave = {method: how}
-    answer = (waiting.api("POST", "/volumes/create", {"Name": "vol", "Driver": "good"}) if method == "Create" else
-              waiting.api("DELETE", "/volumes/vol"))
-    assert answer.status == 500 and "volume driver good" in answer.message, answer
-    plugin.behave = {}
-    assert waiting.api("GET", "/volumes/vol").status == (404 if method == "Create" else 200)
-    waiting.docker("volume", "create", "-d", "good", "vol")
-    waiting.docker("volume", "rm", "vol")
+        engine.docker("volume", "create", "-d", "good", "vol")
+    with behaving(engine, plugin, **{method: how}):
+        answer = (engine.api("POST", "/volumes/create", {"Name": "vol", "Driver": "good"}) if method == "Create" else
+                  engine.api("DELETE", "/volumes/vol"))
+        assert answer.status == 500 and "volume driver good" in answer.message, answer
+    assert engine.api("GET", "/volumes/vol").status == (404 if method == "Create" else 200)
+    engine.docker("volume", "create", "-d", "good", "vol")
+    engine.docker("volume", "rm", "vol")
 
 
 @pytest.mark.parametrize("how", ["hang", "die", "garbage", {"Err": "not now"}])
-def test_unmounting(waiting, plugin, how):
+def test_unmounting(engine, plugin, how):
     """A container ends and goes all the same; its volume is free."""
-    waiting.docker("volume", "create", "-d", "good", "vol")
-    waiting.docker("run", "-d", "--name", "user", "--network", "none", "--userns", "host", "-v", "vol:/data", "busybox", "sleep", "1000")
-    plugin.behave = {"Unmount": how}
-    waiting.docker("rm", "-f", "user")
-    plugin.behave = {}
-    assert run(waiting, "vol", "echo", "again").stdout == "again\n"
-    waiting.docker("volume", "rm", "vol")
+    engine.docker("volume", "create", "-d", "good", "vol")
+    engine.docker("run", "-d", "--name", "user", "--network", "none", "--userns", "host", "-v", "vol:/data", "busybox", "sleep", "1000")
+    with behaving(engine, plugin, Unmount=how):
+        engine.docker("rm", "-f", "user")
+    assert run(engine, "vol", "echo", "again").stdout == "again\n"
+    engine.docker("volume", "rm", "vol")
 
 
-def test_the_place_is_known_to_path(hasty, plugin):
-    hasty.docker("volume", "create", "-d", "good", "vol")
-    plugin.behave = {"Get": {"Volume": {"Name": "vol"}, "Err": ""}}
-    assert hasty.api("GET", "/volumes/vol").json["Mountpoint"] == str(plugin.store / "vol")
+def test_the_place_is_known_to_path(engine, plugin):
+    engine.docker("volume", "create", "-d", "good", "vol")
+    get = {"Volume": {"Name": "vol"}, "Err": ""}
+    with behaving(engine, plugin, Get=get):
+        assert engine.api("GET", "/volumes/vol").json["Mountpoint"] == str(plugin.store / "vol")
     for how in ("die", "garbage", {"Mountpoint": 7}, "hang"):
-        plugin.behave["Path"] = how
-        answer = hasty.api("GET", "/volumes/vol")
-        assert answer.status == 200 and answer.json["Mountpoint"] == "" and answer.json["Scope"] == "global", (how, answer)
-    plugin.behave = {}
-    hasty.docker("volume", "rm", "vol")
+        with behaving(engine, plugin, Get=get, Path=how):
+            answer = engine.api("GET", "/volumes/vol")
+            assert answer.status == 200 and answer.json["Mountpoint"] == "", (how, answer)
+            assert how == "hang" or answer.json["Scope"] == "global", (how, answer)
+    engine.docker("volume", "rm", "vol")
 
 
 # ---- volumes that only the plugin knows ----
@@ -375,25 +379,25 @@ def test_misbehaviour_costs_the_plugins_volumes_alone(engine, plugin, outside, m
         assert engine.api("DELETE", f"/volumes/{name}").status == 204
 
 
-def test_who_hangs_is_waited_for_once(hasty, directory):
+def test_who_hangs_is_waited_for_once(engine, directory):
     """Then it is left alone for a while, and others' volumes wait for it no more; started again, it is asked again."""
     made = Plugin(directory, "hangs")
     (made.store / "inside").mkdir()
-    made.behave = {"List": "hang", "Get": "hang"}
     try:
-        answer = hasty.api("GET", "/volumes").json
-        assert "no answer" in answer["Warnings"][0] and made.methods() == ["List"], answer
-        answer = hasty.api("GET", "/volumes").json
-        assert "not asked" in answer["Warnings"][0] and made.methods() == ["List"], answer
-        assert hasty.api("POST", "/volumes/create", {"Name": "new"}).status == 201 and made.methods() == ["List"]
-        hasty.docker("volume", "rm", "new")
+        with behaving(engine, made, List="hang", Get="hang"):
+            answer = engine.api("GET", "/volumes").json
+            assert "no answer" in answer["Warnings"][0] and made.methods() == ["List"], answer
+            answer = engine.api("GET", "/volumes").json
+            assert "not asked" in answer["Warnings"][0] and made.methods() == ["List"], answer
+            assert engine.api("POST", "/volumes/create", {"Name": "new"}).status == 201 and made.methods() == ["List"]
+            engine.docker("volume", "rm", "new")
     finally:
         made.close()
         os.unlink(f"{directory}/hangs.sock")
     again = Plugin(directory, "hangs")
     try:
         (again.store / "inside").mkdir()
-        assert names(hasty) == ["inside"] and hasty.api("GET", "/volumes").json["Warnings"] == []
+        assert names(engine) == ["inside"] and engine.api("GET", "/volumes").json["Warnings"] == []
     finally:
         again.close()
         os.unlink(f"{directory}/hangs.sock")
