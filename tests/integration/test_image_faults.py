@@ -1,6 +1,7 @@
 """A full disk, and processes killed at any moment: a clear error, a whole store, nothing staged, and on it goes."""
 import contextlib
 import gzip
+import http.client
 import os
 import random
 import subprocess
@@ -108,7 +109,7 @@ def in_background(fn):
     def run():
         try:
             result.append(failure(fn()))
-        except OSError as error: # the connection broke
+        except (OSError, http.client.HTTPException) as error:  # the connection broke
             result.append(str(error))
     thread = threading.Thread(target=run)
     thread.start()

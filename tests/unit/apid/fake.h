@@ -386,7 +386,7 @@ static int client_connect(void)
 {
 	struct sockaddr_un sun = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct timeval limit = {.tv_sec = 20};
+	struct timeval limit = {.tv_sec = 60};
 
 	snprintf(sun.sun_path, sizeof sun.sun_path, "%s/http", fake_dir);
 	if (connect(fd, (struct sockaddr *)&sun, sizeof sun) < 0)
@@ -398,7 +398,7 @@ static int client_connect(void)
 static int client_connect_tcp(void)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	struct timeval limit = {.tv_sec = 20};
+	struct timeval limit = {.tv_sec = 60};
 
 	if (connect(fd, (struct sockaddr *)&fake_tcp, sizeof fake_tcp) < 0)
 		abort();

@@ -190,7 +190,7 @@ static const struct launch_events events = {on_prepared, on_started, on_failed, 
 
 static void turn_until(const bool *flag)
 {
-	time_t end = time(NULL) + 20;
+	time_t end = time(NULL) + 60;
 
 	while (!*flag) {
 		assert_true(time(NULL) < end);
