@@ -108,6 +108,12 @@ void container_changed(struct container *c)
 	db_touch(c);
 }
 
+void container_settled(struct container *c)
+{
+	container_changed(c);
+	db_flush(c->rt);
+}
+
 void container_wait(struct container *c, struct waiter *w, uint32_t events,
 		    void (*fn)(struct waiter *w, struct container *c, uint32_t event))
 {

@@ -157,6 +157,11 @@ static inline bool container_running(const struct container *c)
 void container_set_error(struct container *c, const char *text);
 /* Something that list or inspect shows has changed: store the state soon, drop the rendered form. */
 void container_changed(struct container *c);
+/*
+ * The same, and the state is stored when it returns: for what somebody is told of next. runtimed may be killed right
+ * behind the answer, and the next one goes by the record: it ends a container that is not known to run.
+ */
+void container_settled(struct container *c);
 
 void container_wait(struct container *c, struct waiter *w, uint32_t events,
 		    void (*fn)(struct waiter *w, struct container *c, uint32_t event));

@@ -151,7 +151,7 @@ static int kill_it(struct container *c, int sig, struct err *e)
 	bool ends = sig == SIGKILL || sig == stop_signal(c);
 	if (ends) {
 		c->state.stopped_by_user = true;
-		container_changed(c);
+		container_settled(c);
 	}
 	int rc = sig == SIGKILL ? launch_kill_all(c->run, e) : launch_signal(c->run, sig, e);
 	if (rc < 0)

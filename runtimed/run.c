@@ -123,9 +123,13 @@ static void on_started(void *arg, struct launch_run *run, pid_t pid, int64_t sta
 		event_container(c, "start", NULL);
 	}
 	health_start(c);
-	container_changed(c);
+	if (again)
+		container_changed(c);
+	else
+		container_settled(c);
 	FAULT(start_noted);
 	container_notify(c, CE_STARTED | CE_SETTLED);
+	FAULT(start_told);
 }
 
 static void on_failed(void *arg, struct launch_run *run, const struct err *e, int exit_code)
@@ -176,7 +180,7 @@ static void on_exited(void *arg, struct launch_run *run, const struct launch_exi
 	bool again = c->restarting_by_request;
 	if (!again && !c->removing)
 		restart_plan(c);
-	container_changed(c);
+	container_settled(c);
 	FAULT(exit_noted);
 	container_notify(c, CE_EXIT | CE_SETTLED);
 	if (!again && !c->removing && c->state.status == CT_EXITED && json_true_at(c->host, "AutoRemove"))

@@ -122,7 +122,7 @@ void stop_container(struct container *c, int sig, int64_t seconds, stop_done don
 	s->timer = evtimer_new(c->rt->d.base, on_timer, s);
 	c->state.stopped_by_user = !c->restarting_by_request;
 	run_cancel_restart(c);
-	container_changed(c);
+	container_settled(c);
 	if (container_alive(c)) {
 		begin(s);
 	} else if (c->starting) {
