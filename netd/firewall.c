@@ -26,61 +26,51 @@ struct firewall {
 
 /*
  * What keeps networks apart. %1$s is the table's name, %2$s its flags. Chains end in accept, which lets the host's own
- * chains decide further: a drop of theirs wins. Elements are added by the functions below. Each packet passes both
- * tables, so what most of them need comes first and costs one look-up.
+ * chains decide further: a drop of theirs wins. Elements, and the chains of each bridge, are added by the functions
+ * below. Each packet passes both tables: of what is forwarded, all but the first of a connection meet one rule in each,
+ * and what is neither of a bridge nor for one meets two look-ups of its devices.
  */
-static const char apart[] = "add table inet %1$s {\n"
-			    "	%2$s\n"
-			    /* The engine's bridges; each with itself; those that may not reach anything else. */
-			    "	set bridges { type ifname; }\n"
-			    "	set same { type ifname . ifname; }\n"
-			    "	set internal { type ifname; }\n"
-			    /* Ports that are open at containers' own addresses, and subnets by their gateway's mode. */
-			    "	set open4 { type ipv4_addr . inet_proto . inet_service; }\n"
-			    "	set open6 { type ipv6_addr . inet_proto . inet_service; }\n"
-			    "	set routed4 { type ipv4_addr; flags interval; }\n"
-			    "	set routed6 { type ipv6_addr; flags interval; }\n"
-			    "	set unprotected4 { type ipv4_addr; flags interval; }\n"
-			    "	set unprotected6 { type ipv6_addr; flags interval; }\n"
-			    /* The chain for what comes from a bridge. */
-			    "	map inside { type ifname : verdict; }\n"
-			    /*
-			     * The bridges route 127.0.0.0/8, for ports published there; containers may not use that.
-			     * (The kernel itself takes packets to or from ::1 from loopback alone.)
-			     */
-			    "	chain from_bridge {\n"
-			    "		ip daddr 127.0.0.0/8 drop\n"
-			    "		ip saddr 127.0.0.0/8 drop\n"
-			    "		icmpv6 type nd-router-advert drop\n"
-			    "	}\n"
-			    /* What is on an internal network reaches of the host only its address there. */
-			    "	chain from_internal {\n"
-			    "		jump from_bridge\n"
-			    "		fib daddr type local fib daddr . iif type != local drop\n"
-			    "	}\n"
-			    "	chain guard {\n"
-			    "		type filter hook prerouting priority raw; policy accept;\n"
-			    "		iifname vmap @inside\n"
-			    "	}\n"
-			    "	chain to_bridge {\n"
-			    "		oifname @internal drop\n"
-			    "		ct status dnat accept\n"
-			    "		ip daddr . meta l4proto . th dport @open4 accept\n"
-			    "		ip6 daddr . meta l4proto . th dport @open6 accept\n"
-			    "		ip daddr @routed4 icmp type echo-request accept\n"
-			    "		ip6 daddr @routed6 icmpv6 type echo-request accept\n"
-			    "		ip daddr @unprotected4 accept\n"
-			    "		ip6 daddr @unprotected6 accept\n"
-			    "		drop\n"
-			    "	}\n"
-			    "	chain forward {\n"
-			    "		type filter hook forward priority filter; policy accept;\n"
-			    "		ct state established,related accept\n"
-			    "		iifname . oifname @same accept\n"
-			    "		iifname @internal drop\n"
-			    "		oifname @bridges goto to_bridge\n"
-			    "	}\n"
-			    "}\n";
+static const char apart[] =
+	"add table inet %1$s {\n"
+	"	%2$s\n"
+	/* Ports that are open at containers' own addresses. */
+	"	set open4 { type ipv4_addr . inet_proto . inet_service; }\n"
+	"	set open6 { type ipv6_addr . inet_proto . inet_service; }\n"
+	/* The chains for what comes from a bridge, to the host and to elsewhere, and for what goes to it. */
+	"	map inside { type ifname : verdict; }\n"
+	"	map leaving { type ifname : verdict; }\n"
+	"	map entering { type ifname : verdict; }\n"
+	/*
+	 * The bridges route 127.0.0.0/8, for ports published there; containers may not use that.
+	 * What somebody else's rule has sent there is his. (The kernel itself takes packets to or
+	 * from ::1 from loopback alone.)
+	 */
+	"	chain to_loopback {\n"
+	"		ct status dnat return\n"
+	"		drop\n"
+	"	}\n"
+	"	chain from_bridge {\n"
+	"		ip daddr 127.0.0.0/8 jump to_loopback\n"
+	"		ip saddr 127.0.0.0/8 drop\n"
+	"		ct state new ct original ip daddr 127.0.0.0/8 drop\n"
+	"		icmpv6 type nd-router-advert drop\n"
+	"	}\n"
+	/* What is on an internal network reaches of the host only its address there. */
+	"	chain from_internal {\n"
+	"		jump from_bridge\n"
+	"		fib daddr type local fib daddr . iif type != local drop\n"
+	"	}\n"
+	"	chain host {\n"
+	"		type filter hook input priority filter; policy accept;\n"
+	"		iifname vmap @inside\n"
+	"	}\n"
+	"	chain forward {\n"
+	"		type filter hook forward priority filter; policy accept;\n"
+	"		ct state established,related accept\n"
+	"		iifname vmap @leaving\n"
+	"		oifname vmap @entering\n"
+	"	}\n"
+	"}\n";
 
 /* Published ports, and the host's address for containers. %1$s is the table's name, %2$s without_loopback6 or "". */
 static const char published[] =
@@ -90,19 +80,19 @@ static const char published[] =
 	/* What leaves with an address of the host's that was asked for. */
 	"	map source4 { type ipv4_addr : ipv4_addr; flags interval; }\n"
 	"	map source6 { type ipv6_addr : ipv6_addr; flags interval; }\n"
-	/* Each bridge with its subnets. */
-	"	set own4 { type ifname . ipv4_addr; flags interval; }\n"
-	"	set own6 { type ifname . ipv6_addr; flags interval; }\n"
+	/* The chain for connections that go into a bridge. */
+	"	map arriving { type ifname : verdict; }\n"
 	/* Published on one address of the host, and on all of them. */
 	"	map at4 { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }\n"
 	"	map all4 { type inet_proto . inet_service : ipv4_addr . inet_service; }\n"
 	"	map at6 { type ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service; }\n"
 	"	map all6 { type inet_proto . inet_service : ipv6_addr . inet_service; }\n"
+	/* No port is in both: each is a bound socket. */
 	"	chain publish {\n"
-	"		meta nfproto ipv4 dnat ip to ip daddr . meta l4proto . th dport map @at4\n"
 	"		meta nfproto ipv4 dnat ip to meta l4proto . th dport map @all4\n"
-	"		meta nfproto ipv6 dnat ip6 to ip6 daddr . meta l4proto . th dport map @at6\n"
+	"		meta nfproto ipv4 dnat ip to ip daddr . meta l4proto . th dport map @at4\n"
 	"		meta nfproto ipv6 dnat ip6 to meta l4proto . th dport map @all6\n"
+	"		meta nfproto ipv6 dnat ip6 to ip6 daddr . meta l4proto . th dport map @at6\n"
 	"	}\n"
 	/*
 	 * Only what is meant for this host: a mapping captures nothing that is on its way to others. What is meant for
@@ -119,19 +109,14 @@ static const char published[] =
 	"%2$s"
 	"		fib daddr type local jump publish\n"
 	"	}\n"
-	/*
-	 * Through a published port back to the same network: the answer has to come by the host as well. A bridged
-	 * packet has no device here that it came from, hence its source.
-	 */
-	"	chain into_bridge {\n"
-	"		ct status dnat oifname . ip saddr @own4 masquerade\n"
-	"		ct status dnat oifname . ip6 saddr @own6 masquerade\n"
+	/* The host's loopback has no address that a container could answer to. */
+	"	chain from_loopback {\n"
 	"		ip saddr 127.0.0.0/8 masquerade\n"
 	"		ip6 saddr ::1 masquerade\n"
 	"	}\n"
 	"	chain leave {\n"
 	"		type nat hook postrouting priority srcnat; policy accept;\n"
-	"		oifname @bridges goto into_bridge\n"
+	"		oifname vmap @arriving\n"
 	"		snat ip to ip saddr map @source4\n"
 	"		snat ip6 to ip6 saddr map @source6\n"
 	"		ip saddr @masquerade4 masquerade\n"
@@ -216,21 +201,20 @@ void firewall_reset(struct firewall *f, bool loopback6)
 	add(f, published, f->table, loopback6 ? "" : without_loopback6);
 }
 
-static void subnet_elements(struct firewall *f, const char *verb, const char *bridge, const struct firewall_subnet *of)
+/* The subnet as the network that it is in. */
+static const char *network_text(const struct subnet *of, char text[ADDRESS_TEXT])
 {
-	const char *const tables[] = {f->table, f->keep};
-	const struct subnet s = {subnet_base(&of->subnet), of->subnet.prefix};
-	const char family = s.address.family == AF_INET ? '4' : '6';
+	const struct subnet s = {subnet_base(of), of->prefix};
+
+	return subnet_text(&s, text);
+}
+
+static void subnet_elements(struct firewall *f, const char *verb, const struct firewall_subnet *of)
+{
+	const char family = of->subnet.address.family == AF_INET ? '4' : '6';
 	char text[ADDRESS_TEXT], source[ADDRESS_TEXT];
 
-	subnet_text(&s, text);
-	for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
-		if (of->routed)
-			add(f, "%s element inet %s routed%c { %s }\n", verb, tables[i], family, text);
-		if (of->unprotected)
-			add(f, "%s element inet %s unprotected%c { %s }\n", verb, tables[i], family, text);
-	}
-	add(f, "%s element inet %s own%c { \"%s\" . %s }\n", verb, f->table, family, bridge, text);
+	network_text(&of->subnet, text);
 	if (of->masquerade && of->source.family)
 		add(f, "%s element inet %s source%c { %s : %s }\n", verb, f->table, family, text,
 		    address_text(&of->source, source));
@@ -243,25 +227,96 @@ static void bridge_elements(struct firewall *f, const char *verb, const struct f
 	const char *const tables[] = {f->table, f->keep};
 
 	for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
-		add(f, "%s element inet %s bridges { \"%s\" }\n", verb, tables[i], b->name);
-		add(f, "%s element inet %s same { \"%s\" . \"%s\" }\n", verb, tables[i], b->name, b->name);
 		add(f, "%s element inet %s inside { \"%s\" : jump %s }\n", verb, tables[i], b->name,
 		    b->internal ? "from_internal" : "from_bridge");
 		if (b->internal)
-			add(f, "%s element inet %s internal { \"%s\" }\n", verb, tables[i], b->name);
+			add(f, "%s element inet %s leaving { \"%s\" : goto from_%s }\n", verb, tables[i], b->name,
+			    b->id);
+		else
+			add(f, "%s element inet %s leaving { \"%s\" : jump from_bridge }\n", verb, tables[i], b->name);
+		add(f, "%s element inet %s entering { \"%s\" : goto to_%s }\n", verb, tables[i], b->name, b->id);
 	}
+	add(f, "%s element inet %s arriving { \"%s\" : goto into_%s }\n", verb, f->table, b->name, b->id);
 	for (unsigned i = 0; i < b->nsubnets; i++)
-		subnet_elements(f, verb, b->name, &b->subnets[i]);
+		subnet_elements(f, verb, &b->subnets[i]);
+}
+
+/* Who may go into the bridge: itself; published ports; what its gateway modes open. */
+static void chain_to(struct firewall *f, const char *table, const struct firewall_bridge *b)
+{
+	add(f, "add chain inet %s to_%s {\n iifname \"%s\" accept\n", table, b->id, b->name);
+	if (!b->internal)
+		add(f, " ct status dnat accept\n");
+	for (unsigned i = 0; !b->internal && i < b->nsubnets; i++) {
+		const struct firewall_subnet *s = &b->subnets[i];
+		const bool v4 = s->subnet.address.family == AF_INET;
+		const char *ip = v4 ? "ip" : "ip6", *icmp = v4 ? "icmp" : "icmpv6";
+		char text[ADDRESS_TEXT];
+
+		network_text(&s->subnet, text);
+		if (s->routed)
+			add(f,
+			    " %s daddr . meta l4proto . th dport @open%c accept\n %s daddr %s %s type echo-request "
+			    "accept\n",
+			    ip, v4 ? '4' : '6', ip, text, icmp);
+		if (s->unprotected)
+			add(f, " %s daddr %s accept\n", ip, text);
+	}
+	add(f, " drop\n}\n");
+}
+
+/*
+ * Through a published port back to the same network: the answer has to come by the host as well. A bridged packet has
+ * no device here that it came from, hence its source.
+ */
+static void chain_into(struct firewall *f, const struct firewall_bridge *b)
+{
+	add(f, "add chain inet %s into_%s {\n", f->table, b->id);
+	for (unsigned i = 0; i < b->nsubnets; i++) {
+		char text[ADDRESS_TEXT];
+
+		add(f, " %s saddr %s ct status dnat masquerade\n",
+		    b->subnets[i].subnet.address.family == AF_INET ? "ip" : "ip6",
+		    network_text(&b->subnets[i].subnet, text));
+	}
+	add(f, " goto from_loopback\n}\n");
+}
+
+static void bridge_chains(struct firewall *f, const struct firewall_bridge *b)
+{
+	const char *const tables[] = {f->table, f->keep};
+
+	for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
+		if (b->internal)
+			add(f, "add chain inet %s from_%s {\n jump from_bridge\n oifname \"%s\" accept\n drop\n}\n",
+			    tables[i], b->id, b->name);
+		chain_to(f, tables[i], b);
+	}
+	chain_into(f, b);
+}
+
+static void delete_chains(struct firewall *f, const struct firewall_bridge *b)
+{
+	const char *const tables[] = {f->table, f->keep};
+
+	for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
+		if (b->internal)
+			add(f, "delete chain inet %s from_%s\n", tables[i], b->id);
+		add(f, "delete chain inet %s to_%s\n", tables[i], b->id);
+	}
+	add(f, "delete chain inet %s into_%s\n", f->table, b->id);
 }
 
 void firewall_add_bridge(struct firewall *f, const struct firewall_bridge *b)
 {
+	bridge_chains(f, b);
 	bridge_elements(f, "add", b);
 }
 
 void firewall_drop_bridge(struct firewall *f, const struct firewall_bridge *b)
 {
 	bridge_elements(f, "delete", b);
+	delete_chains(f, b);
 }
 
 static const char *protocol_name(uint8_t protocol)

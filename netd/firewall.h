@@ -28,7 +28,8 @@ struct firewall_subnet {
 
 struct firewall_bridge {
 	const char *name;
-	bool internal; /* nothing in or out */
+	const char *id; /* hexadecimal, no two bridges' alike: its chains are named for it */
+	bool internal;	/* nothing in or out */
 	const struct firewall_subnet *subnets;
 	unsigned nsubnets;
 };

@@ -54,7 +54,7 @@ int kernel_network_claim(struct netd *d, const struct network *n, struct err *e)
 
 static struct firewall_bridge bridge_element(const struct network *n, struct firewall_subnet subnets[NETWORK_POOLS_MAX])
 {
-	const struct firewall_bridge b = {n->bridge, n->internal, subnets, n->npools};
+	const struct firewall_bridge b = {n->bridge, n->id, n->internal, subnets, n->npools};
 
 	for (unsigned i = 0; i < n->npools; i++) {
 		const struct subnet *s = pool_subnet(n->pools[i].pool);

@@ -143,6 +143,54 @@ def test_closed_while_netd_is_dead(engine, host, peer, wire, world, routed):
     assert engine.api("GET", "/networks/red").status == 200
 
 
+FORGE = r"""
+import json, socket, struct, sys
+mac, source, port, target, target_port, payload = json.load(sys.stdin)
+udp = struct.pack("!HHHH", port, target_port, 8 + len(payload), 0) + payload.encode()
+ip = bytearray(struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0, *map(socket.inet_aton, (source, target))))
+total = sum(struct.unpack("!10H", ip))
+total = (total & 0xffff) + (total >> 16)
+ip[10:12] = struct.pack("!H", ~(total + (total >> 16)) & 0xffff)
+socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM).sendto(bytes(ip) + udp, ("eth0", 0x800, 0, 0, bytes.fromhex(mac)))
+"""
+
+
+def forge(who, source, port, target, target_port, payload):
+    """One datagram from whatever address, to the gateway's device."""
+    gateway = who.run("ip", "route", "show", "default").stdout.split()[2]
+    assert who.talk("tcp", gateway, 7000).startswith("host")  # and now its address is known
+    mac = who.run("ip", "neighbour", "show", gateway).stdout.split("lladdr ")[1].split()[0].replace(":", "")
+    who.run("/usr/bin/python3", "-I", "-c", FORGE, input=json.dumps([mac, source, port, target, target_port, payload]))
+
+
+@pytest.mark.parametrize("source", ("127.0.0.1", "127.0.0.2"))
+def test_loopback_is_not_forged(engine, host, peer, wire, world, source):
+    """covers D-19 S-75: no container passes for the host's loopback, to the host, to others, or in a flow of the host's."""
+    engine.docker("run", "-d", "--name", "flow", "--network", "blue", "-p", "127.0.0.1:8104:54/udp", "busybox", "sleep",
+                  "1000")
+    serving = engine.space("flow").socket("udp", "0.0.0.0", 54)
+    asking, here, there = host.socket("udp", source, 7003), host.socket("udp", "0.0.0.0", 7004), peer.socket("udp", "0.0.0.0", 7004)
+    try:
+        for each in (serving, asking, here, there):
+            each.settimeout(20)
+        asking.sendto(b"first", ("127.0.0.1", 8104))
+        first, client = serving.recvfrom(100)
+        serving.sendto(b"answer", client)
+        assert (first, asking.recv(100)) == (b"first", b"answer")  # the flow is established
+        for target, port in (("127.0.0.1", 8104), (wire.here4, 7004), (wire.there4, 7004)):
+            forge(world["red1"], source, 7003, target, port, "forged")
+        # What is sent afterwards by the same ways comes alone.
+        asking.sendto(b"second", ("127.0.0.1", 8104))
+        assert serving.recv(100) == b"second"
+        for receiving, target in ((here, wire.here4), (there, wire.there4)):
+            forge(world["red1"], address(engine, "red1"), 7003, target, 7004, "honest")
+            assert receiving.recv(100) == b"honest"
+    finally:
+        for each in (serving, asking, here, there):
+            each.close()
+        engine.docker("rm", "-f", "flow")
+
+
 def test_others_rules_are_nobodys_business(engine, host, peer, wire, world):
     """covers D-18: a drop of the host's own wins, and its tables are as they were."""
     rules = "table inet own { chain c { type filter hook forward priority 10; tcp dport 80 ip saddr %s drop; }; }"
