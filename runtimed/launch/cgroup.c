@@ -174,8 +174,12 @@ void cgroup_parent_make(const char *path)
 
 	if (cgroup_is_v2() || hierarchy_path("cpuset", path, "", name) < 0)
 		return;
-	if (mkdir(name, 0755) == 0)
+	if (mkdir(name, 0755) == 0) {
+		/* whatever the umask is: with the host's cgroup namespace a container looks into its own, as its own
+		 * root */
+		(void)chmod(name, 0755);
 		(void)cgroup_write("cpuset", path, "cgroup.clone_children", "1");
+	}
 }
 
 static int seen(int dir, void *arg)

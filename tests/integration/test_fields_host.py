@@ -69,6 +69,9 @@ HONOURED = [
     ("IpcMode private", {"IpcMode": "private"}, "grep -c /dev/shm /proc/self/mountinfo", "1\n"),
     ("IpcMode shareable", {"IpcMode": "shareable"}, "grep -c /dev/shm /proc/self/mountinfo", "1\n"),
     ("CgroupnsMode private", {"CgroupnsMode": "private"}, "grep -v -c ':/$' /proc/self/cgroup", "0\n"),
+    ("CgroupnsMode host", {"CgroupnsMode": "host"},
+     "grep -q -E '/[0-9a-f]{64}$' /proc/self/cgroup && echo host; find /sys/fs/cgroup -name cgroup.procs | wc -l | grep -v '^0$' >&2; "
+     "for file in $(find /sys/fs/cgroup -name cgroup.procs); do (echo 1 > $file) 2>/dev/null && echo $file; done", re.compile(r"^host\n\d+\n$|^\d+\nhost\n$")),
     ("NetworkMode none", {"NetworkMode": "none"}, "ls /sys/class/net", "lo\n"),
     ("NetworkMode host", {"NetworkMode": "host"}, "readlink /proc/self/ns/net", os.readlink("/proc/self/ns/net") + "\n"),
     # limits of the process
