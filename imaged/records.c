@@ -38,7 +38,7 @@ int records_open(struct imaged *d, struct err *e)
 {
 	AUTO_FREE char *path = xasprintf("%s/imaged/imaged.db", d->daemon.root);
 
-	return store_open(path, schema, &d->store, e);
+	return store_open(path, "images", schema, &d->store, e);
 }
 
 /* ---- images ---- */

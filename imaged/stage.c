@@ -148,13 +148,13 @@ int stage_blob(struct imaged *d, char name[STAGE_NAME], struct err *e)
 	if (fd >= 0)
 		return fd;
 	*name = '\0';
-	return err_sys(e, -errno, "create a blob");
+	return err_sys(e, -errno, "the images' file system: create a blob");
 }
 
 static int make_dir(int in, const char *name, struct err *e)
 {
 	if (mkdirat(in, name, 0700) < 0)
-		return err_sys(e, -errno, "create a directory of the store");
+		return err_sys(e, -errno, "the images' file system: create a directory");
 	int fd = openat(in, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	return fd < 0 ? err_sys(e, -errno, "open a directory of the store") : fd;
 }

@@ -11,11 +11,12 @@ static const struct {
 	int status;
 	int code;
 } statuses[] = {
-	{400, -EINVAL},	      {401, -EACCES},	  {403, -EPERM},	{404, -ENOENT},	    {405, -EOPNOTSUPP},
-	{408, -ETIME},	      {409, -EEXIST},	  {413, -EFBIG},	{429, -EDQUOT},	    {431, -E2BIG},
-	{500, -EIO},	      {501, -ENOSYS},	  {502, -EBADMSG},	{503, -EBUSY},	    {504, -ETIMEDOUT},
-	{507, -ENOSPC},	      {503, -ECONNRESET}, {503, -ECONNREFUSED}, {503, -EPIPE},	    {503, -EAGAIN},
-	{400, -ENAMETOOLONG}, {400, -ERANGE},	  {400, -EILSEQ},	{409, -EADDRINUSE}, {404, -ESRCH},
+	{400, -EINVAL}, {401, -EACCES},	      {403, -EPERM},	  {404, -ENOENT},	{405, -EOPNOTSUPP},
+	{408, -ETIME},	{409, -EEXIST},	      {413, -EFBIG},	  {429, -EUSERS},	{431, -E2BIG},
+	{500, -EIO},	{501, -ENOSYS},	      {502, -EBADMSG},	  {503, -EBUSY},	{504, -ETIMEDOUT},
+	{507, -ENOSPC}, {507, -EDQUOT},	      {503, -ECONNRESET}, {503, -ECONNREFUSED}, {503, -EPIPE},
+	{503, -EAGAIN}, {400, -ENAMETOOLONG}, {400, -ERANGE},	  {400, -EILSEQ},	{409, -EADDRINUSE},
+	{404, -ESRCH},
 };
 
 int err_code_of_status(int status)

@@ -21,6 +21,7 @@ struct store {
 	struct statement *statements;
 	size_t nstatements;
 	char *path;
+	const char *what;
 };
 
 struct store_row {
@@ -28,16 +29,17 @@ struct store_row {
 	sqlite3_stmt *stmt;
 };
 
-static int fail(struct store *s, int rc, struct err *e, const char *what)
+/* The error is for clients, whom neither the path nor the statement concerns; the log has both. */
+static int fail(struct store *s, int rc, struct err *e, const char *doing)
 {
+	const char *why = s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc);
 	int code = -EIO;
 
 	switch (rc & 0xff) {
+	case SQLITE_CONSTRAINT:
+		return err_set(e, -EEXIST, "the records of %s: %s", s->what, why);
 	case SQLITE_FULL:
 		code = -ENOSPC;
-		break;
-	case SQLITE_CONSTRAINT:
-		code = -EEXIST;
 		break;
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:
@@ -49,7 +51,10 @@ static int fail(struct store *s, int rc, struct err *e, const char *what)
 	default:
 		break;
 	}
-	return err_set(e, code, "%s: %s: %s", s->path, what, s->db ? sqlite3_errmsg(s->db) : sqlite3_errstr(rc));
+	log_error("%s: %s: %s", s->path, doing, why);
+	if (code == -ENOSPC)
+		return err_set(e, code, "no space is left on the file system of the records of %s", s->what);
+	return err_set(e, code, "the records of %s: %s", s->what, why);
 }
 
 /* ---- opening ---- */
@@ -118,12 +123,13 @@ static int configure(struct store *s, struct err *e)
 		   e);
 }
 
-int store_open(const char *path, const char *const *schema, struct store **out, struct err *e)
+int store_open(const char *path, const char *what, const char *const *schema, struct store **out, struct err *e)
 {
 	struct store *s = XNEW(struct store);
 	int rc;
 
 	s->path = xstrdup(path);
+	s->what = what;
 	rc = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
 	rc = rc == SQLITE_OK ? configure(s, e) : fail(s, rc, e, "open");
 	if (rc == 0)
@@ -348,5 +354,5 @@ int store_json(struct store_row *r, int column, json_t **out, struct err *e)
 	if (!text)
 		return 0;
 	*out = json_loads(text, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
-	return *out ? 0 : err_set(e, -EIO, "%s is damaged: a document in it is no JSON", r->store->path);
+	return *out ? 0 : err_set(e, -EIO, "the records of %s are damaged: a document is no JSON", r->store->what);
 }

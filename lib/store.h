@@ -6,7 +6,7 @@
  *           "CREATE TABLE volume(name TEXT PRIMARY KEY, driver TEXT NOT NULL) STRICT;",    version 1
  *           "ALTER TABLE …",                                                               version 2
  *           NULL};
- *   store_open(path, schema, &s, &e);
+ *   store_open(path, "volumes", schema, &s, &e);
  *   store_exec(s, &e, "INSERT INTO volume VALUES(?,?)", "tt", name, driver);
  *   store_query(s, on_row, arg, &e, "SELECT name, driver FROM volume WHERE driver=?", "t", "local");
  *
@@ -30,8 +30,9 @@ struct store_row; /* the present row of a query */
 /*
  * Open or create; each text of `schema` (NULL-ended) that the file has not seen is applied, in one transaction.
  * -EPROTO for a file that a newer version wrote; -EIO for one that is damaged: quick_check runs at each open.
+ * `what` (static) says in errors whose records they are.
  */
-int store_open(const char *path, const char *const *schema, struct store **out, struct err *e);
+int store_open(const char *path, const char *what, const char *const *schema, struct store **out, struct err *e);
 /* Rolls back what was begun. */
 void store_free(struct store *s);
 

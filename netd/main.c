@@ -90,7 +90,7 @@ static int open_all(struct netd *d, struct err *e)
 	int rc;
 
 	TAILQ_INIT(&d->waiting);
-	if ((rc = store_open(db, schema, &d->store, e)) < 0 ||
+	if ((rc = store_open(db, "networks", schema, &d->store, e)) < 0 ||
 	    (rc = networks_new(d->store, d->daemon.config, d->daemon.root, &d->networks, e)) < 0 ||
 	    (rc = firewall_new(d->daemon.config->network_nft_table, &d->firewall, e)) < 0 ||
 	    (rc = jobs_new(d->daemon.base, &d->jobs, e)) < 0 || (rc = watch_new(d, &d->watch, e)) < 0)

@@ -359,7 +359,7 @@ int db_open(struct runtimed *rt, const char *path, struct err *e)
 {
 	TAILQ_INIT(&rt->changed);
 	rt->flush = evtimer_new(rt->d.base, on_flush, rt);
-	int rc = store_open(path, schema, &rt->store, e);
+	int rc = store_open(path, "containers", schema, &rt->store, e);
 	if (rc == 0)
 		rt->reserve = reserve_new(path);
 	return rc;

@@ -53,8 +53,8 @@ static int open_records(struct volumed *d, struct err *e)
 	AUTO_FREE char *db = xasprintf("%s/volumed.db", state);
 	int rc;
 
-	if ((rc = store_open(db, schema, &d->store, e)) < 0 || (rc = volumes_new(d->store, &d->volumes, e)) < 0 ||
-	    (rc = jobs_new(d->daemon.base, &d->jobs, e)) < 0 ||
+	if ((rc = store_open(db, "volumes", schema, &d->store, e)) < 0 ||
+	    (rc = volumes_new(d->store, &d->volumes, e)) < 0 || (rc = jobs_new(d->daemon.base, &d->jobs, e)) < 0 ||
 	    (rc = local_new(d->daemon.root_fd, state, d->jobs, &d->local, e)) < 0)
 		return rc;
 	volumes_each(d->volumes, restore, d);

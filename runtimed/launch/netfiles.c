@@ -49,7 +49,7 @@ static int rewrite(int fd, const char *name, const char *text, struct err *e)
 {
 	if (lseek(fd, 0, SEEK_SET) < 0 || ftruncate(fd, 0) < 0)
 		return err_sys(e, -errno, "write the container's %s", name);
-	return fd_write_all(fd, text, strlen(text), e);
+	return fd_write_all(fd, text, strlen(text), e) < 0 ? err_prefix(e, "write the container's %s", name) : 0;
 }
 
 /* A file that the container can write, too: read as bytes, and only as far as the bound. */

@@ -362,7 +362,7 @@ static int write_file(int dir, const char *name, const char *text, size_t len, s
 
 	if (fd < 0 || fchmod(fd, 0644) < 0)
 		return err_sys(e, -errno, "write the container's %s", name);
-	return fd_write_all(fd, text, len, e);
+	return fd_write_all(fd, text, len, e) < 0 ? err_prefix(e, "write the container's %s", name) : 0;
 }
 
 static int write_resolv_conf(const struct launch_run *run, int dir, struct err *e)

@@ -160,7 +160,7 @@ static int ensure_dir(int at, const char *name, mode_t mode, uid_t owner, struct
 	if (mkdirat(at, name, mode) < 0) {
 		if (errno == EEXIST)
 			return 0;
-		return err_sys(e, -errno, "mkdir %s", name);
+		return err_sys(e, -errno, "the containers' file system: create a directory");
 	}
 	if (owner && fchownat(at, name, owner, owner, AT_SYMLINK_NOFOLLOW) < 0)
 		return err_sys(e, -errno, "chown %s", name);

@@ -150,7 +150,7 @@ static int mount_overlay(const struct shim_args *a, const char *stage, struct er
 	struct statvfs fs;
 	if (a->top >= 0 && (statvfs(root, &fs) < 0 || (fs.f_flag & ST_RDONLY)))
 		return fstatvfs(a->top, &fs) == 0 && (fs.f_bavail == 0 || fs.f_favail == 0)
-			       ? err_set(e, -ENOSPC, "mount overlay: no space left for its work directory")
+			       ? err_set(e, -ENOSPC, "no space is left on the containers' file system: mount overlay")
 			       : err_set(e, -EROFS, "the overlay came up read-only (see the kernel's log)");
 	return chdir(stage) < 0 ? err_sys(e, -errno, "chdir %s", stage) : 0;
 }

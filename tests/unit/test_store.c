@@ -34,7 +34,7 @@ static int setup(void **state)
 	snprintf(f->dir, sizeof f->dir, "/tmp/pouch-store-XXXXXX");
 	assert_non_null(mkdtemp(f->dir));
 	snprintf(f->path, sizeof f->path, "%s/x.db", f->dir);
-	assert_int_equal(store_open(f->path, schema, &f->s, &e), 0);
+	assert_int_equal(store_open(f->path, "things", schema, &f->s, &e), 0);
 	*state = f;
 	return 0;
 }
@@ -112,7 +112,7 @@ static void test_kill(void **state)
 	pid_t pid = fork();
 	if (pid == 0) {
 		struct store *s;
-		if (store_open(f->path, schema, &s, &e) < 0 || store_begin(s, &e) < 0)
+		if (store_open(f->path, "things", schema, &s, &e) < 0 || store_begin(s, &e) < 0)
 			_exit(1);
 		store_exec(s, &e, "INSERT INTO thing(name,size) VALUES('kept',1)", "");
 		store_commit(s, &e);
@@ -122,7 +122,7 @@ static void test_kill(void **state)
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	assert_int_equal(WTERMSIG(status), SIGKILL);
-	assert_int_equal(store_open(f->path, schema, &f->s, &e), 0);
+	assert_int_equal(store_open(f->path, "things", schema, &f->s, &e), 0);
 	assert_int_equal(count(f->s), 1);
 }
 
@@ -133,8 +133,8 @@ static void test_versions(void **state)
 	struct err e = {0};
 
 	store_free(STEAL(f->s));
-	assert_int_equal(store_open(f->path, older, &other, &e), -EPROTO);
-	assert_int_equal(store_open(f->path, schema, &f->s, &e), 0);
+	assert_int_equal(store_open(f->path, "things", older, &other, &e), -EPROTO);
+	assert_int_equal(store_open(f->path, "things", schema, &f->s, &e), 0);
 }
 
 static void test_damaged(void **state)
@@ -150,7 +150,7 @@ static void test_damaged(void **state)
 	for (int i = 0; i < 4096; i++)
 		fputc('x', file);
 	fclose(file);
-	assert_int_equal(store_open(path, schema, &other, &e), -EIO);
+	assert_int_equal(store_open(path, "things", schema, &other, &e), -EIO);
 }
 
 int main(void)
