@@ -347,3 +347,55 @@ void on_network_describe(struct ipc_request *req, struct network_describe *m, st
 	else
 		ipc_fail(req, 404, "container %.12s has no networks", m->container);
 }
+
+struct unlinking {
+	struct netd *d;
+	struct ipc_request *req;
+};
+
+static void on_unlink_told(void *arg)
+{
+	AUTO_FREE struct unlinking *u = arg;
+	const struct network_unlink *m = ipc_request_msg(u->req);
+	const struct attachment *a = attachment_find(u->d->networks, m->container);
+
+	if (a)
+		reply_state(u->d, u->req, a, attachment_json(a), NULL);
+	else
+		ipc_fail(u->req, 404, "container %.12s has no networks", m->container);
+}
+
+/* "container:alias", or the container's name is the alias. */
+static void drop_links_of(struct endpoint *ep, const char *alias)
+{
+	json_t *links = json_object_get(ep->settings, "Links");
+
+	for (size_t i = json_array_size(links); i--;) {
+		const char *text = json_string_value(json_array_get(links, i)), *colon = strchr(text, ':');
+
+		if (str_eq(colon ? colon + 1 : text, alias))
+			json_array_remove(links, i);
+	}
+}
+
+void on_network_unlink(struct ipc_request *req, struct network_unlink *m, struct netd *d)
+{
+	struct attachment *a = attachment_find(d->networks, m->container);
+	json_t *links = a ? json_object_get(a->spec, "Links") : NULL;
+	struct unlinking *u = XNEW(struct unlinking);
+	struct endpoint *ep;
+	struct err e = {0};
+
+	*u = (struct unlinking){d, req};
+	for (size_t i = json_array_size(links); i--;)
+		if (str_eq(json_string_value(json_object_get(json_array_get(links, i), "Alias")), m->alias))
+			json_array_remove(links, i);
+	if (a) {
+		TAILQ_FOREACH(ep, &a->endpoints, of_attachment)
+			drop_links_of(ep, m->alias);
+		names_changed(d, a, -1);
+		if (attachment_save(d->networks, a, &e) < 0)
+			log_error("%s", e.text);
+	}
+	names_settle(d, on_unlink_told, u);
+}

@@ -62,7 +62,7 @@ static const struct ipc_handler handlers[] = {
 	IPC_HANDLER(network_join, struct netd),	   IPC_HANDLER(network_leave, struct netd),
 	IPC_HANDLER(network_rename, struct netd),  IPC_HANDLER(network_reconcile, struct netd),
 	IPC_HANDLER(network_resolve, struct netd), IPC_HANDLER(network_describe, struct netd),
-	IPC_HANDLER(service_status, struct netd),
+	IPC_HANDLER(network_unlink, struct netd),  IPC_HANDLER(service_status, struct netd),
 };
 
 /* Only when the config asks for it in so many words: it makes the host a router for everybody. */

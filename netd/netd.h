@@ -49,6 +49,7 @@ void on_network_reconcile(struct ipc_request *req, struct network_reconcile *m, 
 void on_network_resolve(struct ipc_request *req, struct network_resolve *m, struct netd *d);
 
 void on_network_describe(struct ipc_request *req, struct network_describe *m, struct netd *d);
+void on_network_unlink(struct ipc_request *req, struct network_unlink *m, struct netd *d);
 /*
  * Do what a network_attach asks, and answer it. false: not answered, since an address of it is still in use by devices
  * of ended containers (`why`).

@@ -10,6 +10,7 @@
 #include "runtimed/events.h"
 #include "runtimed/hostconfig.h"
 #include "runtimed/idrange.h"
+#include "runtimed/links.h"
 #include "runtimed/merge.h"
 #include "runtimed/mounts.h"
 #include "runtimed/names.h"
@@ -200,6 +201,8 @@ static int complete(struct creating *n, const struct rootfs_leased *image, struc
 	c->layers = json_incref(image->layers.json);
 	c->image_size = (int64_t)image->size;
 	rc = config_merge(c->config, image->config.json, e);
+	if (rc == 0)
+		rc = links_read(c, e);
 	if (rc == 0)
 		rc = hostconfig_complete(c, n->warnings, e);
 	return rc == 0 ? mounts_read(c, n->req, n->warnings, e) : rc;

@@ -4,6 +4,7 @@
 #include "runtimed/exec.h"
 #include "runtimed/files.h"
 #include "runtimed/health.h"
+#include "runtimed/links.h"
 #include "runtimed/mounts.h"
 #include "runtimed/networks.h"
 #include "runtimed/runtimed.h"
@@ -76,6 +77,8 @@ static json_t *host_shown(const struct container *c)
 
 	json_object_update(o, c->host);
 	show_paths(o);
+	if (json_array_size(json_object_get(c->host, "Links")))
+		json_object_set_new(o, "Links", links_shown(c));
 	policy = json_object_get(o, "RestartPolicy");
 	if (!json_object_get(policy, "MaximumRetryCount")) {
 		policy = json_copy(policy);

@@ -120,6 +120,7 @@ static const struct ipc_handler handlers[] = {
 	IPC_HANDLER(container_attach_ws, struct runtimed),
 	IPC_HANDLER(container_wait, struct runtimed),
 	IPC_HANDLER(container_remove, struct runtimed),
+	IPC_HANDLER(container_unlink, struct runtimed),
 	IPC_HANDLER(container_prune, struct runtimed),
 	IPC_HANDLER(exec_create, struct runtimed),
 	IPC_HANDLER(exec_start, struct runtimed),

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "lib/log.h"
+#include "runtimed/links.h"
 #include "runtimed/names.h"
 #include "runtimed/runtimed.h"
 
@@ -76,28 +77,6 @@ static const char *first_network(const struct container *c)
 	return "none";
 }
 
-/* HostConfig.Links, "container:alias" each, as [{"Id","Name","Alias"}]. */
-static int links_of(const struct container *c, json_t **out, struct err *e)
-{
-	json_t *all = json_array(), *v;
-	size_t i;
-
-	json_array_foreach(json_object_get(c->host, "Links"), i, v) {
-		const char *text = json_string_value(v), *colon = strchr(text, ':');
-		AUTO_FREE char *ref = xstrndup(text, colon ? (size_t)(colon - text) : strlen(text));
-		const struct container *other = containers_find(&c->rt->containers, ref, NULL);
-
-		if (!other) {
-			json_decref(all);
-			return err_http(e, 404, "could not get container for %s: No such container: %s", ref, ref);
-		}
-		json_array_append_new(all, json_pack("{s:s s:s s:s}", "Id", other->id, "Name", other->name, "Alias",
-						     colon ? colon + 1 : other->name));
-	}
-	*out = all;
-	return 0;
-}
-
 static json_t *spec_of(const struct container *c, struct err *e)
 {
 	static const char *const from_host[] = {"PortBindings", "PublishAllPorts", "Dns",    "DnsSearch",
@@ -105,7 +84,7 @@ static json_t *spec_of(const struct container *c, struct err *e)
 	static const char *const from_config[] = {"Hostname", "Domainname", "ExposedPorts", "MacAddress"};
 	json_t *links = NULL, *spec;
 
-	if (links_of(c, &links, e) < 0)
+	if (links_found(c, &links, e) < 0)
 		return NULL;
 	spec = json_pack("{s:s s:s s:o s:o}", "Name", c->name ? c->name : c->id, "NetworkMode", first_network(c),
 			 "Networks", networks_of(c), "Links", links);
@@ -153,27 +132,13 @@ static void take_files(struct container *c, const struct network_state *state)
 
 static void describe(struct container *c);
 
-static bool has_link_to(const struct container *c, const struct container *to)
-{
-	json_t *links = NULL, *v;
-	bool found = false;
-	size_t i;
-
-	if (json_array_size(json_object_get(c->host, "Links")) == 0 || links_of(c, &links, NULL) < 0)
-		return false;
-	json_array_foreach(links, i, v)
-		found = found || str_eq(json_text(v, "Id"), to->id);
-	json_decref(links);
-	return found;
-}
-
 /* Their hosts files have its address. */
 static void tell_linked(struct container *to)
 {
 	struct container *c;
 
 	TAILQ_FOREACH(c, &to->rt->containers.all, link)
-		if (c != to && container_alive(c) && networks_wanted(c) && has_link_to(c, to))
+		if (c != to && container_alive(c) && networks_wanted(c) && links_have(c, to))
 			describe(c);
 }
 
@@ -301,6 +266,13 @@ void networks_leave(struct container *c, const char *network, bool force, networ
 		.container = c->id, .network = network, .force = force, .netns = netns < 0 ? -1 : netns};
 
 	ask(call, IPC_network_leave, &m);
+}
+
+void networks_unlinked(struct container *c, const char *alias, networks_done done, void *arg)
+{
+	struct network_unlink m = {.container = c->id, .alias = alias};
+
+	ask(call_new(c, done, arg), IPC_network_unlink, &m);
 }
 
 /* A runtimed that has been away asks what its running containers have. */

@@ -33,6 +33,8 @@ void networks_detach(struct container *c);
 /* c->endpoints has got or lost `network`: netd makes that real, and with a running container its files follow. */
 void networks_join(struct container *c, const char *network, networks_done done, void *arg);
 void networks_leave(struct container *c, const char *network, bool force, networks_done done, void *arg);
+/* It has lost a link: its hosts file and its name server follow. */
+void networks_unlinked(struct container *c, const char *alias, networks_done done, void *arg);
 /* It is called something else now. done() comes when others find it by that name. */
 void networks_renamed(struct container *c, void (*done)(void *arg), void *arg);
 /* netd has lost sight of a running container's namespace. */

@@ -237,7 +237,7 @@ void on_container_remove(struct ipc_request *req, struct container_remove *m, st
 	if (!c)
 		return;
 	if (m->link) {
-		ipc_fail(req, 400, "link: links go with their container and cannot be removed alone");
+		ipc_fail(req, 400, "link: which one? /containers/{id}/{alias}, and %s has no alias", m->id);
 		return;
 	}
 	remove_container(c, m->force, m->v, on_removed, req);

@@ -65,6 +65,7 @@ HANDLER(container_attach);
 HANDLER(container_attach_ws);
 HANDLER(container_wait);
 HANDLER(container_remove);
+HANDLER(container_unlink);
 HANDLER(container_archive_head);
 HANDLER(container_archive_get);
 HANDLER(container_archive_put);

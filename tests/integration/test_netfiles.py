@@ -55,6 +55,48 @@ def test_links_follow_a_restarted_peer(engine, web):
     engine.docker("rm", "-f", "user", "taker", "taker2")
 
 
+def test_links_follow_a_renamed_peer(engine, web):
+    """A link is to a container, not to a name; inspect shows it as Docker does, and takes that form when it is given back."""
+    engine.docker("run", "-d", "--name", "user", "--link", "web:shop", "busybox", "sleep", "1000")
+    assert engine.inspect("user")["HostConfig"]["Links"] == ["/web:/user/shop"]
+    engine.docker("rename", "web", "web2")
+    assert engine.inspect("user")["HostConfig"]["Links"] == ["/web2:/user/shop"]
+    engine.docker("restart", "-t", "0", "user")
+    assert "shop web2" in read(engine, "user", "/etc/hosts")
+    engine.docker("run", "-d", "--name", "again", "--link", "/web2:/user/shop", "--link", "web2", "busybox", "sleep", "1000")
+    assert engine.inspect("again")["HostConfig"]["Links"] == ["/web2:/again/shop", "/web2:/again/web2"]
+    names = [line.split("\t")[1] for line in read(engine, "again", "/etc/hosts").splitlines() if "web2" in line]
+    assert [name.split()[0] for name in names] == ["shop", "web2"]
+    engine.docker("rename", "web2", "web")
+    engine.docker("rm", "-f", "user", "again")
+
+
+def test_a_link_is_removed(engine, web):
+    engine.docker("network", "create", "unlinked")
+    engine.docker("network", "connect", "unlinked", web)
+    for name, network in (("user", "bridge"), ("other", "unlinked")):
+        engine.docker("run", "-d", "--name", name, "--network", network, "--link", "web:shop", "--link", "web:kept", "busybox", "sleep", "1000")
+    engine.docker("create", "--name", "idle", "--link", "web:shop", "busybox", "true")
+    for name in ("user", "other", "idle"):
+        assert engine.docker("rm", "--link", f"{name}/shop").stdout == f"{name}/shop\n"
+        assert not [x for x in engine.inspect(name)["HostConfig"]["Links"] or [] if "shop" in x]
+        failed = engine.docker("rm", "--link", f"{name}/shop", check=False)
+        assert failed.returncode == 1 and "No such" in failed.stderr, failed
+    text = read(engine, "user", "/etc/hosts")
+    assert "kept" in text and "shop" not in text
+    assert engine.docker("exec", "other", "nslookup", "kept", "127.0.0.11", check=False).returncode == 0
+    assert engine.docker("exec", "other", "nslookup", "shop", "127.0.0.11", check=False).returncode != 0
+    engine.docker("restart", "-t", "0", "user")
+    text = read(engine, "user", "/etc/hosts")
+    assert "kept" in text and "shop" not in text
+    assert engine.inspect(web)["State"]["Running"]
+    assert engine.api("DELETE", "/containers/user/kept?force=1").status == 404, "no link was asked for"
+    assert "No such container" in engine.api("DELETE", "/containers/user/kept").message
+    engine.docker("rm", "-f", "user", "other", "idle")
+    engine.docker("network", "disconnect", "unlinked", web)
+    engine.docker("network", "rm", "unlinked")
+
+
 @pytest.mark.parametrize("mode", ("host", "none"))
 def test_files_without_a_network(engine, mode):
     options = ["--network", mode, "--add-host", "shop:192.0.2.7", "--add-host", "up:host-gateway", "--dns", "192.0.2.53",

@@ -1,0 +1,169 @@
+#include "runtimed/links.h"
+
+#include <errno.h>
+
+#include "runtimed/db.h"
+#include "runtimed/names.h"
+#include "runtimed/networks.h"
+#include "runtimed/runtimed.h"
+
+/* "ref:alias" in its two parts; the alias is the last part of a path, and that of the reference when none is given. */
+static void split(const char *text, char ref[256], const char **alias)
+{
+	const char *colon = strchr(text, ':'), *given = colon ? colon + 1 : text, *slash = strrchr(given, '/');
+
+	snprintf(ref, 256, "%.*s", (int)(colon ? colon - text : (ptrdiff_t)strlen(text)), text);
+	*alias = slash ? slash + 1 : given;
+}
+
+static json_t *links_of(const struct container *c)
+{
+	return json_object_get(c->host, "Links");
+}
+
+int links_read(struct container *c, struct err *e)
+{
+	json_t *v;
+	size_t i;
+
+	json_array_foreach(links_of(c), i, v) {
+		char ref[256];
+		const char *alias;
+
+		split(json_string_value(v), ref, &alias);
+		const struct container *other = containers_find(&c->rt->containers, ref, e);
+		if (!other)
+			return err_prefix(e, "could not get container for %s", ref);
+		if (!*alias)
+			return err_http(e, 400, "Links: '%s' has an empty alias", json_string_value(v));
+		json_array_set_new(links_of(c), i, json_sprintf("%s:%s", other->id, alias));
+	}
+	return 0;
+}
+
+int links_found(const struct container *c, json_t **out, struct err *e)
+{
+	json_t *all = json_array(), *v;
+	size_t i;
+
+	json_array_foreach(links_of(c), i, v) {
+		char ref[256];
+		const char *alias;
+
+		split(json_string_value(v), ref, &alias);
+		const struct container *other = containers_find(&c->rt->containers, ref, NULL);
+		if (!other) {
+			json_decref(all);
+			return err_http(e, 404, "the container that is linked as %s is not there any more", alias);
+		}
+		json_array_append_new(all,
+				      json_pack("{s:s s:s s:s}", "Id", other->id, "Name", other->name, "Alias", alias));
+	}
+	*out = all;
+	return 0;
+}
+
+bool links_have(const struct container *c, const struct container *to)
+{
+	json_t *v;
+	size_t i;
+
+	json_array_foreach(links_of(c), i, v) {
+		char ref[256];
+		const char *alias;
+
+		split(json_string_value(v), ref, &alias);
+		if (containers_find(&c->rt->containers, ref, NULL) == to)
+			return true;
+	}
+	return false;
+}
+
+json_t *links_shown(const struct container *c)
+{
+	json_t *all = json_array(), *v;
+	size_t i;
+
+	json_array_foreach(links_of(c), i, v) {
+		char ref[256];
+		const char *alias;
+
+		split(json_string_value(v), ref, &alias);
+		const struct container *other = containers_find(&c->rt->containers, ref, NULL);
+		json_array_append_new(all, json_sprintf("/%s:/%s/%s", other ? other->name : ref, c->name, alias));
+	}
+	return all;
+}
+
+/* ---- DELETE /containers/{id}/{alias}?link=1 ---- */
+
+static void on_told(struct container *c, int rc, const struct err *e, void *arg)
+{
+	(void)c;
+	if (rc < 0)
+		ipc_reply_error(arg, e);
+	else
+		reply_no_content(arg);
+}
+
+/* Returns whether there was one with this alias. */
+static bool drop(json_t *links, const char *unwanted)
+{
+	bool found = false;
+
+	for (size_t i = json_array_size(links); i--;) {
+		char ref[256];
+		const char *alias;
+
+		split(json_string_value(json_array_get(links, i)), ref, &alias);
+		if (!str_eq(alias, unwanted))
+			continue;
+		json_array_remove(links, i);
+		found = true;
+	}
+	return found;
+}
+
+/* Clients give the links of a container on a network of its own for the container and for the network. */
+static int forget(struct container *c, const char *alias, struct err *e)
+{
+	json_t *host = c->host, *endpoints = c->endpoints, *endpoint;
+	const char *network;
+
+	c->host = json_deep_copy(host);
+	c->endpoints = json_deep_copy(endpoints);
+	bool found = drop(links_of(c), alias);
+	json_object_foreach(c->endpoints, network, endpoint)
+		found = drop(json_object_get(endpoint, "Links"), alias) || found;
+	int rc = found ? db_update(c, e) : err_http(e, 404, "No such link: /%s/%s", c->name, alias);
+	if (rc < 0) {
+		json_decref(c->host);
+		json_decref(c->endpoints);
+		c->host = host;
+		c->endpoints = endpoints;
+		return rc;
+	}
+	json_decref(host);
+	json_decref(endpoints);
+	container_changed(c);
+	return 0;
+}
+
+void on_container_unlink(struct ipc_request *req, struct container_unlink *m, struct runtimed *rt)
+{
+	struct err e;
+
+	if (!m->link) {
+		ipc_fail(req, 404, "No such container: %s/%s", m->id, m->alias);
+		return;
+	}
+	struct container *c = request_container(rt, req, m->id);
+	if (!c)
+		return;
+	if (forget(c, m->alias, &e) < 0)
+		ipc_reply_error(req, &e);
+	else if (container_alive(c) && networks_wanted(c))
+		networks_unlinked(c, m->alias, on_told, req);
+	else
+		reply_no_content(req);
+}
