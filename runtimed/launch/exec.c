@@ -266,6 +266,7 @@ static int add_runtime(const struct launch_exec *x, struct shim_settings *s, str
 	ahead_move(l->ahead);
 	settings_text(s, "runtime", rt->path);
 	settings_fd(s, "program", runtime_copy(l, rt));
+	settings_fd(s, "nulls", l->nulls);
 	for (size_t i = 0; rt->args && rt->args[i]; i++)
 		settings_text(s, "runtime-arg", rt->args[i]);
 	settings_text(s, "runtime-root", l->runtime_root);

@@ -72,12 +72,23 @@ static int make_dir(int at, const char *name, struct err *e)
 	return fd;
 }
 
+/* -1: it cannot be made. */
+static int make_nulls(void)
+{
+	AUTO_CLOSE int fs = (int)syscall(SYS_fsopen, "tmpfs", FSOPEN_CLOEXEC);
+
+	if (fs < 0 || syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return -1;
+	return (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
+}
+
 int launch_new(const struct launch_config *config, struct launch **out, struct err *e)
 {
 	struct launch *l = XNEW(struct launch);
 
 	l->c = *config;
 	l->runs_dir = l->shim_filter = -1;
+	l->nulls = make_nulls();
 	fd_spread(l->c.state_dir);
 	LIST_INIT(&l->runs);
 	LIST_INIT(&l->views);
@@ -135,6 +146,7 @@ void launch_free(struct launch *l)
 	fd_close(&l->run_dir);
 	fd_close(&l->runs_dir);
 	fd_close(&l->shim_filter);
+	fd_close(&l->nulls);
 	free(l->runtime_root);
 	free(l);
 }

@@ -47,6 +47,11 @@ struct launch {
 	struct ahead *ahead;
 	int shim_filter; /* the program of calls that a shim enters */
 	struct runtime_copies *copies;
+	/*
+	 * A file system that is mounted nowhere, where shims make null devices: one for all, since the end of a mount
+	 * waits for the kernel, in every start. -1: this engine may not make any.
+	 */
+	int nulls;
 };
 
 /* A shim from our side: its socket, its process. */

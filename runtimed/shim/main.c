@@ -49,8 +49,9 @@ static int open_console(struct shim *s, struct err *e)
 /* The container's 0, 1, 2 in `theirs`; our ends in `s`. */
 static int open_stdio(struct shim *s, int theirs[3], struct err *e)
 {
-	int p[2], null = null_open(s->args.mode != MODE_MOUNT && s->args.init < 0, e);
+	int p[2], null = null_open(s->args.nulls, e);
 
+	fd_close(&s->args.nulls);
 	if (null < 0)
 		return null;
 	theirs[0] = theirs[1] = theirs[2] = null;

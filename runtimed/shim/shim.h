@@ -34,6 +34,7 @@ struct shim_args {
 	const char *id;		      /* the container's */
 	const char *runtime;	      /* path of the OCI runtime */
 	int program;		      /* the same in a descriptor, to be run instead; -1: none */
+	int nulls;		      /* directory for null devices of the runtime's containers; -1: none may be made */
 	const char *runtime_args[32]; /* more arguments before the command */
 	size_t nruntime_args;
 	const char *runtime_root; /* its state directory */
@@ -147,8 +148,9 @@ struct become {
 /* become.c: in the container's namespaces, from the engine's root to the command. */
 _Noreturn void become_run(const struct become *b);
 
-/* null.c: to read and write; `for_runtime`: one of its own, for whoever may change its owner. -errno. */
-int null_open(bool for_runtime, struct err *e);
+/* null.c: to read and write; a new one, for whoever may change its owner, where there is a directory `nulls`. -errno.
+ */
+int null_open(int nulls, struct err *e);
 
 /* ---- after the start ---- */
 

@@ -28,10 +28,11 @@ static int enter_namespace(struct err *e)
 		return err_sys(e, -errno, "make the mounts private");
 	/*
 	 * crun refuses hosts that have cgroup v1 and v2 at once; it shall see v1 alone there. Yet it makes its
-	 * directory in v2's place: not in the host's tmpfs below, which systemd has made read-only.
+	 * directory in v2's place: not in the host's tmpfs below, which systemd has made read-only. Covered, for an
+	 * unmounting waits for the kernel.
 	 */
 	if (statfs("/sys/fs/cgroup", &fs) == 0 && fs.f_type != CGROUP2_SUPER_MAGIC &&
-	    umount2("/sys/fs/cgroup/unified", MNT_DETACH) == 0 &&
+	    statfs("/sys/fs/cgroup/unified", &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC &&
 	    mount("pouch", "/sys/fs/cgroup/unified", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700,size=64k") <
 		    0)
 		return err_sys(e, -errno, "cover /sys/fs/cgroup/unified");
