@@ -25,10 +25,11 @@ struct firewall {
 };
 
 /*
- * What keeps networks apart. %1$s is the table's name, %2$s its flags. Chains end in accept, which lets the host's own
- * chains decide further: a drop of theirs wins. Elements, and the chains of each bridge, are added by the functions
- * below. Each packet passes both tables: of what is forwarded, all but the first of a connection meet one rule in each,
- * and what is neither of a bridge nor for one meets two look-ups of its devices.
+ * What keeps networks apart. %1$s is the table's name, %2$s its flags, %3$s the type of its chain for the host. Chains
+ * end in accept, which lets the host's own chains decide further: a drop of theirs wins. Elements, and the chains of
+ * each bridge, are added by the functions below. Each packet passes both tables: of what is forwarded, all but the
+ * first of a connection meet one rule in each, and what is neither of a bridge nor for one meets two look-ups of its
+ * devices.
  */
 static const char apart[] =
 	"add table inet %1$s {\n"
@@ -50,9 +51,10 @@ static const char apart[] =
 	"		drop\n"
 	"	}\n"
 	"	chain from_bridge {\n"
-	"		ip daddr 127.0.0.0/8 jump to_loopback\n"
 	"		ip saddr 127.0.0.0/8 drop\n"
-	"		ct state new ct original ip daddr 127.0.0.0/8 drop\n"
+	"		ct state established,related return\n"
+	"		ip daddr 127.0.0.0/8 jump to_loopback\n"
+	"		ct original ip daddr 127.0.0.0/8 drop\n"
 	"		icmpv6 type nd-router-advert drop\n"
 	"	}\n"
 	/* What is on an internal network reaches of the host only its address there. */
@@ -61,7 +63,7 @@ static const char apart[] =
 	"		fib daddr type local fib daddr . iif type != local drop\n"
 	"	}\n"
 	"	chain host {\n"
-	"		type filter hook input priority filter; policy accept;\n"
+	"		type %3$s hook input priority 100; policy accept;\n"
 	"		iifname vmap @inside\n"
 	"	}\n"
 	"	chain forward {\n"
@@ -193,10 +195,12 @@ void firewall_reset(struct firewall *f, bool loopback6)
 
 	/* Adding first, so that a table that is not there is no failure. */
 	for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
-		const char *flags = tables[i] == f->keep ? "flags owner;" : "";
+		const bool keep = tables[i] == f->keep;
+		const char *flags = keep ? "flags owner;" : "";
 
 		add(f, "add table inet %s { %s }\ndelete table inet %s\n", tables[i], flags, tables[i]);
-		add(f, apart, tables[i], flags);
+		/* One of type nat is asked about the first packet of a connection alone. */
+		add(f, apart, tables[i], flags, keep ? "nat" : "filter");
 	}
 	add(f, published, f->table, loopback6 ? "" : without_loopback6);
 }
