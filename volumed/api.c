@@ -27,6 +27,17 @@ json_t *volume_json(const struct volumed *d, const struct volume *v)
 			 v->labels, "Scope", "local", "Options", json_object_size(v->options) ? v->options : NULL);
 }
 
+const char *volume_text(const struct volumed *d, struct volume *v)
+{
+	if (!v->shown) {
+		json_t *json = volume_json(d, v);
+
+		v->shown = json_dumps(json, JSON_COMPACT);
+		json_decref(json);
+	}
+	return v->shown;
+}
+
 json_t *volume_foreign_json(const char *name, const char *driver)
 {
 	return json_pack("{s:s, s:s, s:s, s:n, s:s, s:n}", "Driver", driver, "Mountpoint", "", "Name", name, "Labels",

@@ -56,16 +56,10 @@ static void list_recorded(void *arg, struct volume *v)
 	json_t *volume = json_object_get(of_driver, v->name);
 
 	if (guard_sees(l->req, v->owner) && listed(l, v->name, v->driver, v->labels, v->nholds > 0)) {
-		if (!v->shown && !volume) {
-			json_t *json = volume_json(l->d, v);
-
-			v->shown = json_dumps(json, JSON_COMPACT);
-			json_decref(json);
-		}
 		if (volume)
 			put_described(l, v->driver, volume_json(l->d, v), volume);
 		else
-			put(l, v->shown);
+			put(l, volume_text(l->d, v));
 	}
 }
 

@@ -1,45 +1,73 @@
 /* usage: what volumes take on the disk, measured in the thread. */
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "lib/tree.h"
 #include "lib/util.h"
 #include "volumed/volumed.h"
 
+/* What the thread has to know of a volume: it may change or go meanwhile. */
+struct used {
+	char *name; /* of its directory; NULL: a plugin's, which nobody can measure */
+	char *text; /* as in the list */
+	size_t holds;
+};
+
 struct usage {
+	struct volumed *d;
 	struct ipc_request *req;
-	int dir;	 /* duplicate of the volumes' directory */
-	json_t *volumes; /* the answer; UsageData is filled in by the thread */
+	int dir; /* duplicate of the volumes' directory */
+	struct used *volumes;
+	size_t n;
+	char *answer; /* of the thread */
+	size_t len;
 };
 
 static void usage_free(struct usage *u)
 {
 	fd_close(&u->dir);
-	json_decref(u->volumes);
+	for (size_t i = 0; i < u->n; i++) {
+		free(u->volumes[i].name);
+		free(u->volumes[i].text);
+	}
+	free(u->volumes);
+	free(u->answer);
 	free(u);
+}
+
+/* The volume's text without its last brace, and its UsageData. */
+static void put(FILE *out, const struct used *v, int64_t bytes)
+{
+	fwrite(v->text, 1, strlen(v->text) - 1, out);
+	fprintf(out, ",\"UsageData\":{\"Size\":%" PRId64 ",\"RefCount\":%zu}}", bytes, v->holds);
 }
 
 static void measure(void *arg, const atomic_bool *stop)
 {
 	struct usage *u = arg;
-	size_t i;
-	json_t *volume;
+	FILE *out = open_memstream(&u->answer, &u->len);
 
-	json_array_foreach(u->volumes, i, volume) {
+	putc('[', out);
+	for (size_t i = 0; i < u->n; i++) {
+		const struct used *v = &u->volumes[i];
 		uint64_t bytes;
+		const bool known = v->name && tree_size(u->dir, v->name, stop, &bytes, NULL) == 0;
 
-		if (str_eq(json_string_value(json_object_get(volume, "Driver")), VOLUME_LOCAL) &&
-		    tree_size(u->dir, json_string_value(json_object_get(volume, "Name")), stop, &bytes, NULL) == 0)
-			json_object_set_new(json_object_get(volume, "UsageData"), "Size",
-					    json_integer((json_int_t)bytes));
+		if (i)
+			putc(',', out);
+		put(out, v, known ? (int64_t)bytes : -1);
 	}
+	putc(']', out);
+	if (fclose(out))
+		abort(); /* as all that runs out of memory here */
 }
 
 static void measured(void *arg)
 {
 	struct usage *u = arg;
-	AUTO_FREE char *text = json_dumps(u->volumes, JSON_COMPACT);
-	struct volume_used used = {.volumes = {.data = text, .len = strlen(text)}};
+	struct volume_used used = {.volumes = {.data = u->answer, .len = u->len}};
 
 	ipc_reply(u->req, &used);
 	usage_free(u);
@@ -55,28 +83,22 @@ static void dropped(void *arg)
 
 static const struct job_kind kind = {.run = measure, .done = measured, .drop = dropped};
 
-struct collection {
-	struct volumed *d;
-	json_t *volumes;
-};
-
 static void add(void *arg, struct volume *v)
 {
-	struct collection *c = arg;
-	json_t *volume = volume_json(c->d, v);
+	struct usage *u = arg;
 
-	json_object_set_new(volume, "UsageData",
-			    json_pack("{s:i, s:I}", "Size", -1, "RefCount", (json_int_t)v->nholds));
-	json_array_append_new(c->volumes, volume);
+	u->volumes = xrealloc(u->volumes, u->n + 1, sizeof *u->volumes);
+	u->volumes[u->n++] = (struct used){.name = str_eq(v->driver, VOLUME_LOCAL) ? xstrdup(v->name) : NULL,
+					   .text = xstrdup(volume_text(u->d, v)),
+					   .holds = v->nholds};
 }
 
 void on_volume_usage(struct ipc_request *req, struct volume_usage *m, struct volumed *d)
 {
-	struct collection c = {d, json_array()};
 	struct usage *u = XNEW(struct usage);
 
 	(void)m;
-	volumes_each(d->volumes, add, &c);
-	*u = (struct usage){req, fcntl(local_dir(d->local), F_DUPFD_CLOEXEC, 3), c.volumes};
+	*u = (struct usage){.d = d, .req = req, .dir = fcntl(local_dir(d->local), F_DUPFD_CLOEXEC, 3)};
+	volumes_each(d->volumes, add, u);
 	jobs_add(d->jobs, &kind, u);
 }

@@ -51,7 +51,9 @@ void volume_event(struct volumed *d, const struct volume *v, const char *action,
 
 /* The volume as Docker's object; a fresh reference. */
 json_t *volume_json(const struct volumed *d, const struct volume *v);
-/* The same of a volume that only a plugin knows (plugins_describe() writes the rest). */
+/* Its text, which stays the volume's (volume.h: shown). */
+const char *volume_text(const struct volumed *d, struct volume *v);
+/* The same object of a volume that only a plugin knows (plugins_describe() writes the rest). */
 json_t *volume_foreign_json(const char *name, const char *driver);
 
 #endif
