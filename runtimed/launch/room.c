@@ -128,6 +128,8 @@ void launch_reconfigure(struct launch *l, const struct launch_config *config)
 	l->c = *config;
 	/* They go by the place of their runtime in the list. */
 	runtime_copies_free(STEAL(l->copies));
+	/* The default profile may be another, or have been edited. */
+	seccomp_cache_free(STEAL(l->seccomp));
 }
 
 void launch_free(struct launch *l)
