@@ -78,6 +78,14 @@ void apid_free(struct apid *a)
 	free(a);
 }
 
+void apid_configure(struct apid *a, const struct config *config)
+{
+	a->config = config;
+	for (size_t i = 0; i < PROC_LIMIT; i++)
+		if (a->clients[i])
+			ipc_client_set_max_calls(a->clients[i], config->limits_requests);
+}
+
 void apid_add_peer(struct apid *a, enum process_id peer, const char *path)
 {
 	const struct ipc_client_config config = {

@@ -62,6 +62,8 @@ struct apid {
 
 struct apid *apid_new(struct event_base *base, const struct config *config);
 void apid_free(struct apid *a);
+/* Other settings from here on; the listeners are the same. */
+void apid_configure(struct apid *a, const struct config *config);
 /* Calls to `peer` go to the socket at `path`. */
 void apid_add_peer(struct apid *a, enum process_id peer, const char *path);
 /* Accept no more, let the requests in flight end (a few seconds), then call `done`. */

@@ -63,10 +63,9 @@ static void on_stop(struct daemon *d, void *arg)
 static void on_reload(struct daemon *d, void *arg)
 {
 	struct apid *a = arg;
-
 	struct err e;
 
-	a->config = d->config;
+	apid_configure(a, d->config);
 	if (guard_reload(a->guard, &e) < 0)
 		log_error("the old policy stays: %s", e.text);
 }

@@ -354,6 +354,11 @@ bool ipc_client_connected(const struct ipc_client *c)
 	return c->ready;
 }
 
+void ipc_client_set_max_calls(struct ipc_client *c, unsigned max_calls)
+{
+	c->config.max_calls = max_calls;
+}
+
 double ipc_client_is_up(const struct ipc_client *c)
 {
 	return c->ready;

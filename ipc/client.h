@@ -29,6 +29,8 @@ void ipc_client_free(struct ipc_client *c);
 /* Do not wait for the first call: who is told of the connection has something to say. */
 void ipc_client_connect(struct ipc_client *c);
 bool ipc_client_connected(const struct ipc_client *c);
+/* Another max_calls from here on; those in flight stay. */
+void ipc_client_set_max_calls(struct ipc_client *c, unsigned max_calls);
 /* For /metrics: connected (1 or 0); calls in flight or waiting; calls that ended without the peer's answer. */
 double ipc_client_is_up(const struct ipc_client *c);
 double ipc_client_calls(const struct ipc_client *c);

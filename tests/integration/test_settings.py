@@ -86,8 +86,8 @@ def ping_beside(n):
     return ping
 
 
-def ping_amid_requests(engine):
-    """While 20 others wait for an event that does not come."""
+def worst_of_20(engine):
+    """The highest status of so many requests that wait for an event beside each other."""
     with contextlib.ExitStack() as clients:
         answers = []
         for _ in range(20):
@@ -149,7 +149,7 @@ SETTINGS = [
     ("limits.upload", "1m", body_of(b"/v1.43/images/load", MIB + 1), 400, 413),
     ("limits.connections", 16, ping_beside(16), 200, 503),
     ("limits.connections-per-uid", 2, ping_beside(2), 200, 503),
-    ("limits.requests", 16, ping_amid_requests, 200, 503),
+    ("limits.requests", 16, worst_of_20, 200, 503),
     ("containers.no-new-privileges", False, says(NO_NEW), "1", "0"),
     ("containers.shm-size", "1m", says(SHM), "size=65536k", "size=1024k"),
     ("network.mtu", 1400, network_mtu, "1500", "1400"),
@@ -180,6 +180,15 @@ def test_a_setting_has_its_effect(engine, tmp_path, key, value, look, without, g
         seen = look(engine)
         assert fits(seen, given), seen
     assert look(engine) == before
+
+
+def test_more_requests_than_before():
+    """What was raised by a reload holds for the connections to the other processes, too."""
+    with Engine(config={"limits": {"requests": 16}}) as engine:
+        assert worst_of_20(engine) == 503
+        engine.config_path.write_text("{}")
+        engine.ctl("reload")
+        assert worst_of_20(engine) == 200
 
 
 def test_token_services_of_another_domain(registry):
