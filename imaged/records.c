@@ -1,8 +1,10 @@
 #include "imaged/records.h"
-#include "lib/times.h"
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
+
+#include "lib/times.h"
 
 static const char *const schema[] = {
 	"CREATE TABLE blob (digest TEXT PRIMARY KEY, size INTEGER NOT NULL) STRICT;"
@@ -336,6 +338,11 @@ int records_put_image(struct imaged *d, const struct image *i, const struct imag
 int records_put_tag(struct imaged *d, const char *full, const char *id, char before[DIGEST_TEXT_SIZE], struct err *e)
 {
 	struct found f = {0};
+	char shown[REFERENCE_TEXT];
+
+	/* sha256:… is how an image is named by its id. */
+	if (strncmp(reference_familiar(full, default_registry(d), shown), "sha256:", 7) == 0)
+		return err_http(e, 400, "refusing to create an ambiguous tag using digest algorithm as name");
 	int rc = store_query(d->store, found_row, &f, e, "SELECT image FROM tag WHERE name = ?", "t", full);
 
 	snprintf(before, DIGEST_TEXT_SIZE, "%s", f.id);

@@ -68,7 +68,8 @@ static void finish(struct ipc_request *req, int status, enum ipc_kind kind, uint
 	if (req->message->op && guard && guard->after)
 		guard->after(guard->arg, req, status);
 	int r = send_to_peer(req, kind, number, msg, &e);
-	if (r < 0 && r != -ECANCELED) {
+	/* Where the peer has gone meanwhile nobody waits for it. */
+	if (r < 0 && r != -ECANCELED && r != -EPIPE && r != -ECONNRESET) {
 		struct failure failure = {.code = -EIO, .status = 500, .text = e.text};
 		log_req(LOG_LEVEL_ERROR, req->id, "%s: answer not sent: %s", req->message->name, e.text);
 		send_to_peer(req, K_ERROR, IPC_failure, &failure, NULL);

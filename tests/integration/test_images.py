@@ -14,7 +14,7 @@ import urllib.parse
 import pytest
 
 from tests.harness.rootfs import Tar, busybox_tar
-from tests.harness.store import import_raw, layer_dir, layers, load, save_archive, wait_unstaged
+from tests.harness.store import failure, import_raw, layer_dir, layers, load, save_archive, wait_unstaged
 
 
 def test_names(engine):
@@ -36,6 +36,17 @@ def test_bad_names(engine, name):  # covers S-10
     answer = engine.api("POST", "/images/create?" + urllib.parse.urlencode({"fromSrc": "-", "repo": name}),
                         Tar().file("x").bytes())
     assert answer.status == 400, answer
+
+
+def test_no_name_looks_like_an_id(engine):
+    image = engine.busybox("plain:1")
+    words = "refusing to create an ambiguous tag using digest algorithm as name"
+    for answer in (engine.api("POST", "/images/plain:1/tag?repo=sha256&tag=1"), import_raw(engine, Tar().file("x").bytes(), "sha256:1"),
+                   load(engine, save_archive([busybox_tar()], ["sha256:1"]))):
+        assert words in failure(answer), answer
+    assert engine.docker("tag", "plain:1", f"sha256:{image[7:19]}", check=False).stderr == f"Error response from daemon: {words}\n"
+    engine.docker("tag", "plain:1", "own/sha256:1")
+    engine.docker("rmi", "own/sha256:1", "plain:1")
 
 
 def test_changes(engine):
