@@ -63,10 +63,11 @@ struct waiter {
 };
 
 enum container_event {
-	CE_EXIT = 1u << 0,    /* the process has ended, whatever follows */
-	CE_STARTED = 1u << 1, /* running */
-	CE_SETTLED = 1u << 2, /* a start in flight has succeeded or failed */
-	CE_REMOVED = 1u << 3, /* gone for good; the last event */
+	CE_EXIT = 1u << 0,     /* the process has ended, whatever follows */
+	CE_STARTED = 1u << 1,  /* running */
+	CE_SETTLED = 1u << 2,  /* a start in flight has succeeded or failed */
+	CE_REMOVED = 1u << 3,  /* gone for good; the last event */
+	CE_GIVEN_UP = 1u << 4, /* it was to be restarted, and will not be */
 };
 
 TAILQ_HEAD(waiters, waiter);

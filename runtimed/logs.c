@@ -322,7 +322,7 @@ static void on_cancel(struct ipc_request *req, void *arg)
 	finish(arg);
 }
 
-#define FOLLOWED (CE_STARTED | CE_SETTLED | CE_EXIT | CE_REMOVED)
+#define FOLLOWED (CE_STARTED | CE_SETTLED | CE_EXIT | CE_GIVEN_UP | CE_REMOVED)
 
 static void on_event(struct waiter *w, struct container *c, uint32_t event)
 {

@@ -54,9 +54,11 @@ static void start_failed(struct container *c, const struct err *e, int exit_code
 
 static void start_settled_badly(struct container *c, const struct err *e, int exit_code)
 {
+	bool again = c->state.status == CT_RESTARTING;
+
 	container_ref(c);
 	start_failed(c, e, exit_code);
-	container_notify(c, CE_SETTLED);
+	container_notify(c, again ? CE_SETTLED | CE_GIVEN_UP : CE_SETTLED);
 	if (json_true_at(c->host, "AutoRemove") && !c->removing)
 		remove_later(c);
 	container_unref(c);
@@ -302,6 +304,7 @@ void run_cancel_restart(struct container *c)
 		return;
 	c->state.status = CT_EXITED;
 	container_changed(c);
+	container_notify(c, CE_GIVEN_UP);
 }
 
 /* ---- after a restart of runtimed ---- */

@@ -86,5 +86,5 @@ void on_container_wait(struct ipc_request *req, struct container_wait *m, struct
 		return;
 	}
 	ipc_request_on_cancel(req, on_cancel, w);
-	container_wait(c, &w->waiter, (removed ? 0 : CE_EXIT) | CE_REMOVED, on_event);
+	container_wait(c, &w->waiter, (removed ? 0 : CE_EXIT | CE_GIVEN_UP) | CE_REMOVED, on_event);
 }

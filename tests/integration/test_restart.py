@@ -72,9 +72,11 @@ def in_a_pause(engine, name):
     """Returns when at least four seconds of a pause are left."""
     def left():
         now = shown(engine, name)
+        if now["State"]["Status"] != "restarting":
+            return None
         ended = datetime.datetime.fromisoformat(now["State"]["FinishedAt"][:26] + "+00:00")
         pause = datetime.timedelta(milliseconds=100 << now["RestartCount"])
-        return now["State"]["Status"] == "restarting" and ended + pause - datetime.datetime.now(datetime.timezone.utc)
+        return ended + pause - datetime.datetime.now(datetime.timezone.utc)
 
     engine.wait_for(lambda: (left() or datetime.timedelta()).total_seconds() > 4)
 
@@ -113,6 +115,33 @@ def test_wait_for_the_next_exit(engine):
     assert engine.api("POST", f"/containers/{made}/wait?condition=not-running").json["StatusCode"] == 6
     until_status(engine, made, "exited", 3)
     engine.docker("rm", made)
+
+
+def test_who_waits_in_a_pause(engine, tmp_path):
+    """Who waits for a container that is to be restarted, or follows its log, goes on until it ends or will not be restarted."""
+    (tmp_path / "bound").mkdir()
+
+    def make(*options):
+        return engine.docker("run", "-d", "--restart", "always", *options, *NET, "busybox", "sh", "-c", "echo once; exit 4").stdout.strip()
+
+    ends = [(make(), "POST", "kill", None), (make(), "POST", "stop", None), (make(), "POST", "update", {"RestartPolicy": {"Name": "no"}}),
+            (make(), "DELETE", "?force=1", None), (make("--mount", f"type=bind,src={tmp_path}/bound,dst=/b"), None, None, None)]
+    for made, method, path, body in ends:
+        in_a_pause(engine, made)
+        waits = [engine.api_stream("POST", f"/containers/{made}/wait?condition={c}") for c in ("not-running", "next-exit")]
+        follow = engine.api_stream("GET", f"/containers/{made}/logs?stdout=1&follow=1")
+        assert shown(engine, made)["State"]["Restarting"], "none of them was answered by an exit"
+        if method:
+            answer = engine.api(method, f"/containers/{made}{'' if path[0] == '?' else '/'}{path}", body)
+            assert answer.status < 300, answer
+        else:
+            (tmp_path / "bound").rmdir()  # a restart that fails is no exit
+        codes = [json.loads(wait.read())["StatusCode"] for wait in waits]
+        assert codes == ([4, 4] if method else [128, 128]), path
+        assert follow.read().count(b"once") >= 5
+        for stream in (follow, *waits):
+            stream.close()
+        assert engine.api("DELETE", f"/containers/{made}").status == (404 if path == "?force=1" else 204)
 
 
 def test_a_start_that_fails_is_no_restart(engine, tmp_path):
