@@ -1,6 +1,7 @@
 """Volumes of the driver local with type=, device=, o=: real file systems, mounted at first use and gone after the last."""
 import contextlib
 import ctypes
+import fcntl
 import os
 import select
 import signal
@@ -282,6 +283,45 @@ def test_used_while_volumed_unmounts_it(engine):
     engine.docker("rm", "-f", "user")
     wait_mounts(engine, 0)
     remove(engine, "again")
+
+
+def test_a_worker_that_is_late(engine):
+    """It was asked to unmount by a volumed that has been killed since: what the next one has mounted stays."""
+    volume(engine, "late", "tmpfs", "tmpfs")
+    keep(engine, "first", "late")
+    place = os.open(engine.root / "volumed/volumes/late", os.O_RDONLY)
+    fcntl.flock(place, fcntl.LOCK_EX)  # workers wait
+    ending = threading.Thread(target=engine.docker, args=("rm", "-f", "first"))
+    ending.start()
+    worker = engine.wait_for(lambda: engine.pids().get("volume-mount"))
+    engine.wait_for(lambda: waits_for_lock(worker))
+    os.kill(worker, signal.SIGSTOP)
+    engine.wait_for(lambda: state(worker) == "T")  # else it might have the lock before it stops
+    try:
+        old = engine.pids()["volumed"]
+        os.kill(old, signal.SIGKILL)
+        os.close(place)
+        wait_restarted(engine, "volumed", old)
+        keep(engine, "second", "late")
+        assert len(leaks.mounts(engine)) == 1
+    finally:
+        os.kill(worker, signal.SIGCONT)
+    ending.join()
+    engine.wait_for(lambda: "volume-mount" not in engine.pids())
+    assert len(leaks.mounts(engine)) == 1
+    engine.docker("rm", "-f", "second")
+    wait_mounts(engine, 0)
+    remove(engine, "late")
+
+
+def state(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+        return stat.read().rpartition(")")[2].split()[0]
+
+
+def waits_for_lock(pid):
+    with open("/proc/locks", encoding="ascii") as locks:
+        return any("-> FLOCK" in line and line.split()[5] == str(pid) for line in locks)
 
 
 def test_ended_while_nobody_looked(engine, device):

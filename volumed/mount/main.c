@@ -6,8 +6,10 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <linux/stat.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -25,9 +27,10 @@
 struct worker {
 	struct daemon daemon;
 	int volumes; /* <root>/volumed/volumes */
+	int asker;   /* the connection to volumed */
 };
 
-static int open_beneath(struct worker *w, const char *path, uint64_t flags, const char *name, struct err *e)
+static int open_beneath(const struct worker *w, const char *path, uint64_t flags, const char *name, struct err *e)
 {
 	struct open_how how = {.flags = flags | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC,
 			       .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
@@ -37,7 +40,7 @@ static int open_beneath(struct worker *w, const char *path, uint64_t flags, cons
 }
 
 /* The volume's _data. */
-static int open_target(struct worker *w, const char *name, struct err *e)
+static int open_target(const struct worker *w, const char *name, struct err *e)
 {
 	char below[300];
 
@@ -60,17 +63,43 @@ static void give_up_after(uint32_t ms)
 	setitimer(ITIMER_REAL, &timer, NULL);
 }
 
+static bool is_asked_still(const struct worker *w)
+{
+	struct pollfd p = {.fd = w->asker, .events = POLLRDHUP};
+
+	return poll(&p, 1, 0) == 0;
+}
+
+/*
+ * One worker at a volume, also of two of volumed's lives: one that is late was asked by a volumed that has ended, and
+ * would undo what the next one's has done. Returns what holds the turn until it is closed.
+ */
+static int take_turn(const struct worker *w, const char *name, struct err *e)
+{
+	AUTO_CLOSE int dir = open_beneath(w, name, O_RDONLY, name, e);
+
+	if (dir < 0)
+		return dir;
+	if (flock(dir, LOCK_EX) < 0)
+		return err_sys(e, -errno, "wait for the turn at volume %s", name);
+	if (!is_asked_still(w))
+		return err_set(e, -ECANCELED, "volume %s: who asked has ended", name);
+	return STEAL_FD(dir);
+}
+
 static void on_volume_mount_do(struct ipc_request *req, struct volume_mount_do *m, struct worker *w)
 {
 	struct err e = {0};
-	AUTO_CLOSE int target = open_target(w, m->name, &e);
+
+	give_up_after(w->daemon.config->volumes_mount_timeout);
+	AUTO_CLOSE int turn = take_turn(w, m->name, &e);
+	AUTO_CLOSE int target = turn < 0 ? turn : open_target(w, m->name, &e);
 
 	/* The host's table is the truth: volumed cannot see these mounts where they are not shared with it. */
 	if (target >= 0 && is_mounted(target)) {
 		ipc_reply_done(req);
 		return;
 	}
-	give_up_after(w->daemon.config->volumes_mount_timeout);
 	if (target < 0 || attach_volume(target, m, &e) < 0)
 		ipc_reply_error(req, &e);
 	else
@@ -81,7 +110,10 @@ static void on_volume_mount_undo(struct ipc_request *req, struct volume_mount_un
 {
 	struct err e = {0};
 	char path[64];
-	AUTO_CLOSE int target = open_target(w, m->name, &e);
+
+	give_up_after(w->daemon.config->volumes_mount_timeout);
+	AUTO_CLOSE int turn = take_turn(w, m->name, &e);
+	AUTO_CLOSE int target = turn < 0 ? turn : open_target(w, m->name, &e);
 
 	snprintf(path, sizeof path, "/proc/self/fd/%d", target);
 	if (target >= 0 && is_mounted(target) && umount2(path, MNT_DETACH))
@@ -113,7 +145,7 @@ static const struct ipc_handler handlers[] = {
 
 int main(int argc, char **argv)
 {
-	struct worker w = {.volumes = -1};
+	struct worker w = {.volumes = -1, .asker = -1};
 	AUTO_FREE char *path = NULL;
 
 	daemon_init(&w.daemon, PROC_volume_mount, argc, argv);
@@ -122,6 +154,11 @@ int main(int argc, char **argv)
 	w.volumes = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (w.volumes < 0) {
 		log_error("open %s: %m", path);
+		return 1;
+	}
+	w.asker = fcntl(w.daemon.listen_fd, F_DUPFD_CLOEXEC, 3);
+	if (w.asker < 0) {
+		log_error("keep the connection: %m");
 		return 1;
 	}
 	daemon_confine(&w.daemon);
