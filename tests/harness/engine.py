@@ -29,6 +29,7 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("POUCH_BUILD", REPOSITORY / "build")).resolve()
 READY_TIMEOUT = 60
 STOP_TIMEOUT = 60
+SANITIZED = (BUILD / "pouchd").exists() and b"__asan_init" in (BUILD / "pouchd").read_bytes()
 SANITIZER = re.compile(r"==ERROR: |: runtime error: |ERROR: Failed to mmap")  # what a build with SAN=1 finds
 
 
