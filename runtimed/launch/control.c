@@ -199,13 +199,10 @@ static int keys_parse(const char *text, unsigned char keys[32], struct err *e)
 		text = "ctrl-p,ctrl-q";
 	while (*text) {
 		size_t len = strcspn(text, ",");
-		unsigned char c = (unsigned char)text[5];
-		if (len == 1)
-			c = (unsigned char)text[0];
-		else if (len == 6 && strncmp(text, "ctrl-", 5) == 0 &&
-			 ((c >= 'a' && c <= 'z') || (c >= '@' && c <= '_')))
+		unsigned char c = (unsigned char)text[len == 6 ? 5 : 0];
+		if (len == 6 && strncmp(text, "ctrl-", 5) == 0 && ((c >= 'a' && c <= 'z') || (c >= '@' && c <= '_')))
 			c &= 0x1f;
-		else
+		else if (len != 1)
 			return err_http(e, 400, "Invalid detach keys (%s) provided", text);
 		if (n == 31)
 			return err_http(e, 400, "Invalid detach keys: too many");

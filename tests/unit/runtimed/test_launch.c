@@ -40,6 +40,7 @@ struct box { /* one container */
 	json_t *config, *host;
 	pid_t pid;
 	bool failed, exited, started;
+	char why[200];
 	int failed_code, netns;
 	struct err error;
 	struct launch_exit exit;
@@ -183,6 +184,9 @@ static void on_exited(void *arg, struct launch_run *run, const struct launch_exi
 	(void)run;
 	b->exited = true;
 	b->exit = *x;
+	/* It is the run's, which goes. */
+	b->exit.error = b->why;
+	snprintf(b->why, sizeof b->why, "%s", x->error);
 	b->run = NULL;
 }
 
@@ -792,6 +796,29 @@ static void test_host_ids(void **state)
 	box_close(&b);
 }
 
+/* Texts of exactly their size: nothing behind them is read (AddressSanitizer looks). */
+static void test_detach_keys(void **state)
+{
+	static const struct {
+		const char *text;
+		bool good;
+	} rows[] = {
+		{"", true},    {"q", true},	  {"ctrl-a", true}, {"ctrl-[,x", true}, {"a,b,ctrl-_", true},
+		{"qq", false}, {"ctrl-", false},  {",", false},	    {"ctrl-ab", false}, {"ctrl-!", false},
+		{"ct", false}, {"ctrlxa", false}, {"x,,", false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		AUTO_FREE char *text = xstrdup(rows[i].text);
+		struct err e = {0};
+		int r = launch_detach_keys_check(text, &e);
+		if ((r == 0) != rows[i].good)
+			fail_msg("\"%s\": %d", text, r);
+		assert_int_equal(e.status, r < 0 ? 400 : 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -811,6 +838,7 @@ int main(void)
 		cmocka_unit_test(test_filter_filters),
 		cmocka_unit_test(test_pause_stats_update),
 		cmocka_unit_test(test_host_ids),
+		cmocka_unit_test(test_detach_keys),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
