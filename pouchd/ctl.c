@@ -76,7 +76,8 @@ int ctl_main(int argc, char **argv)
 						{"config", required_argument, NULL, 'c'},
 						{"help", no_argument, NULL, 'h'},
 						{NULL, 0, NULL, 0}};
-	struct ctl c = {
+	/* What it finds out stays until the end. */
+	static struct ctl c = {
 		.run = DAEMON_DEFAULT_RUN,
 	};
 	int o;

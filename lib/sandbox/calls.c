@@ -46,9 +46,11 @@ struct call {
 
 /* One array; a row without name begins each set. */
 static const struct call calls[] = {
-#define CALL_SET(set, doc)		  {.number = CALLS_##set, .why = doc},
-#define ALLOW(call, reason)		  ROW_(call, .why = reason)
-#define DENY(call, code, reason)	  ROW_(call, .error = (code), .why = reason)
+#define CALL_SET(set, doc)	 {.number = CALLS_##set, .why = doc},
+#define ALLOW(call, reason)	 ROW_(call, .why = reason)
+#define DENY(call, code, reason) ROW_(call, .error = (code), .why = reason)
+#define DENY_MASK(call, n, m, v, code, reason)                                                                         \
+	ROW_(call, .error = (code), .nargs = 1, .args = {MASK_(n, m, v)}, .why = reason)
 #define ALLOW_EQ(call, n, v, reason)	  ROW_(call, .nargs = 1, .args = {EQ_(n, v)}, .why = reason)
 #define ALLOW_MASK(call, n, m, v, reason) ROW_(call, .nargs = 1, .args = {MASK_(n, m, v)}, .why = reason)
 #define ALLOW_EQ2(call, n1, v1, n2, v2, reason)                                                                        \

@@ -22,6 +22,7 @@ enum call_set {
 #define ALLOW_MASK(call, arg, mask, value, why)
 #define ALLOW_EQ2(call, arg1, value1, arg2, value2, why)
 #define DENY(call, error, why)
+#define DENY_MASK(call, arg, mask, value, error, why)
 #include "lib/sandbox/calls.def"
 #undef CALL_SET
 #undef ALLOW
@@ -29,6 +30,7 @@ enum call_set {
 #undef ALLOW_MASK
 #undef ALLOW_EQ2
 #undef DENY
+#undef DENY_MASK
 };
 
 /* How a path may be used; a path that is not there is left out. */
