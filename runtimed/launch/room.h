@@ -54,6 +54,15 @@ struct launch {
 	int nulls;
 };
 
+/*
+ * What is open as long as a container runs gets a number from here on: a child that becomes a shim copies the numbers
+ * below, and a start costs the same however many run.
+ */
+#define KEPT_FDS 1024
+
+/* The same descriptor in that place; as it is where the limit of descriptors has no room there. */
+int fd_keep(int take_fd);
+
 /* A shim from our side: its socket, its process. */
 struct launch_shim {
 	struct launch *launch;

@@ -200,14 +200,15 @@ static void on_shim(void *arg, const struct wire_head *head, char *text, size_t 
 		fail(run, run->failure_code);
 		break;
 	case WIRE_STATE:
-		shim_watch(&run->shim, STEAL_FD(fds[0]));
+		shim_watch(&run->shim, fd_keep(STEAL_FD(fds[0])));
 		break;
 	case WIRE_STARTED:
 		run->state = RUN_RUNNING;
 		run->pid = head->pid;
 		run->started_at = head->time;
 		fd_close(&run->pidfd);
-		run->pidfd = STEAL_FD(fds[0]);
+		run->pidfd = fd_keep(STEAL_FD(fds[0]));
+		run->dir = fd_keep(run->dir);
 		close_parts(run);
 		run_release_held(run);
 		run->events->started(run->arg, run, run->pid, run->started_at);
@@ -438,7 +439,7 @@ int launch_reattach(struct launch *l, const struct launch_spec *spec, const stru
 	run->told_prepared = true;
 	if (spec->log && spec->log->setup)
 		logger_remember(run, spec->log->setup);
-	run->dir = openat(l->runs_dir, run->id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	run->dir = fd_keep(openat(l->runs_dir, run->id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
 	if (run->dir < 0 || shim_connect(&run->shim, run->dir, NULL) < 0) {
 		run->lost = true;
 		later(run, 0);

@@ -1,6 +1,8 @@
 /* shim: starting shims, talking with them, noticing their end. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -72,6 +74,8 @@ void settings_free(struct shim_settings *s)
 
 /* ---- the process ---- */
 
+#define CHILD_STACK (32u << 10)
+
 /* Deliver what has been said. Returns false when the shim was freed meanwhile. */
 static bool drain(struct launch_shim *s)
 {
@@ -129,25 +133,63 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 		s->on(s->arg, NULL, NULL, 0, NULL);
 }
 
+int fd_keep(int take_fd)
+{
+	int kept = take_fd < 0 ? -1 : fcntl(take_fd, F_DUPFD_CLOEXEC, KEPT_FDS);
+
+	if (kept < 0)
+		return take_fd;
+	close(take_fd);
+	return kept;
+}
+
+struct child {
+	const char *path;
+	int program;
+	char *const *argv, *const *environment;
+	int control;
+	const struct shim_settings *settings;
+};
+
+/* Behind what the shim gets, and behind all that is not kept. */
+static unsigned end_of_fds(const struct child *c)
+{
+	int last = c->control > c->program ? c->control : c->program;
+
+	for (size_t i = 0; i < c->settings->nfds; i++)
+		if (c->settings->fds[i] > last)
+			last = c->settings->fds[i];
+	return last < KEPT_FDS ? KEPT_FDS : (unsigned)last + 1;
+}
+
+/* In runtimed's memory and, until it has one of its own, with its table of descriptors. */
+static int become_shim(void *arg)
+{
+	const struct child *c = arg;
+
+	if (syscall(SYS_close_range, end_of_fds(c), ~0u, CLOSE_RANGE_UNSHARE) < 0 && unshare(CLONE_FILES) < 0)
+		return 127;
+	fcntl(c->control, F_SETFD, 0);
+	for (size_t i = 0; i < c->settings->nfds; i++)
+		fcntl(c->settings->fds[i], F_SETFD, 0);
+	if (c->program >= 0)
+		execveat(c->program, "", c->argv, c->environment, AT_EMPTY_PATH);
+	else
+		execve(c->path, c->argv, c->environment);
+	return 127;
+}
+
 static int spawn(const char *path, int program, const char *id, int control, const struct shim_settings *settings)
 {
+	UNINITIALIZED _Alignas(16) char stack[CHILD_STACK];
 	char number[16];
 	char *const argv[] = {(char *)(uintptr_t) "pouch-shim", (char *)(uintptr_t)id, number, NULL};
 	char *const environment[] = {fault_environment(), NULL};
+	struct child child = {path, program, argv, environment, control, settings};
 
 	snprintf(number, sizeof number, "%d", control);
-	pid_t pid = vfork();
-	if (pid == 0) {
-		/* The table of descriptors is the child's own already. */
-		fcntl(control, F_SETFD, 0);
-		for (size_t i = 0; i < settings->nfds; i++)
-			fcntl(settings->fds[i], F_SETFD, 0);
-		if (program >= 0)
-			execveat(program, "", argv, environment, AT_EMPTY_PATH);
-		else
-			execve(path, argv, environment);
-		_exit(127);
-	}
+	/* As vfork(2), but for the descriptors. */
+	pid_t pid = clone(become_shim, stack + sizeof stack, CLONE_VM | CLONE_VFORK | CLONE_FILES | SIGCHLD, &child);
 	return pid < 0 ? -errno : pid;
 }
 
@@ -168,7 +210,7 @@ int shim_start(struct launch_shim *s, const char *id, int program, const struct 
 		return err_set(e, -E2BIG, "the container has too many mounts");
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_sys(e, -errno, "socketpair");
-	AUTO_CLOSE int ours = pair[0];
+	AUTO_CLOSE int ours = fd_keep(pair[0]);
 	AUTO_CLOSE int theirs = pair[1];
 	int r = fd_set_nonblock(ours, e);
 	if (r == 0) {
@@ -182,7 +224,7 @@ int shim_start(struct launch_shim *s, const char *id, int program, const struct 
 	if (pid < 0)
 		return err_sys(e, pid, "start %s", s->launch->c.shim);
 	s->pid = pid;
-	shim_watch(s, (int)syscall(SYS_pidfd_open, pid, 0));
+	shim_watch(s, fd_keep((int)syscall(SYS_pidfd_open, pid, 0)));
 	listen_to(s, STEAL_FD(ours));
 	return 0;
 }
@@ -217,7 +259,7 @@ int shim_listener(int dir, struct err *e)
 
 int shim_connect(struct launch_shim *s, int dir, struct err *e)
 {
-	AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	AUTO_CLOSE int fd = fd_keep(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
 	struct wire_head hello = {.type = WIRE_HELLO};
 	struct sockaddr_un a;
 

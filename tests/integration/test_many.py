@@ -51,6 +51,18 @@ def test_a_running_container_keeps_few_descriptors(engine):
     assert len(descriptors(engine, container)) == 1
 
 
+def test_what_is_kept_open_is_not_copied(engine):
+    """Descriptors of a running container have high numbers, which no later start copies."""
+    def low():
+        return sorted(int(fd) for fd in os.listdir(f"/proc/{engine.pids()['runtimed']}/fd") if int(fd) < 1024)
+
+    start(engine)
+    before = len(low())
+    for _ in range(5):
+        start(engine)
+    Engine.wait_for(lambda: len(low()) <= before)
+
+
 @pytest.mark.skipif(not CPUSETS.exists(), reason="there is no cpuset hierarchy of cgroup v1")
 def test_cpusets_are_inherited(engine):
     """Nobody has to write them for each container, for which the kernel would look through all."""
