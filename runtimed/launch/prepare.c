@@ -263,6 +263,7 @@ static int add_runtime(struct launch_run *run, struct shim_settings *settings, s
 	settings_text(settings, "runtime", rt->path);
 	settings_fd(settings, "program", runtime_copy(run->launch, rt));
 	settings_fd(settings, "nulls", run->launch->nulls);
+	settings_number(settings, "exec-shows", rt->bpf_annotation); /* it is crun */
 	for (size_t i = 0; rt->args && rt->args[i]; i++)
 		settings_text(settings, "runtime-arg", rt->args[i]);
 	settings_text(settings, "runtime-root", run->launch->runtime_root);

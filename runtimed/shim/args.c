@@ -32,6 +32,7 @@ static const struct row prepare_rows[] = {
 	ROW("runtime", TEXT, A, runtime),
 	ROW("program", FD, A, program),
 	ROW("nulls", FD, A, nulls),
+	ROW("exec-shows", FLAG, A, exec_shows),
 	LIST("runtime-arg", TEXTS, A, runtime_args),
 	ROW("runtime-root", TEXT, A, runtime_root),
 	ROW("mode", NUMBER, A, mode),

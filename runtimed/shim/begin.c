@@ -11,7 +11,18 @@
 #include "lib/util.h"
 #include "runtimed/shim/shim.h"
 
-/* The starter speaks before it becomes the runtime; its socket ends when it does. */
+void begin_show(struct shim *s)
+{
+	if (s->shown)
+		return;
+	s->shown = true;
+	control_started(s);
+}
+
+/*
+ * The starter speaks before it becomes the runtime. Its socket ends when it does, or, where the exec shows, when the
+ * container's process becomes what it is to be: only then may it be looked at.
+ */
 void begin_starter(struct shim *s)
 {
 	static char text[8192];
@@ -19,8 +30,10 @@ void begin_starter(struct shim *s)
 	int fds[WIRE_FDS_MAX];
 	ssize_t n = wire_receive(s->starter_sock, &head, text, sizeof text, fds);
 
-	if (n < 0) {
+	if (n < 0 || s->started) {
 		fd_close(&s->starter_sock);
+		if (s->started)
+			begin_show(s);
 		return;
 	}
 	/* Its own mounts of what it hands over are gone before anybody has these. */
@@ -74,9 +87,10 @@ static void take_terminal(struct shim *s)
 static void drop(struct shim *s)
 {
 	writer_start(s);
-	int keep[] = {s->control,	 s->signals, s->init_pidfd,   s->out[0],      s->out[1],	 s->in,
-		      s->terminal,	 s->log.fd,  s->args.log_dir, s->args.listen, s->args.exit_file, s->logger.fd,
-		      s->writer.lines.fd};
+	int keep[] = {s->control,	  s->signals,	  s->init_pidfd,     s->out[0],
+		      s->out[1],	  s->in,	  s->terminal,	     s->log.fd,
+		      s->args.log_dir,	  s->args.listen, s->args.exit_file, s->logger.fd,
+		      s->writer.lines.fd, s->starter_sock};
 	int all[ARRAY_LEN(keep) + 256];
 	size_t n = ARRAY_LEN(keep);
 
@@ -95,7 +109,8 @@ void begin_ended(struct shim *s, int status)
 	char text[32] = "";
 
 	s->starter = 0;
-	fd_close(&s->starter_sock);
+	if (s->args.mode != MODE_RUN || !s->args.exec_shows)
+		fd_close(&s->starter_sock);
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
 		start_failed(s, WIFEXITED(status) ? WEXITSTATUS(status) : 128);
 	AUTO_CLOSE int fd = openat(s->args.dir, "pid", O_RDONLY | O_CLOEXEC);
@@ -113,5 +128,6 @@ void begin_ended(struct shim *s, int status)
 	FAULT(start_created);
 	drop(s);
 	FAULT(start_dropped);
-	control_started(s);
+	if (s->starter_sock < 0)
+		begin_show(s);
 }

@@ -71,7 +71,7 @@ static void say_state(struct shim *s)
 
 	control_tell(s, (struct wire_head){.type = WIRE_STATE, .pid = getpid()}, NULL, 0, &self, self >= 0);
 	fd_close(&self);
-	if (s->started)
+	if (s->shown)
 		control_started(s);
 	if (s->exit_sent)
 		control_exited(s);

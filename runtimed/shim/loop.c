@@ -18,6 +18,7 @@
 static void init_ended(struct shim *s, int status)
 {
 	FAULT(exit_seen);
+	begin_show(s);
 	s->exited = true;
 	s->exit = (struct wire_exit){.magic = WIRE_MAGIC, .time = now_ns()};
 	s->exit.sig = WIFSIGNALED(status) ? WTERMSIG(status) : 0;

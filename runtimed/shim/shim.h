@@ -35,6 +35,7 @@ struct shim_args {
 	const char *runtime;	      /* path of the OCI runtime */
 	int program;		      /* the same in a descriptor, to be run instead; -1: none */
 	int nulls;		      /* directory for null devices of the runtime's containers; -1: none may be made */
+	bool exec_shows;	      /* what the runtime's child inherits it closes by its execve(2), not before */
 	const char *runtime_args[32]; /* more arguments before the command */
 	size_t nruntime_args;
 	const char *runtime_root; /* its state directory */
@@ -297,17 +298,17 @@ ssize_t client_typed(struct client *c, const char *in, size_t n, char *out);
 
 struct shim {
 	struct shim_args args;
-	int control; /* runtimed, -1 while it is away */
-	int starter_sock;
-	pid_t starter; /* 0 once it has ended */
-	pid_t init;    /* the container's first process; 0 before */
+	int control;	  /* runtimed, -1 while it is away */
+	int starter_sock; /* of the starter, and then of the container's process until its execve(2) */
+	pid_t starter;	  /* 0 once it has ended */
+	pid_t init;	  /* the container's first process; 0 before */
 	int init_pidfd;
 	int signals;	    /* signalfd */
 	int console_listen; /* the runtime sends the terminal here */
 	int out[STREAMS];   /* pipes, or the terminal in [0] */
 	int in;		    /* pipe or the terminal; -1 closed */
 	int terminal;
-	bool started, exited, exit_sent, stdin_end;
+	bool started, shown, exited, exit_sent, stdin_end; /* shown: runtimed has been told of the start */
 	int64_t started_at;
 	struct wire_exit exit;
 	struct client *clients;
@@ -337,6 +338,8 @@ int64_t now_ns(void);
 void begin_starter(struct shim *s);
 /* The runtime has ended: its container runs, and all power is given up; or the shim ends. */
 void begin_ended(struct shim *s, int status);
+/* The container's process is what it is to be: runtimed is told of the start, once. */
+void begin_show(struct shim *s);
 
 /* ---- the container's output (output.c) ---- */
 

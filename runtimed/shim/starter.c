@@ -174,6 +174,8 @@ void starter_run(const struct shim_args *a, int sock, const int stdio[3])
 	(void)log;
 	command(a, &w, stage, document);
 	make_plain(a, stdio, document);
+	if (a->mode == MODE_RUN && a->exec_shows)
+		fcntl(sock, F_SETFD, 0);
 	char *const environment[] = {
 		(char *)(uintptr_t) "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL};
 	if (a->program >= 0)

@@ -1,7 +1,11 @@
 """Operations on containers: update, top, prune, wait, list and its filters, rename."""
+import fcntl
 import json
 import os
 import pathlib
+import select
+import shutil
+import signal
 import subprocess
 import threading
 import time
@@ -250,6 +254,27 @@ def test_prune(fresh):
 
 
 # ---- wait ----
+
+def test_a_started_container_is_what_it_is_to_be(engine, tmp_path):
+    """A start is answered when the container's own program runs: who looks then sees it, and not the runtime that becomes it."""
+    program = tmp_path / "busybox"
+    shutil.copy("/bin/busybox", program)
+    made = engine.docker("create", "--network", "none", "-v", f"{tmp_path}:/b", "busybox", "/b/busybox", "sleep", "1000").stdout.strip()
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGIO])
+    try:
+        with open(program, "rb") as held:
+            fcntl.fcntl(held, fcntl.F_SETLEASE, fcntl.F_WRLCK)  # an execve(2) of it waits, and we are told of it
+            start = engine.start_request("POST", f"/containers/{made}/start", body={})
+            assert signal.sigtimedwait([signal.SIGIO], 60)
+            assert not select.select([start.sock], [], [], 0.3)[0], "not yet"
+            fcntl.fcntl(held, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        assert start.getresponse().status == 204
+        start.close()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGIO])
+    assert engine.api("GET", f"/containers/{made}/top?ps_args=-o%20args").json["Processes"] == [["/b/busybox sleep 1000"]]
+    engine.docker("rm", "-f", made)
+
 
 def test_wait_conditions(engine):
     container = engine.docker("create", *NET, "busybox", "sh", "-c", "exit 7").stdout.strip()
