@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/config.h"
 #include "lib/util.h"
@@ -161,8 +162,11 @@ static void make_local(struct volumed *d, const char *name, const json_t *option
 
 /* ---- the four operations ---- */
 
-int driver_check(struct volumed *d, const char *driver, const json_t *options, struct err *e)
+int driver_check(struct volumed *d, const char *driver, const char *name, const json_t *options, struct err *e)
 {
+	if (is_local(driver) && strlen(name) < LOCAL_NAME_MIN)
+		return err_http(e, 400,
+				"volume name is too short, names should be at least two alphanumeric characters");
 	if (is_local(driver))
 		return local_check_options(options, e);
 	const char *dir = d->daemon.config->volumes_plugin_dir, *how;

@@ -10,8 +10,9 @@
 /* `path` is where the volume is on the host after a mount, else NULL; `e` is NULL on success. */
 typedef void (*driver_done)(void *arg, const char *path, const struct err *e);
 
-/* Can there be a volume of this driver with these options? 400, 404 for a driver that there is not. */
-int driver_check(struct volumed *d, const char *driver, const json_t *options, struct err *e);
+/* Can there be a new volume of this driver with this name and these options? 400, 404 for a driver that there is not.
+ */
+int driver_check(struct volumed *d, const char *driver, const char *name, const json_t *options, struct err *e);
 void driver_create(struct volumed *d, const char *driver, const char *name, const json_t *options, driver_done done,
 		   void *arg);
 void driver_remove(struct volumed *d, const char *driver, const char *name, driver_done done, void *arg);

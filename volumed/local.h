@@ -21,6 +21,8 @@ struct local;
 int local_new(int state, const char *path, struct jobs *jobs, struct local **out, struct err *e);
 void local_free(struct local *l);
 
+/* The shortest name that a new volume may have, as Docker's driver has it. */
+#define LOCAL_NAME_MIN 2
 /* Options of a create: 400 that names the option. `options` may be NULL. */
 int local_check_options(const json_t *options, struct err *e);
 /* Must a volume with these options be mounted to be used? */

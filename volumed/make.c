@@ -106,7 +106,7 @@ static void make_new(struct making *m)
 	const char *driver = m->driver ? m->driver : VOLUME_LOCAL;
 	struct err e = {0};
 
-	if (driver_check(m->d, driver, m->options, &e) < 0) {
+	if (driver_check(m->d, driver, m->name, m->options, &e) < 0) {
 		err_prefix(&e, "create %s", m->name);
 		making_end(m, NULL, &e);
 		return;

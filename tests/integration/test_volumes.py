@@ -62,6 +62,17 @@ def test_bad_options_are_named(engine):
     assert engine.api("GET", "/volumes/bad").status == 404
 
 
+def test_names_have_two_characters(engine):
+    """With the driver local, whoever names it; a name of 255 is one."""
+    for answer in (engine.api("POST", "/volumes/create", {"Name": "x"}),
+                   engine.api("POST", "/containers/create", {"Image": "busybox", "Cmd": ["true"], "HostConfig": {"Binds": ["x:/data"]}})):
+        assert answer.status == 400 and "volume name is too short" in answer.message, answer
+    assert engine.api("GET", "/volumes/x").status == 404
+    for name in ("xy", "x" * 255):
+        assert engine.api("POST", "/volumes/create", {"Name": name}).status == 201
+        engine.docker("volume", "rm", name)
+
+
 def test_in_use_is_a_conflict_naming_the_container(engine):
     container = engine.docker("create", "-v", "used:/data", "--network", "none", "busybox", "true").stdout.strip()
     answer = engine.api("DELETE", "/volumes/used")
