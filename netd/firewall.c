@@ -25,7 +25,7 @@ struct firewall {
 };
 
 /*
- * What keeps networks apart. %1$s is the table's name, %2$s its flags, %3$s the type of its chain for the host. Chains
+ * What keeps networks apart. %1$s is the table's name, %2$s its flags, %3$s its chain for the host. Chains
  * end in accept, which lets the host's own chains decide further: a drop of theirs wins. Elements, and the chains of
  * each bridge, are added by the functions below. Each packet passes both tables: of what is forwarded, all but the
  * first of a connection meet one rule in each, and what is neither of a bridge nor for one meets two look-ups of its
@@ -63,7 +63,7 @@ static const char apart[] =
 	"		fib daddr type local fib daddr . iif type != local drop\n"
 	"	}\n"
 	"	chain host {\n"
-	"		type %3$s hook input priority 100; policy accept;\n"
+	"		%3$s; policy accept;\n"
 	"		iifname vmap @inside\n"
 	"	}\n"
 	"	chain forward {\n"
@@ -199,8 +199,12 @@ void firewall_reset(struct firewall *f, bool loopback6)
 		const char *flags = keep ? "flags owner;" : "";
 
 		add(f, "add table inet %s { %s }\ndelete table inet %s\n", tables[i], flags, tables[i]);
-		/* One of type nat is asked about the first packet of a connection alone. */
-		add(f, apart, tables[i], flags, keep ? "nat" : "filter");
+		/*
+		 * One of type nat is asked about the first packet of a connection alone. The other one comes before
+		 * sources are translated: answers to the host's loopback are from there afterwards.
+		 */
+		add(f, apart, tables[i], flags,
+		    keep ? "type nat hook input priority 100" : "type filter hook input priority filter");
 	}
 	add(f, published, f->table, loopback6 ? "" : without_loopback6);
 }

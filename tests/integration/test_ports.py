@@ -51,6 +51,9 @@ def test_from_another_machine_and_from_the_host(engine, host, peer, wire, run):
     for loopback, seen in (("127.0.0.1", gateway), ("127.0.0.7", gateway), ("::1", "fd00:b0b::1")):
         assert host.talk("tcp", loopback, 8080) == f"open:80 tcp {seen}\n"
     assert gateway in host.talk("udp", "127.0.0.1", 5300, payload="x")
+    engine.docker("network", "create", "again")  # the rules are made anew beside the old ones
+    assert host.talk("tcp", "127.0.0.1", 8080) == f"open:80 tcp {gateway}\n"
+    engine.docker("network", "rm", "again")
 
 
 def test_loopback6_where_bridges_are_filtered(engine, host, run):
