@@ -51,7 +51,11 @@ int enter_settings(const struct launch_run *run, const json_t *exec, const json_
 		return 0;
 	if (calls >= 0)
 		settings_take_fd(s, "calls", calls);
-	settings_fd(s, "init", run->pidfd);
+	/* Its own number is one of those that are not copied (KEPT_FDS). */
+	int init = fcntl(run->pidfd, F_DUPFD_CLOEXEC, 3);
+	if (init < 0)
+		return err_sys(e, -errno, "copy the descriptor of the container's process");
+	settings_take_fd(s, "init", init);
 	*program = copy;
 	return cgroup_doors(run->cgroup, run->pid, s, e);
 }
