@@ -111,7 +111,7 @@ def test_kill_each_at_random_under_load():
                                           ("runtimed", "/containers/json")])
 def test_a_frozen_helper_costs_its_own_routes(frozen, path):
     routes = {"volumed": "/volumes", "imaged": "/images/json", "runtimed": "/containers/json"}
-    with Engine(sets=["limits.request-timeout=2s"]) as engine:
+    with Engine(sets=["limits.request-timeout=4s"]) as engine:
         others = [route for helper, route in routes.items() if helper != frozen]
         for warm in (path, *others):
             assert engine.api("GET", warm).status == 200
