@@ -88,8 +88,8 @@ def test_routed_survives(engine, host, peer, made):
     host.run("nft", "flush", "ruleset")
     host.run("timeout", "60", "sh", "-c", f"until nft list set inet {engine.nft_table} open4 2>/dev/null | grep -q 80; do :; done")
     assert peer.talk("tcp", own, 80).startswith("web:80") and silent(peer, own, 81)
-    engine.docker("stop", "-t", "0", "web")
-    assert "elements" not in host.run("nft", "list", "set", "inet", engine.nft_table, "open4").stdout
+    engine.docker("stop", "-t", "0", "web")  # its end is told to netd and to who asked at once
+    engine.wait_for(lambda: "elements" not in host.run("nft", "list", "set", "inet", engine.nft_table, "open4").stdout)
     engine.docker("start", "web")
     assert "80" in host.run("nft", "list", "set", "inet", engine.nft_table, "open4").stdout
 
