@@ -166,10 +166,10 @@ static void resolve(struct connecting *n)
 void on_network_connect(struct ipc_request *req, struct network_connect *m, struct runtimed *rt)
 {
 	struct connecting *n = begin(req, rt, m->body.json, m->id);
-	const json_t *settings = json_object_get(m->body.json, "EndpointConfig");
 
-	if (!n)
+	if (!n) /* and then the message is gone */
 		return;
+	const json_t *settings = json_object_get(m->body.json, "EndpointConfig");
 	n->settings = json_is_object(settings) ? json_deep_copy(settings) : json_object();
 	resolve(n);
 }

@@ -87,7 +87,7 @@ HANDLER(service_status);
 
 /*
  * The container that a request means, as far as its caller may know of it. NULL: the request has been answered with 404
- * or 400. The audit record then names it.
+ * or 400, and its message is gone. The audit record then names it.
  */
 struct container *request_container(struct runtimed *rt, struct ipc_request *req, const char *ref);
 

@@ -66,10 +66,10 @@ static void on_cancel(struct ipc_request *req, void *arg)
 void on_container_wait(struct ipc_request *req, struct container_wait *m, struct runtimed *rt)
 {
 	struct container *c = request_container(rt, req, m->id);
-	const char *condition = m->condition ? m->condition : "not-running";
 
 	if (!c)
 		return;
+	const char *condition = m->condition ? m->condition : "not-running";
 	bool removed = str_eq(condition, "removed"), next = str_eq(condition, "next-exit");
 	if (!removed && !next && !str_eq(condition, "not-running")) {
 		ipc_fail(req, 400, "invalid condition: \"%s\"", condition);
