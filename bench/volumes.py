@@ -42,6 +42,8 @@ def main():
         engine = stack.enter_context(Engine())
         engine.busybox()
         apis = {"pouch": engines.Api(engine), **engines.started(stack)}
+        peers.favour([os.getpid(), *engine.pids().values(),
+                      *(pid for name, api in apis.items() if name != "pouch" for pid in api.engine.pids())])
         show(peers.compare(rounds, {name: functools.partial(life, api) for name, api in apis.items()}), "create + remove", LIFE_MS)
         for api in apis.values():
             for i in range(count):
