@@ -237,7 +237,7 @@ def test_chosen_ports_are_nobodys(engine, host):
         engine.docker("rm", "-f", *names)
 
 
-def test_flows_of_udp_follow_the_port(engine, peer, wire, run):
+def test_flows_of_udp_follow_the_port(engine, host, peer, wire, run):
     """A sender that goes on from one port of its own reaches whoever has the published one now, or nobody."""
     def ask(seconds=5):
         return peer.talk("udp", wire.here4, 5301, source_port=40001, payload="x", seconds=seconds)
@@ -246,7 +246,9 @@ def test_flows_of_udp_follow_the_port(engine, peer, wire, run):
     for name in ("earlier", "later"):
         run(name, "-p", "5301:53/udp")
         assert ask().startswith(name)
-        engine.docker("rm", "-f", name)
+        engine.docker("rm", "-f", name)  # its end is told to netd and to who asked at once
+        engine.wait_for(lambda: "5301" not in host.run("nft", "list", "map", "inet", engine.nft_table, "all4").stdout)
+        assert engine.api("GET", "/networks/bridge").status == 200  # netd has done what goes with it, too
         assert "error" in ask(1)
 
 
