@@ -21,22 +21,35 @@ static json_t *links_of(const struct container *c)
 	return json_object_get(c->host, "Links");
 }
 
+struct link {
+	char ref[256];
+	const char *alias;
+	const struct container *to; /* NULL: not there (any more) */
+};
+
+/* `e`, where it is given, says why there is no other container. */
+static struct link read_link(const struct container *c, const json_t *text, struct err *e)
+{
+	struct link link;
+
+	split(json_string_value(text), link.ref, &link.alias);
+	link.to = containers_find(&c->rt->containers, link.ref, e);
+	return link;
+}
+
 int links_read(struct container *c, struct err *e)
 {
 	json_t *v;
 	size_t i;
 
 	json_array_foreach(links_of(c), i, v) {
-		char ref[256];
-		const char *alias;
+		const struct link link = read_link(c, v, e);
 
-		split(json_string_value(v), ref, &alias);
-		const struct container *other = containers_find(&c->rt->containers, ref, e);
-		if (!other)
-			return err_prefix(e, "could not get container for %s", ref);
-		if (!*alias)
+		if (!link.to)
+			return err_prefix(e, "could not get container for %s", link.ref);
+		if (!*link.alias)
 			return err_http(e, 400, "Links: '%s' has an empty alias", json_string_value(v));
-		json_array_set_new(links_of(c), i, json_sprintf("%s:%s", other->id, alias));
+		json_array_set_new(links_of(c), i, json_sprintf("%s:%s", link.to->id, link.alias));
 	}
 	return 0;
 }
@@ -47,17 +60,14 @@ int links_found(const struct container *c, json_t **out, struct err *e)
 	size_t i;
 
 	json_array_foreach(links_of(c), i, v) {
-		char ref[256];
-		const char *alias;
+		const struct link link = read_link(c, v, NULL);
 
-		split(json_string_value(v), ref, &alias);
-		const struct container *other = containers_find(&c->rt->containers, ref, NULL);
-		if (!other) {
+		if (!link.to) {
 			json_decref(all);
-			return err_http(e, 404, "the container that is linked as %s is not there any more", alias);
+			return err_http(e, 404, "the container that is linked as %s is not there any more", link.alias);
 		}
-		json_array_append_new(all,
-				      json_pack("{s:s s:s s:s}", "Id", other->id, "Name", other->name, "Alias", alias));
+		json_array_append_new(
+			all, json_pack("{s:s s:s s:s}", "Id", link.to->id, "Name", link.to->name, "Alias", link.alias));
 	}
 	*out = all;
 	return 0;
@@ -69,11 +79,7 @@ bool links_have(const struct container *c, const struct container *to)
 	size_t i;
 
 	json_array_foreach(links_of(c), i, v) {
-		char ref[256];
-		const char *alias;
-
-		split(json_string_value(v), ref, &alias);
-		if (containers_find(&c->rt->containers, ref, NULL) == to)
+		if (read_link(c, v, NULL).to == to)
 			return true;
 	}
 	return false;
@@ -85,12 +91,10 @@ json_t *links_shown(const struct container *c)
 	size_t i;
 
 	json_array_foreach(links_of(c), i, v) {
-		char ref[256];
-		const char *alias;
+		const struct link link = read_link(c, v, NULL);
 
-		split(json_string_value(v), ref, &alias);
-		const struct container *other = containers_find(&c->rt->containers, ref, NULL);
-		json_array_append_new(all, json_sprintf("/%s:/%s/%s", other ? other->name : ref, c->name, alias));
+		json_array_append_new(
+			all, json_sprintf("/%s:/%s/%s", link.to ? link.to->name : link.ref, c->name, link.alias));
 	}
 	return all;
 }
