@@ -63,11 +63,9 @@ static void on_stop(struct daemon *d, void *arg)
 static void on_reload(struct daemon *d, void *arg)
 {
 	struct apid *a = arg;
-	struct err e;
 
 	apid_configure(a, d->config);
-	if (guard_reload(a->guard, &e) < 0)
-		log_error("the old policy stays: %s", e.text);
+	guard_reload(a->guard);
 }
 
 int main(int argc, char **argv)

@@ -48,34 +48,15 @@ static void die(const struct err *e)
 static void on_reload(struct daemon *daemon, void *arg)
 {
 	struct imaged *d = arg;
-	struct err e = {0};
 
 	(void)daemon;
-	if (guard_reload(d->guard, &e) < 0)
-		log_error("policy: %s", e.text);
+	guard_reload(d->guard);
 }
 
 static void serve(struct imaged *d, struct err *e)
 {
-	const struct ipc_client_config runtimed = {
-		.self = PROC_imaged,
-		.peer = PROC_runtimed,
-		.path = daemon_socket_path(&d->daemon, PROC_runtimed),
-		.ids_base = d->daemon.config->ids_base,
-	};
-	const struct ipc_server_config config = {
-		.self = PROC_imaged,
-		.listen_fd = d->daemon.listen_fd,
-		.ids_base = d->daemon.config->ids_base,
-		.handlers = handlers,
-		.nhandlers = ARRAY_LEN(handlers),
-		.daemon = d,
-		.guard = guard_plug(d->guard),
-		.proc_fd = d->daemon.proc_fd,
-	};
-
-	d->runtimed = ipc_client_new(d->daemon.base, &runtimed);
-	if (ipc_server_new(d->daemon.base, &config, &d->server, e) < 0)
+	d->runtimed = daemon_client(&d->daemon, PROC_runtimed, 0);
+	if (guard_serve(d->guard, handlers, ARRAY_LEN(handlers), d, &d->server, e) < 0)
 		die(e);
 }
 

@@ -36,18 +36,6 @@ static void on_done(void *arg, void *reply, const struct err *e)
 
 static const struct ipc_call_events call_events = {.chunk = on_chunk, .done = on_done};
 
-static struct ipc_client *connect_to(struct imaged *d, enum process_id kind)
-{
-	const struct ipc_client_config config = {
-		.self = PROC_imaged,
-		.peer = kind,
-		.path = daemon_socket_path(&d->daemon, kind),
-		.ids_base = d->daemon.config->ids_base,
-	};
-
-	return ipc_client_new(d->daemon.base, &config);
-}
-
 /* By `own`, which it then has, or by the session's client. */
 static struct worker_call *call(struct ipc_client *own, struct ipc_client *client, uint16_t number, void *msg,
 				const struct worker_events *events, void *arg, struct err *e)
@@ -66,7 +54,7 @@ static struct worker_call *call(struct ipc_client *own, struct ipc_client *clien
 struct worker_call *worker_call(struct imaged *d, uint16_t number, void *msg, const struct worker_events *events,
 				void *arg, struct err *e)
 {
-	struct ipc_client *client = connect_to(d, MSG_OWNER(number));
+	struct ipc_client *client = daemon_client(&d->daemon, MSG_OWNER(number), 0);
 
 	return call(client, client, number, msg, events, arg, e);
 }
@@ -84,7 +72,7 @@ struct worker_session *worker_session_new(struct imaged *d, enum process_id kind
 {
 	struct worker_session *s = XNEW(struct worker_session);
 
-	*s = (struct worker_session){.client = connect_to(d, kind)};
+	*s = (struct worker_session){.client = daemon_client(&d->daemon, kind, 0)};
 	return s;
 }
 

@@ -33,6 +33,7 @@
 
 struct config;
 struct channel;
+struct ipc_client;
 
 #define DAEMON_FDS_MAX	      72
 #define DAEMON_DEFAULT_ROOT   "/var/lib/pouch"
@@ -106,6 +107,8 @@ struct json_t *daemon_state_json(const struct daemon *d);
 
 /* Path of another process's socket as this process sees it (static storage). */
 const char *daemon_socket_path(const struct daemon *d, enum process_id peer);
+/* A client of another process, on that socket; the caller's. `max_calls`: as in ipc/client.h, 0 for the usual. */
+struct ipc_client *daemon_client(const struct daemon *d, enum process_id peer, unsigned max_calls);
 
 /*
  * Create (when missing) and open <root>/<name of id>, mode 0700, owned by the ids that the process runs with.

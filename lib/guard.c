@@ -12,6 +12,8 @@
 
 /* How long runtimed may take to say whose id range a uid is in. */
 #define IDENTIFY_TIMEOUT_MS 5000
+/* To auditd and to runtimed, in flight or waiting: more than all clients' requests together. */
+#define CALLS_MAX 4096
 
 static int deny(struct err *e, const char *principal, const char *permission)
 {
@@ -246,18 +248,9 @@ int guard_new(struct daemon *d, const struct guard_hooks *hooks, struct guard **
 		.before = on_before,
 		.after = on_after,
 	};
-	struct ipc_client_config config = {
-		.self = d->id,
-		.peer = PROC_auditd,
-		.path = daemon_socket_path(d, PROC_auditd),
-		.ids_base = d->config->ids_base,
-		.max_calls = 4096,
-	};
-	g->audit = ipc_client_new(d->base, &config);
-	config.peer = PROC_runtimed;
-	config.path = daemon_socket_path(d, PROC_runtimed);
+	g->audit = daemon_client(d, PROC_auditd, CALLS_MAX);
 	if (d->id != PROC_runtimed)
-		g->runtimed = ipc_client_new(d->base, &config);
+		g->runtimed = daemon_client(d, PROC_runtimed, CALLS_MAX);
 	*out = g;
 	return 0;
 }
@@ -272,24 +265,36 @@ void guard_free(struct guard *g)
 	free(g);
 }
 
-const struct ipc_guard *guard_plug(struct guard *g)
+int guard_serve(struct guard *g, const struct ipc_handler *handlers, size_t n, void *daemon, struct ipc_server **out,
+		struct err *e)
 {
-	return &g->plug;
+	const struct ipc_server_config config = {
+		.self = g->d->id,
+		.listen_fd = g->d->listen_fd,
+		.ids_base = g->d->config->ids_base,
+		.handlers = handlers,
+		.nhandlers = n,
+		.daemon = daemon,
+		.guard = &g->plug,
+		.proc_fd = g->d->proc_fd,
+	};
+
+	return ipc_server_new(g->d->base, &config, out, e);
 }
 
-int guard_reload(struct guard *g, struct err *e)
+void guard_reload(struct guard *g)
 {
 	struct policy *policy;
 	const struct daemon *d = g->d;
+	struct err e = {0};
 
 	g->generation++; /* the config has changed, even where the policy cannot */
-	int r = policy_parse(d->config->policy_path, d->policy.text, d->policy.len, d->config, &policy, e);
-
-	if (r < 0)
-		return r;
+	if (policy_parse(d->config->policy_path, d->policy.text, d->policy.len, d->config, &policy, &e) < 0) {
+		log_error("the new policy is not taken: %s", e.text);
+		return;
+	}
 	policy_unref(g->policy);
 	g->policy = policy;
-	return 0;
 }
 
 /* ---- for handlers ---- */

@@ -1,13 +1,13 @@
 /*
  * guard: who may do what, and who remembers it: the engine's struct ipc_guard. Every daemon that owns operations
  * makes
- * one and plugs it into its server:
+ * one and serves with it:
  *
  *   daemon_init(…);
  *   guard_new(&d, &hooks, &guard, &e);              before daemon_confine(): it may look up a group's name
  *   daemon_confine(&d);
- *   config.guard = guard_plug(guard); config.proc_fd = d.proc_fd;
- *   ... in d.reload: guard_reload(guard, &e);
+ *   guard_serve(guard, handlers, ARRAY_LEN(handlers), &daemon, &server, &e);
+ *   ... in d.reload: guard_reload(guard);
  *
  * What it does for each OP, without the handler's help: finds the caller's roles in the policy, demands the OP's
  * permission (403 naming it), and writes the audit records: CHANGE "decided" before the handler and "done" with the
@@ -49,9 +49,14 @@ struct guard_hooks {
  */
 int guard_new(struct daemon *d, const struct guard_hooks *hooks, struct guard **out, struct err *e);
 void guard_free(struct guard *g);
-const struct ipc_guard *guard_plug(struct guard *g);
-/* d->policy and d->config are new: take them. On failure the old policy stays. */
-int guard_reload(struct guard *g, struct err *e);
+/*
+ * A server on the daemon's own socket, whose requests this guard decides on and records. `handlers` must be static;
+ * `daemon` is handed to them. What it returns is the caller's, and is freed before the guard.
+ */
+int guard_serve(struct guard *g, const struct ipc_handler *handlers, size_t n, void *daemon, struct ipc_server **out,
+		struct err *e);
+/* d->policy and d->config are new: take them. On failure the old policy stays, and the log says why. */
+void guard_reload(struct guard *g);
 
 /* ---- for handlers; `req` is an OP that this guard has let through ---- */
 

@@ -81,12 +81,6 @@ static void set_forwarding(const struct config *c)
 static int open_all(struct netd *d, struct err *e)
 {
 	AUTO_FREE char *db = xasprintf("%s/netd/netd.db", d->daemon.root);
-	const struct ipc_client_config runtimed = {
-		.self = PROC_netd,
-		.peer = PROC_runtimed,
-		.path = daemon_socket_path(&d->daemon, PROC_runtimed),
-		.ids_base = d->daemon.config->ids_base,
-	};
 	int rc;
 
 	TAILQ_INIT(&d->waiting);
@@ -95,37 +89,19 @@ static int open_all(struct netd *d, struct err *e)
 	    (rc = firewall_new(d->daemon.config->network_nft_table, &d->firewall, e)) < 0 ||
 	    (rc = jobs_new(d->daemon.base, &d->jobs, e)) < 0 || (rc = watch_new(d, &d->watch, e)) < 0)
 		return rc;
-	d->runtimed = ipc_client_new(d->daemon.base, &runtimed);
+	d->runtimed = daemon_client(&d->daemon, PROC_runtimed, 0);
 	rc = kernel_restore(d, e);
 	d->names = names_new(d);
 	d->hostfile = hostfile_new(d);
 	return rc;
 }
 
-static int serve(struct netd *d, struct err *e)
-{
-	const struct ipc_server_config server = {
-		.self = PROC_netd,
-		.listen_fd = d->daemon.listen_fd,
-		.ids_base = d->daemon.config->ids_base,
-		.handlers = handlers,
-		.nhandlers = ARRAY_LEN(handlers),
-		.daemon = d,
-		.guard = guard_plug(d->guard),
-		.proc_fd = d->daemon.proc_fd,
-	};
-
-	return ipc_server_new(d->daemon.base, &server, &d->server, e);
-}
-
 static void on_reload(struct daemon *daemon, void *arg)
 {
 	struct netd *d = arg;
-	struct err e = {0};
 
 	(void)daemon;
-	if (guard_reload(d->guard, &e) < 0)
-		log_error("the new policy is not taken: %s", e.text);
+	guard_reload(d->guard);
 	names_upstream(d);
 }
 
@@ -160,7 +136,7 @@ int main(int argc, char **argv)
 	}
 	set_forwarding(d.daemon.config);
 	daemon_confine(&d.daemon);
-	if (open_all(&d, &e) < 0 || serve(&d, &e) < 0) {
+	if (open_all(&d, &e) < 0 || guard_serve(d.guard, handlers, ARRAY_LEN(handlers), &d, &d.server, &e) < 0) {
 		log_error("%s", e.text);
 		return 1;
 	}

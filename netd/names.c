@@ -410,20 +410,13 @@ void names_upstream(struct netd *d)
 
 struct names *names_new(struct netd *d)
 {
-	const struct ipc_client_config config = {
-		.self = PROC_netd,
-		.peer = PROC_dns,
-		.path = daemon_socket_path(&d->daemon, PROC_dns),
-		.ids_base = d->daemon.config->ids_base,
-		.max_calls = CALLS_MAX,
-	};
 	const struct attachment *a;
 	struct names *n = XNEW(struct names);
 
 	n->d = d;
 	TAILQ_INIT(&n->sockets);
 	n->upstream = files_host_servers(d);
-	n->dns = ipc_client_new(d->daemon.base, &config);
+	n->dns = daemon_client(&d->daemon, PROC_dns, CALLS_MAX);
 	ipc_client_on_state(n->dns, on_state, n);
 	TAILQ_FOREACH(a, &d->networks->attachments, next)
 		if (names_wanted(a) && !connected(n))

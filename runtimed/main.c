@@ -280,15 +280,6 @@ static int open_launch(struct runtimed *rt, struct err *e)
 	return launch_new(&config, &rt->launch, e);
 }
 
-static struct ipc_client *client(struct runtimed *rt, enum process_id peer)
-{
-	AUTO_FREE char *path = xstrdup(daemon_socket_path(&rt->d, peer));
-	const struct ipc_client_config config = {
-		.self = PROC_runtimed, .peer = peer, .path = path, .ids_base = rt->d.config->ids_base};
-
-	return ipc_client_new(rt->d.base, &config);
-}
-
 /* ---- who holds what, after either side has been away ---- */
 
 static void told(void *arg, void *reply, const struct err *e)
@@ -336,9 +327,9 @@ static void on_volumed(void *arg, bool connected)
 
 static void open_clients(struct runtimed *rt)
 {
-	rt->imaged = client(rt, PROC_imaged);
-	rt->netd = client(rt, PROC_netd);
-	rt->volumed = client(rt, PROC_volumed);
+	rt->imaged = daemon_client(&rt->d, PROC_imaged, 0);
+	rt->netd = daemon_client(&rt->d, PROC_netd, 0);
+	rt->volumed = daemon_client(&rt->d, PROC_volumed, 0);
 	ipc_client_on_state(rt->imaged, on_imaged, rt);
 	ipc_client_on_state(rt->netd, on_netd, rt);
 	ipc_client_on_state(rt->volumed, on_volumed, rt);
@@ -369,32 +360,14 @@ static int open_all(struct runtimed *rt, struct err *e)
 	return 0;
 }
 
-static int serve(struct runtimed *rt, struct err *e)
-{
-	const struct ipc_server_config server = {
-		.self = PROC_runtimed,
-		.listen_fd = rt->d.listen_fd,
-		.ids_base = rt->d.config->ids_base,
-		.handlers = handlers,
-		.nhandlers = ARRAY_LEN(handlers),
-		.daemon = rt,
-		.guard = guard_plug(rt->guard),
-		.proc_fd = rt->d.proc_fd,
-	};
-
-	return ipc_server_new(rt->d.base, &server, &rt->server, e);
-}
-
 static void on_reload(struct daemon *daemon, void *arg)
 {
 	struct runtimed *rt = arg;
-	struct err e = {0};
 
 	(void)daemon;
 	const struct launch_config settings = launch_settings(rt);
 	launch_reconfigure(rt->launch, &settings);
-	if (guard_reload(rt->guard, &e) < 0)
-		log_error("the new policy is not taken: %s", e.text);
+	guard_reload(rt->guard);
 }
 
 /* Containers run on: the next runtimed finds them. The rest of the memory goes with the process. */
@@ -419,7 +392,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	daemon_confine(&rt.d);
-	if (open_all(&rt, &e) < 0 || serve(&rt, &e) < 0) {
+	if (open_all(&rt, &e) < 0 || guard_serve(rt.guard, handlers, ARRAY_LEN(handlers), &rt, &rt.server, &e) < 0) {
 		log_error("%s", e.text);
 		return 1;
 	}

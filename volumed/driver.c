@@ -99,15 +99,9 @@ static const struct ipc_call_events worker_events = {.done = worker_done};
 static void ask_worker(struct volumed *d, uint16_t number, void *msg, struct pending *p)
 {
 	const struct ipc_call_options options = {.deadline_ms = d->daemon.config->volumes_mount_timeout + WORKER_MS};
-	const struct ipc_client_config config = {
-		.self = PROC_volumed,
-		.peer = PROC_volume_mount,
-		.path = daemon_socket_path(&d->daemon, PROC_volume_mount),
-		.ids_base = d->daemon.config->ids_base,
-	};
 	struct err e = {0};
 
-	p->worker = ipc_client_new(d->daemon.base, &config);
+	p->worker = daemon_client(&d->daemon, PROC_volume_mount, 0);
 	if (!ipc_call(p->worker, number, msg, &options, &worker_events, p, &e))
 		worker_done(p, NULL, &e);
 }

@@ -63,37 +63,18 @@ static int open_records(struct volumed *d, struct err *e)
 
 static int serve(struct volumed *d, struct err *e)
 {
-	const struct ipc_client_config runtimed = {
-		.self = PROC_volumed,
-		.peer = PROC_runtimed,
-		.path = daemon_socket_path(&d->daemon, PROC_runtimed),
-		.ids_base = d->daemon.config->ids_base,
-	};
-	const struct ipc_server_config server = {
-		.self = PROC_volumed,
-		.listen_fd = d->daemon.listen_fd,
-		.ids_base = d->daemon.config->ids_base,
-		.handlers = handlers,
-		.nhandlers = ARRAY_LEN(handlers),
-		.daemon = d,
-		.guard = guard_plug(d->guard),
-		.proc_fd = d->daemon.proc_fd,
-	};
-
 	d->turns = turns_new();
 	d->silent = json_object();
-	d->runtimed = ipc_client_new(d->daemon.base, &runtimed);
-	return ipc_server_new(d->daemon.base, &server, &d->server, e);
+	d->runtimed = daemon_client(&d->daemon, PROC_runtimed, 0);
+	return guard_serve(d->guard, handlers, ARRAY_LEN(handlers), d, &d->server, e);
 }
 
 static void on_reload(struct daemon *daemon, void *arg)
 {
 	struct volumed *d = arg;
-	struct err e = {0};
 
 	(void)daemon;
-	if (guard_reload(d->guard, &e) < 0)
-		log_error("the new policy is not taken: %s", e.text);
+	guard_reload(d->guard);
 }
 
 static void clean(struct volumed *d)
