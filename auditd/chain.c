@@ -299,11 +299,6 @@ int chain_sync(struct chain *c, struct err *e)
 	return 0;
 }
 
-bool chain_dirty(const struct chain *c)
-{
-	return c->dirty;
-}
-
 struct audit_head chain_head(const struct chain *c)
 {
 	return c->head;

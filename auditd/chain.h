@@ -24,8 +24,6 @@ void chain_set_limits(struct chain *c, uint64_t rotate_size, unsigned rotate_cou
 int chain_append(struct chain *c, const json_t *record, char **line, struct err *e);
 /* What was appended is on the disk. */
 int chain_sync(struct chain *c, struct err *e);
-/* Has something been appended since the last chain_sync()? */
-bool chain_dirty(const struct chain *c);
 struct audit_head chain_head(const struct chain *c);
 
 #endif

@@ -88,24 +88,9 @@ struct draft_layer *draft_add_layer(struct draft *x, void *arg)
 	return l;
 }
 
-size_t draft_nlayers(const struct draft *x)
-{
-	return x->nlayers;
-}
-
-struct draft_layer *draft_layer_at(const struct draft *x, size_t i)
-{
-	return x->layers[i];
-}
-
 const struct image_layer *draft_layer_info(const struct draft_layer *l)
 {
 	return &l->info;
-}
-
-void *draft_layer_arg(const struct draft_layer *l)
-{
-	return l->arg;
 }
 
 void draft_layer_set_media(struct draft_layer *l, const char *media)

@@ -20,10 +20,7 @@ void draft_free(struct draft *x);
 
 /* One more layer. `arg` is handed to the callbacks of this layer. */
 struct draft_layer *draft_add_layer(struct draft *x, void *arg);
-size_t draft_nlayers(const struct draft *x);
-struct draft_layer *draft_layer_at(const struct draft *x, size_t i);
 const struct image_layer *draft_layer_info(const struct draft_layer *l);
-void *draft_layer_arg(const struct draft_layer *l);
 void draft_layer_set_media(struct draft_layer *l, const char *media);
 
 /*

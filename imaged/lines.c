@@ -76,11 +76,6 @@ struct lines *lines_new(struct ipc_request *req, void (*gone)(void *arg), void *
 	return l;
 }
 
-bool lines_gone(const struct lines *l)
-{
-	return l->gone;
-}
-
 void lines_put(struct lines *l, json_t *take_line)
 {
 	AUTO_FREE char *text = json_dumps(take_line, JSON_COMPACT);

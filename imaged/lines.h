@@ -17,7 +17,6 @@ void lines_hint(struct lines *l, json_t *take_line);
 /* {"status": …} and {"status": …, "id": …}; a fresh reference, and put at once. */
 json_t *lines_status_of(const char *id, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 void lines_status(struct lines *l, const char *id, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
-bool lines_gone(const struct lines *l);
 
 /* The end; `l` is gone for the caller. What is buffered still goes out. */
 void lines_end(struct lines *l);

@@ -103,16 +103,6 @@ void channel_free(struct channel *c)
 	destroy(c);
 }
 
-int channel_fd(const struct channel *c)
-{
-	return c->fd;
-}
-
-size_t channel_queued(const struct channel *c)
-{
-	return c->queued_bytes;
-}
-
 /* ---- the header ---- */
 
 static void put_le(unsigned char *p, uint64_t v, size_t size)

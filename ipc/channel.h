@@ -55,9 +55,6 @@ int channel_encode(const struct ipc_head *head, void *msg, struct ipc_packet *p,
 /* One received packet taken apart: header and, on the heap, its message (free with channel_msg_free()). */
 int channel_decode(const unsigned char *bytes, size_t len, const int *fds, size_t nfds, struct ipc_head *head,
 		   void **msg, struct err *e);
-/* Bytes queued and not yet taken by the kernel. */
-size_t channel_queued(const struct channel *c);
-int channel_fd(const struct channel *c);
 
 /* Free a message that a channel delivered: descriptors not taken, mappings, JSON, memory. */
 void channel_msg_free(const struct ipc_message *m, void *msg);

@@ -122,14 +122,6 @@ const struct ipc_message *ipc_message(uint16_t number)
 	return NULL;
 }
 
-const struct ipc_message *ipc_message_by_name(const char *name)
-{
-	for (size_t i = 0; i < ARRAY_LEN(heads); i++)
-		if (strcmp(heads[i].name, name) == 0)
-			return &heads[i];
-	return NULL;
-}
-
 uint64_t ipc_schema_hash(void)
 {
 	static uint64_t hash;

@@ -157,7 +157,6 @@ enum ipc_number {
 
 /* The row of a message; NULL for an unknown number. */
 const struct ipc_message *ipc_message(uint16_t number);
-const struct ipc_message *ipc_message_by_name(const char *name);
 /* All rows, in the order of the tables. */
 const struct ipc_message *const *ipc_messages(size_t *count);
 

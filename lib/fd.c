@@ -214,13 +214,6 @@ int fd_set_nonblock(int fd, struct err *e)
 	return 0;
 }
 
-int fd_set_cloexec(int fd, bool on, struct err *e)
-{
-	if (fcntl(fd, F_SETFD, on ? FD_CLOEXEC : 0) < 0)
-		return err_sys(e, -errno, "set FD_CLOEXEC");
-	return 0;
-}
-
 int fd_write_all(int fd, const void *buf, size_t len, struct err *e)
 {
 	const char *p = buf;

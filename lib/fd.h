@@ -53,7 +53,6 @@ int fd_make_parents(const char *path, struct err *e);
 void fd_spread(int dir);
 
 int fd_set_nonblock(int fd, struct err *e);
-int fd_set_cloexec(int fd, bool on, struct err *e);
 
 /* Write all / read up to `len` bytes, through EINTR and short counts, on a blocking descriptor. */
 int fd_write_all(int fd, const void *buf, size_t len, struct err *e);

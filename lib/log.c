@@ -72,21 +72,6 @@ void log_set_level(enum log_level level)
 	logger.level = level;
 }
 
-int log_fd(void)
-{
-	return logger.fd;
-}
-
-bool log_level_parse(const char *text, enum log_level *out)
-{
-	for (size_t i = 0; i < ARRAY_LEN(level_names); i++)
-		if (strcmp(text, level_names[i]) == 0) {
-			*out = (enum log_level)i;
-			return true;
-		}
-	return false;
-}
-
 /* A peer's words may stand in a line: quote so that one event stays one line of one field. */
 static size_t append_quoted(char *out, size_t at, size_t size, const char *text)
 {

@@ -25,11 +25,6 @@ int log_open(const char *daemon, enum log_level level, enum log_sink sink, const
 /* As the config says. A collector that is not there keeps no process from its work: then to stderr, which says so. */
 void log_begin(const char *daemon, const struct config *config);
 void log_set_level(enum log_level level);
-/* The sink's descriptor, -1 for stderr; the sandbox keeps it open. */
-int log_fd(void);
-
-/* "error", "warn", "info", "debug" → level; false for anything else. */
-bool log_level_parse(const char *text, enum log_level *out);
 
 /* `rid` is the request's id, 0 when no request is meant. */
 void log_line(enum log_level level, uint64_t rid, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

@@ -297,11 +297,6 @@ int64_t store_generation(const struct store *s)
 	return sqlite3_total_changes64(s->db);
 }
 
-int64_t store_last_id(const struct store *s)
-{
-	return sqlite3_last_insert_rowid(s->db);
-}
-
 /* ---- transactions ---- */
 
 int store_begin(struct store *s, struct err *e)

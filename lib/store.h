@@ -48,8 +48,6 @@ int store_exec(struct store *s, struct err *e, const char *sql, const char *type
 int64_t store_changes(const struct store *s);
 /* Rows changed since it was opened: as long as it is the same, so are the records. */
 int64_t store_generation(const struct store *s);
-/* Id of the last inserted row. */
-int64_t store_last_id(const struct store *s);
 
 /*
  * Call `row` for each row; a result other than 0 ends the query, a negative one is returned. It may not run the same

@@ -33,7 +33,6 @@ struct json_t;
 #define LISTENERS_MAX 64
 #define SERVICES      6
 #define WORKER_KINDS  7
-#define WORKERS_MAX   4096
 
 enum service_phase { SERVICE_DOWN, SERVICE_STARTING, SERVICE_READY, SERVICE_STOPPING };
 

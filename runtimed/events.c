@@ -60,13 +60,12 @@ static void record_clean(struct record *r)
 
 /* ---- followers ---- */
 
-static void follower_end(struct follower *f, bool answer)
+static void follower_end(struct follower *f)
 {
 	TAILQ_REMOVE(&f->all->followers, f, link);
 	ipc_request_on_credit(f->req, NULL, NULL);
 	ipc_request_on_cancel(f->req, NULL, NULL);
-	if (answer)
-		ipc_reply_done(f->req);
+	ipc_reply_done(f->req);
 	if (f->end)
 		event_free(f->end);
 	filters_clean(&f->filters);
@@ -92,7 +91,7 @@ static void follower_pump(struct follower *f)
 static bool follower_send(struct follower *f, const char *text, size_t len)
 {
 	if (f->len + len > BACKLOG_MAX) {
-		follower_end(f, true);
+		follower_end(f);
 		return false;
 	}
 	if (f->len + len > f->size) {
@@ -112,13 +111,13 @@ static void on_follower_credit(struct ipc_request *req, void *arg)
 	(void)req;
 	follower_pump(f);
 	if (f->ending && f->len == 0)
-		follower_end(f, true);
+		follower_end(f);
 }
 
 static void on_follower_cancel(struct ipc_request *req, void *arg)
 {
 	(void)req;
-	follower_end(arg, true);
+	follower_end(arg);
 }
 
 static void on_follower_until(evutil_socket_t fd, short what, void *arg)
@@ -129,7 +128,7 @@ static void on_follower_until(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	f->ending = true;
 	if (f->len == 0)
-		follower_end(f, true);
+		follower_end(f);
 }
 
 /* "exec_create: sh -c x" is found by "exec_create" too, as health_status: healthy by health_status. */
@@ -178,19 +177,6 @@ static bool matches(const struct follower *f, const struct record *r)
 			return false;
 	return !filters_has(w, "service") && !filters_has(w, "node") && !filters_has(w, "secret") &&
 	       !filters_has(w, "config");
-}
-
-void events_free(struct events *all)
-{
-	struct follower *f;
-
-	if (!all)
-		return;
-	while ((f = TAILQ_FIRST(&all->followers)))
-		follower_end(f, true);
-	for (size_t i = 0; i < EVENTS_KEPT; i++)
-		record_clean(&all->kept[i]);
-	free(all);
 }
 
 /* ---- new events ---- */

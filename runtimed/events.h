@@ -12,7 +12,6 @@
 struct events;
 
 struct events *events_new(struct runtimed *rt);
-void events_free(struct events *all);
 
 /*
  * An event of a container: Docker's attributes (image, name, labels), and `extra`, NULL-ended pairs of name and value.

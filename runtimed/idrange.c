@@ -20,14 +20,6 @@ struct idranges *idranges_new(uint32_t base, uint32_t size, uint32_t count)
 	return r;
 }
 
-void idranges_free(struct idranges *r)
-{
-	if (!r)
-		return;
-	free(r->users);
-	free(r);
-}
-
 int idrange_take(struct idranges *r, uint32_t *out, struct err *e)
 {
 	/* Round and round, so that a range rests before its next container: what an old one left behind is not the new

@@ -16,7 +16,6 @@ struct idranges;
 
 /* Ranges 0..count-1; range n begins at base + n * size. */
 struct idranges *idranges_new(uint32_t base, uint32_t size, uint32_t count);
-void idranges_free(struct idranges *r);
 
 /* A range that nobody has. -ENOSPC when there is none; the least recently freed one otherwise. */
 int idrange_take(struct idranges *r, uint32_t *out, struct err *e);

@@ -69,9 +69,3 @@ void table_remove(struct table *t, const char *key)
 		*find(t, moved.key) = moved;
 	}
 }
-
-void table_free(struct table *t)
-{
-	free(t->slots);
-	*t = (struct table){0};
-}

@@ -17,7 +17,5 @@ void *table_get(const struct table *t, const char *key);
 void table_put(struct table *t, const char *key, void *value);
 /* Removing what is absent does nothing. */
 void table_remove(struct table *t, const char *key);
-/* Frees the slots, not the values. */
-void table_free(struct table *t);
 
 #endif

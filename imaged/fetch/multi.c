@@ -121,11 +121,6 @@ void multi_free(struct multi *m)
 	free(m);
 }
 
-struct event_base *multi_base(const struct multi *m)
-{
-	return m->base;
-}
-
 int multi_add(struct multi *m, CURL *easy, void (*ended)(void *arg, CURLcode result), void *arg, struct err *e)
 {
 	struct ending *x = XNEW(struct ending);

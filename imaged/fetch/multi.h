@@ -11,7 +11,6 @@ struct multi;
 
 int multi_new(struct event_base *base, struct multi **out, struct err *e);
 void multi_free(struct multi *m);
-struct event_base *multi_base(const struct multi *m);
 
 /* `ended` is called once, from the event loop, unless multi_remove() comes before. */
 int multi_add(struct multi *m, CURL *easy, void (*ended)(void *arg, CURLcode result), void *arg, struct err *e);

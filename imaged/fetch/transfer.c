@@ -30,7 +30,6 @@ struct transfer {
 	struct event *stall;
 	struct event *slow; /* the end of a window */
 	uint64_t in_window; /* bytes */
-	bool stalled;
 	char problem[CURL_ERROR_SIZE];
 };
 

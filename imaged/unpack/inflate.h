@@ -39,6 +39,5 @@ struct feed inflate_feed(struct inflate *s);
 /* "none", "gzip", "zstd" */
 const char *inflate_name(const struct inflate *s);
 void inflate_free(struct inflate *s);
-#define AUTO_INFLATE CLEANUP(inflate_free)
 
 #endif

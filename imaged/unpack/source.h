@@ -38,6 +38,5 @@ void source_begin(struct source *s, const struct source_config *config);
 /* -ETIME: stalled; -EFBIG: too long; -ECANCELED: nobody waits; -EBADMSG: not `size` bytes. */
 struct feed source_feed(struct source *s);
 void source_free(struct source *s);
-#define AUTO_SOURCE CLEANUP(source_free)
 
 #endif

@@ -63,6 +63,5 @@ int tar_data(struct tar *t, uint64_t max, const unsigned char **data, size_t *le
 /* Read on to the end of the feed: what stands behind the archive belongs to its digest. */
 int tar_drain(struct tar *t, struct err *e);
 void tar_free(struct tar *t);
-#define AUTO_TAR CLEANUP(tar_free)
 
 #endif

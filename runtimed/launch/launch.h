@@ -230,12 +230,9 @@ int launch_reattach(struct launch *l, const struct launch_spec *spec, const stru
 typedef bool (*launch_known)(void *arg, const char *id);
 void launch_sweep(struct launch *l, launch_known known, void *arg);
 
-pid_t launch_pid(const struct launch_run *run);
 /* Its process has ended; exited() is on its way. */
 bool launch_ended(const struct launch_run *run);
 const char *launch_id(const struct launch_run *run);
-/* Frees nothing; for other callbacks' sake. */
-void *launch_arg(const struct launch_run *run);
 
 /* ---- a running container ---- */
 

@@ -8,7 +8,6 @@
 #include "runtimed/launch/wire.h"
 
 #define ID_CHARS 64
-#define RUN_FDS	 8
 
 LIST_HEAD(launch_runs, launch_run);
 LIST_HEAD(launch_execs, launch_exec);
@@ -302,7 +301,6 @@ struct launch_run {
 	int failure_code;
 	bool told_prepared, go, ready; /* ready: the shim is */
 	bool lost;		       /* no shim answers */
-	bool unlisted;		       /* over, and about to be freed */
 	char *who, *stage;
 	pid_t starter;
 	char *hosts, *resolv_conf, *files_of;

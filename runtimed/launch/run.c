@@ -35,8 +35,7 @@ static void close_parts(struct launch_run *run)
 void run_free(struct launch_run *run)
 {
 	if (run->listed)
-		if (!run->unlisted)
-			LIST_REMOVE(run, link);
+		LIST_REMOVE(run, link);
 	shim_free(&run->shim, run->state < RUN_STARTING);
 	exec_forget_all(run);
 	logger_free(run->logger);
@@ -448,11 +447,6 @@ int launch_reattach(struct launch *l, const struct launch_spec *spec, const stru
 	return 0;
 }
 
-pid_t launch_pid(const struct launch_run *run)
-{
-	return run->pid;
-}
-
 bool launch_ended(const struct launch_run *run)
 {
 	return run->state == RUN_RUNNING && syscall(SYS_pidfd_send_signal, run->pidfd, 0, NULL, 0) < 0;
@@ -461,9 +455,4 @@ bool launch_ended(const struct launch_run *run)
 const char *launch_id(const struct launch_run *run)
 {
 	return run->id;
-}
-
-void *launch_arg(const struct launch_run *run)
-{
-	return run->arg;
 }
