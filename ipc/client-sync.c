@@ -87,19 +87,17 @@ static int take_answer(const struct ipc_message *m, const struct ipc_head *head,
 	return r;
 }
 
-int ipc_call_sync(enum process_id self, const char *path, int fd, uint16_t number, void *msg, uint32_t deadline_ms,
+int ipc_call_sync(enum process_id self, const char *path, uint16_t number, void *msg, uint32_t deadline_ms,
 		  void **reply, struct err *e)
 {
 	struct ipc_head head = {.message = ipc_message(number), .kind = K_REQUEST, .id = 1, .deadline_ms = deadline_ms};
 	const struct ipc_message *m = head.message;
 	int64_t until = deadline_ms ? monotonic_ms() + deadline_ms : 0;
-	AUTO_CLOSE int own = path ? packet_connect(path, 0, e) : -1;
+	AUTO_CLOSE int fd = packet_connect(path, 0, e);
 	void *answer = NULL;
 
-	if (path && own < 0)
-		return own;
-	if (path)
-		fd = own;
+	if (fd < 0)
+		return fd;
 	int r = say_hello(fd, self, until, e);
 	if (r == 0)
 		r = send_one(fd, &head, msg, until, e);

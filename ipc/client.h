@@ -72,9 +72,9 @@ void ipc_call_go(struct ipc_call *call, const void *early, size_t len);
 
 /*
  * The same without an event loop, for command lines, workers and shims: connect to `path`, HELLO, one request, its
- * reply. *reply is a fresh struct of the reply type: free with channel_msg_free(). `path` NULL: use `fd`, connected.
+ * reply. *reply is a fresh struct of the reply type: free with channel_msg_free().
  */
-int ipc_call_sync(enum process_id self, const char *path, int fd, uint16_t number, void *msg, uint32_t deadline_ms,
+int ipc_call_sync(enum process_id self, const char *path, uint16_t number, void *msg, uint32_t deadline_ms,
 		  void **reply, struct err *e);
 
 #endif

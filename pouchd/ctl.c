@@ -23,7 +23,7 @@ static int call(const struct ctl *c, enum process_id peer, uint16_t number, void
 		struct err *e)
 {
 	AUTO_FREE char *path = xasprintf("%s/ipc/%s.sock", c->run, process_name(peer));
-	int r = ipc_call_sync(PROC_pouchd, path, -1, number, msg, wait_ms, reply, e);
+	int r = ipc_call_sync(PROC_pouchd, path, number, msg, wait_ms, reply, e);
 
 	if (e->status == 0 && (r == -ENOENT || r == -ECONNREFUSED)) /* said by the kernel, not by the engine */
 		return err_set(e, r, "no engine runs with --run %s", c->run);

@@ -188,7 +188,7 @@ static void on_timeout(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	h->timed_out = true;
 	if (h->exec && h->exec->run)
-		launch_exec_signal(h->exec->run, SIGKILL, NULL);
+		launch_exec_kill(h->exec->run);
 }
 
 /* The time was over before there was anything to kill. */
@@ -197,7 +197,7 @@ static void on_test_started(struct exec *x)
 	const struct health *h = x->arg;
 
 	if (h && h->timed_out)
-		launch_exec_signal(x->run, SIGKILL, NULL);
+		launch_exec_kill(x->run);
 }
 
 /* The command: as given, or a text for the container's shell. */

@@ -16,14 +16,14 @@ static time_t now(void)
 	return ts.tv_sec;
 }
 
-static int add_site(struct sites *s, const char *base, bool own, bool may_fall_back, struct err *e)
+static int add_site(struct sites *s, const char *base, bool own, struct err *e)
 {
 	AUTO_FREE char *text = xasprintf("%s%s", base, base[strlen(base) - 1] == '/' ? "" : "/");
 	struct site *x;
 
 	s->v = xrealloc(s->v, s->n + 1, sizeof *s->v);
 	x = &s->v[s->n];
-	*x = (struct site){.own = own, .may_fall_back = may_fall_back};
+	*x = (struct site){.own = own};
 	if (url_parse(text, NULL, &x->base, e) < 0)
 		return err_prefix(e, "registry or mirror %s", base);
 	s->n++;
@@ -35,7 +35,7 @@ static int add_own(const struct worker *w, struct sites *s, const char *registry
 {
 	AUTO_FREE char *base =
 		xasprintf("https://%s", str_eq(registry, "docker.io") ? "registry-1.docker.io" : registry);
-	int rc = add_site(s, base, true, false, e);
+	int rc = add_site(s, base, true, e);
 
 	if (rc == 0)
 		s->v[s->n - 1].may_fall_back = settings_of(w->settings, &s->v[s->n - 1].base).insecure;
@@ -49,7 +49,7 @@ int sites_new(struct worker *w, struct sites **out, struct err *e)
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && config && i < config->mirrors.n; i++)
-		rc = add_site(s, config->mirrors.v[i], false, false, e);
+		rc = add_site(s, config->mirrors.v[i], false, e);
 	if (rc == 0)
 		rc = add_own(w, s, w->login->registry, e);
 	if (rc < 0)

@@ -112,7 +112,7 @@ static void shim_lost(struct launch_exec *x)
 		end(x, w.code);
 		return;
 	}
-	launch_exec_signal(x, SIGKILL, NULL);
+	launch_exec_kill(x);
 	end(x, 137);
 }
 
@@ -408,9 +408,8 @@ int launch_exec_resize(struct launch_exec *x, unsigned rows, unsigned columns, s
 	return shim_send(&x->shim, &head, NULL, 0, -1, e);
 }
 
-int launch_exec_signal(struct launch_exec *x, int sig, struct err *e)
+void launch_exec_kill(struct launch_exec *x)
 {
-	if (x->pidfd < 0 || syscall(SYS_pidfd_send_signal, x->pidfd, sig, NULL, 0) < 0)
-		return err_set(e, -ESRCH, "exec %.12s is not running", x->id);
-	return 0;
+	if (x->pidfd >= 0)
+		syscall(SYS_pidfd_send_signal, x->pidfd, SIGKILL, NULL, 0);
 }

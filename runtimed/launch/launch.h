@@ -311,7 +311,8 @@ int launch_exec(struct launch_run *run, const struct launch_exec_spec *spec, int
 		size_t len, const struct launch_exec_events *events, void *arg, struct launch_exec **out,
 		struct err *e);
 int launch_exec_resize(struct launch_exec *x, unsigned rows, unsigned columns, struct err *e);
-int launch_exec_signal(struct launch_exec *x, int sig, struct err *e);
+/* Its process, when it runs; exited() follows. */
+void launch_exec_kill(struct launch_exec *x);
 /* After a restart of runtimed: as launch_reattach(). -ENOENT when no trace of it is left. */
 int launch_exec_reattach(struct launch_run *run, const char *exec_id, const struct launch_exec_events *events,
 			 void *arg, struct launch_exec **out, struct err *e);

@@ -48,7 +48,7 @@ static int ask(const struct outside *o, const struct ipc_message *m, enum forged
 	struct ipc_asker *asker = s.msg;
 	struct ipc_asker before = *asker;
 	forge(how, pair, asker);
-	int r = ipc_call_sync(o->self, path, -1, m->number, s.msg, DEADLINE_MS, &reply, &e);
+	int r = ipc_call_sync(o->self, path, m->number, s.msg, DEADLINE_MS, &reply, &e);
 	status = r < 0 ? err_status(&e) : reply ? (int)((struct api_reply *)reply)->status : 200;
 	if (r == 0)
 		channel_msg_free(ipc_message(IPC_api_reply), reply);

@@ -335,14 +335,14 @@ static void test_sync(void **state)
 		event_base_dispatch(w->base);
 		_exit(0);
 	}
-	assert_int_equal(ipc_call_sync(PROC_pouchd, w->path, -1, IPC_service_status, &msg, 5000, &reply, &e), 0);
+	assert_int_equal(ipc_call_sync(PROC_pouchd, w->path, IPC_service_status, &msg, 5000, &reply, &e), 0);
 	json_t *doc = ((struct service_state *)reply)->state.json;
 	assert_string_equal(json_string_value(json_object_get(doc, "Name")), "test");
 	channel_msg_free(ipc_message(IPC_service_state), reply);
 	/* imaged may not ask for this: its connection is dropped */
-	assert_true(ipc_call_sync(PROC_runtimed, w->path, -1, IPC_service_status, &msg, 5000, &reply, &e) < 0);
+	assert_true(ipc_call_sync(PROC_runtimed, w->path, IPC_service_status, &msg, 5000, &reply, &e) < 0);
 	/* uid 0 is not apid's uid */
-	assert_true(ipc_call_sync(PROC_apid, w->path, -1, IPC_service_status, &msg, 5000, &reply, &e) < 0);
+	assert_true(ipc_call_sync(PROC_apid, w->path, IPC_service_status, &msg, 5000, &reply, &e) < 0);
 	kill(server, SIGKILL);
 	waitpid(server, NULL, 0);
 }
