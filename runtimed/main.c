@@ -266,6 +266,7 @@ static struct launch_config launch_settings(struct runtimed *rt)
 		.log_max_file = c->log_driver_max_file,
 		.log_quota = c->log_driver_quota,
 		.view_ended = run_view_ended,
+		.left = run_left,
 		.arg = rt,
 	};
 

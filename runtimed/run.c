@@ -243,6 +243,12 @@ static int may_start(const struct container *c, struct err *e)
 	return 0;
 }
 
+/* For who looks at its files, or for what is left of its last run. */
+static bool must_wait(const struct container *c)
+{
+	return launch_viewed(c->rt->launch, c->id) || launch_leaving(c->rt->launch, c->id);
+}
+
 int run_start(struct container *c, struct err *e)
 {
 	int rc = may_start(c, e);
@@ -256,7 +262,7 @@ int run_start(struct container *c, struct err *e)
 	c->state.stopped_by_user = false;
 	free(STEAL(c->start_error));
 	files_changed(c);
-	c->start_waits = launch_viewed(c->rt->launch, c->id);
+	c->start_waits = must_wait(c);
 	if (c->start_waits)
 		return 0;
 	if (volumes_any(c)) {
@@ -269,6 +275,17 @@ int run_start(struct container *c, struct err *e)
 	return rc;
 }
 
+static void start_goes_on(struct container *c)
+{
+	if (!c->start_waits || must_wait(c))
+		return;
+	c->start_waits = false;
+	if (c->starting && volumes_any(c))
+		volumes_use(container_ref(c), on_volumes_ready, NULL);
+	else /* given up meanwhile, or with nothing to wait for */
+		on_volumes_ready(container_ref(c), 0, NULL, NULL);
+}
+
 void run_view_ended(void *arg, const char *id)
 {
 	struct runtimed *rt = arg;
@@ -278,13 +295,16 @@ void run_view_ended(void *arg, const char *id)
 		return;
 	if (volumes_any(c) && !c->uses_volumes)
 		volumes_unuse(c);
-	if (!c->start_waits)
-		return;
-	c->start_waits = false;
-	if (c->starting && volumes_any(c))
-		volumes_use(container_ref(c), on_volumes_ready, NULL);
-	else /* given up meanwhile, or with nothing to wait for */
-		on_volumes_ready(container_ref(c), 0, NULL, NULL);
+	start_goes_on(c);
+}
+
+void run_left(void *arg, const char *id)
+{
+	struct runtimed *rt = arg;
+	struct container *c = table_get(&rt->containers.by_id, id);
+
+	if (c)
+		start_goes_on(c);
 }
 
 void run_cancel_start(struct container *c)

@@ -15,8 +15,7 @@
 #include "lib/util.h"
 #include "runtimed/launch/room.h"
 
-#define ROOT	    "/sys/fs/cgroup"
-#define KILL_ROUNDS 200
+#define ROOT "/sys/fs/cgroup"
 
 bool cgroup_is_v2(void)
 {
@@ -324,28 +323,20 @@ static int freeze_one(const char *path, bool freeze)
 	return cgroup_write("freezer", path, "freezer.state", freeze ? "FROZEN" : "THAWED");
 }
 
-int cgroup_kill(const char *path)
+void cgroup_kill(const char *path, bool hold)
 {
-	if (cgroup_is_v2() && cgroup_write("", path, "cgroup.kill", "1") == 0) {
-		freeze_one(path, false);
-		return 0;
-	}
-	/* Frozen, nobody can fork away between reading and killing; thawed, the killed ones end. */
-	for (int round = 0; round < KILL_ROUNDS; round++) {
-		pid_t *pids = NULL;
-		if (round)
+	pid_t *pids = NULL;
+
+	if (!cgroup_is_v2() || cgroup_write("", path, "cgroup.kill", "1") < 0) {
+		if (hold)
 			freeze_one(path, true);
 		ssize_t n = cgroup_pids(path, &pids, NULL);
 		for (ssize_t i = 0; i < n; i++)
 			kill(pids[i], SIGKILL);
 		free(pids);
-		freeze_one(path, false);
-		if (n <= 0)
-			return 0;
-		if (round > 1)
-			usleep(500);
 	}
-	return -EBUSY;
+	/* Thawed, the killed ones end. */
+	freeze_one(path, false);
 }
 
 bool cgroup_frozen(const char *path)

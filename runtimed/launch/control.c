@@ -37,11 +37,10 @@ int launch_kill_all(struct launch_run *run, struct err *e)
 {
 	int r = must_run(run, e);
 
-	if (r < 0)
-		return r;
-	/* Those that are still there have their signal: they wait for a disk, or for a processor. */
-	(void)cgroup_kill(run->cgroup);
-	return 0;
+	/* Its first process is among them: what forks away meanwhile ends with the run. */
+	if (r == 0)
+		cgroup_kill(run->cgroup, false);
+	return r;
 }
 
 int launch_pause(struct launch_run *run, struct err *e)

@@ -67,6 +67,8 @@ struct launch_config {
 	uint64_t log_quota; /* bytes of all log files together; 0: no bound */
 	/* The last look at a container's files while it did not run has ended: launch_viewed() is false now. */
 	void (*view_ended)(void *arg, const char *id);
+	/* launch_leaving() is false now. */
+	void (*left)(void *arg, const char *id);
 	void *arg;
 };
 
@@ -229,6 +231,9 @@ int launch_reattach(struct launch *l, const struct launch_spec *spec, const stru
  */
 typedef bool (*launch_known)(void *arg, const char *id);
 void launch_sweep(struct launch *l, launch_known known, void *arg);
+
+/* Processes of an earlier run, killed, are about to end: a start has to wait for that. */
+bool launch_leaving(const struct launch *l, const char *id);
 
 /* Its process has ended; exited() is on its way. */
 bool launch_ended(const struct launch_run *run);

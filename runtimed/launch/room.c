@@ -92,6 +92,7 @@ int launch_new(const struct launch_config *config, struct launch **out, struct e
 	fd_spread(l->c.state_dir);
 	LIST_INIT(&l->runs);
 	LIST_INIT(&l->views);
+	LIST_INIT(&l->leftovers);
 	LIST_INIT(&l->orphans);
 	l->capabilities = cap_own();
 	l->run_dir = open(config->run_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -136,6 +137,7 @@ void launch_free(struct launch *l)
 {
 	if (!l)
 		return;
+	leftovers_free(l);
 	while (!LIST_EMPTY(&l->runs))
 		run_free(LIST_FIRST(&l->runs));
 	orphans_free(l);
@@ -272,44 +274,30 @@ static struct launch_run *find_run(const struct launch *l, const char *id)
 	return NULL;
 }
 
-/* What a run has left: processes, cgroup, the runtime's state. -EBUSY while a process is still going. */
-int leftovers_remove(struct launch *l, const char *id, const char *cgroup)
+/* What a run that nobody claims has left; its directory stays as long as a process does. */
+static void remove_run(struct launch *l, const char *id)
 {
-	char name[ID_CHARS + 8];
+	AUTO_CLOSE int dir = openat(l->runs_dir, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	AUTO_CLOSE int fd = dir < 0 ? -1 : openat(dir, "cgroup", O_RDONLY | O_CLOEXEC);
+	char cgroup[512];
 
-	int r = cgroup_remove(cgroup);
-	if (r == -EBUSY) {
-		cgroup_kill(cgroup);
-		r = cgroup_remove(cgroup);
-	}
-	snprintf(name, sizeof name, "rt/%s", id);
-	trash_put(l->trash, TRASH_RUN, l->run_dir, name, NULL);
-	return r;
-}
-
-static void remembered_cgroup(int dir, char *out, size_t size)
-{
-	AUTO_CLOSE int fd = openat(dir, "cgroup", O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? 0 : read(fd, out, size - 1);
-
-	out[n > 0 ? n : 0] = '\0';
+	if (dir < 0 || leftovers_check(l, id, NULL) < 0)
+		return;
+	ssize_t n = fd < 0 ? 0 : read(fd, cgroup, sizeof cgroup - 1);
+	cgroup[n > 0 ? n : 0] = '\0';
+	if (*cgroup && leftovers_remove(l, id, cgroup) == -EBUSY)
+		leftovers_wait(l, id, cgroup, NULL, NULL);
+	else
+		trash_put(l->trash, TRASH_RUN, l->runs_dir, id, NULL);
 }
 
 int launch_remove(struct launch *l, const char *id, struct err *e)
 {
-	char cgroup[512];
-
 	if (!id_valid(id))
 		return err_set(e, -EINVAL, "invalid container id");
 	if (find_run(l, id))
 		return err_set(e, -EBUSY, "container %s is running", id);
-	AUTO_CLOSE int dir = openat(l->runs_dir, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (dir >= 0) {
-		remembered_cgroup(dir, cgroup, sizeof cgroup);
-		if (*cgroup && leftovers_remove(l, id, cgroup) < 0)
-			log_warn("container %.12s: its cgroup cannot be removed", id);
-		trash_put(l->trash, TRASH_RUN, l->runs_dir, id, NULL);
-	}
+	remove_run(l, id);
 	unlimit_layer(l, id);
 	return trash_put(l->trash, TRASH_STATE, l->c.state_dir, id, e);
 }
@@ -331,23 +319,10 @@ void launch_sweep(struct launch *l, launch_known known, void *arg)
 {
 	DIR *d = fdopendir(openat(l->runs_dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 	struct dirent *entry;
-	char cgroup[512];
 
-	while (d && (entry = readdir(d))) {
-		if (!id_valid(entry->d_name) || find_run(l, entry->d_name))
-			continue;
-		AUTO_CLOSE int dir =
-			openat(l->runs_dir, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-		if (dir < 0)
-			continue;
-		remembered_cgroup(dir, cgroup, sizeof cgroup);
-		if (*cgroup) {
-			cgroup_kill(cgroup);
-			for (int i = 0; i < 100 && leftovers_remove(l, entry->d_name, cgroup) == -EBUSY; i++)
-				usleep(1000);
-		}
-		trash_put(l->trash, TRASH_RUN, l->runs_dir, entry->d_name, NULL);
-	}
+	while (d && (entry = readdir(d)))
+		if (id_valid(entry->d_name) && !find_run(l, entry->d_name))
+			remove_run(l, entry->d_name);
 	if (d)
 		closedir(d);
 	sweep_files(l, known, arg);

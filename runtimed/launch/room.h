@@ -27,6 +27,7 @@ struct orphan {
 
 LIST_HEAD(orphans, orphan);
 LIST_HEAD(launch_views, launch_view);
+LIST_HEAD(launch_leftovers, leftovers);
 
 struct launch {
 	struct launch_config c;
@@ -40,6 +41,7 @@ struct launch {
 	size_t nstages;
 	struct launch_runs runs;
 	struct launch_views views;
+	struct launch_leftovers leftovers;
 	struct orphans orphans; /* shims that serve their clients' last bytes */
 	struct seccomp_cache *seccomp;
 	struct trash *trash;
@@ -151,8 +153,11 @@ void submounts_clean(struct submounts *all);
 /* ---- cgroup.c ---- */
 
 /* All take the path below the hierarchies' roots, as "/pouch/ID". */
-/* SIGKILL to all. -EBUSY: they have it, and some have not ended within a moment. */
-int cgroup_kill(const char *path);
+/*
+ * SIGKILL to all that are found, frozen or not; waits for nobody. With `hold` they cannot fork away between being read
+ * and being killed, which costs a third of a millisecond; a fork that was under way may still come behind.
+ */
+void cgroup_kill(const char *path, bool hold);
 /* 0; -EBUSY while processes are left. A cgroup that is not there is removed. */
 int cgroup_remove(const char *path);
 bool cgroup_exists(const char *path);
@@ -309,7 +314,6 @@ struct launch_run {
 	int64_t started_at;
 	struct launch_exit exit;
 	char exit_error[128];
-	unsigned cleanups;
 	struct logger *logger; /* NULL: the driver has no worker */
 	unsigned holds;	       /* launch_hold() */
 	struct launch_execs execs;
@@ -341,9 +345,21 @@ uint64_t storage_size(const json_t *host);
 int state_dirs_make(const struct launch *l, const char *id, int *out, struct err *e);
 /* Lets go of its shim; the container runs on. */
 void run_free(struct launch_run *run);
-/* What a run has left: processes, cgroup, the runtime's state. -EBUSY while a process is still going. */
-int leftovers_remove(struct launch *l, const char *id, const char *cgroup);
 bool id_valid(const char *id);
+
+/* ---- leftovers.c: what a run has left: processes, cgroup, the runtime's state ---- */
+
+/* -EBUSY while a process is still going; all are killed then. */
+int leftovers_remove(struct launch *l, const char *id, const char *cgroup);
+/*
+ * Go on with it until nothing is left. `gone` comes from the event loop, once: with 0, or with -EBUSY when its processes
+ * do not end for longer than anybody should wait; after that, or without `gone`, the run's directory goes with the last
+ * of them. Until then it tells a runtimed that comes after this one.
+ */
+void leftovers_wait(struct launch *l, const char *id, const char *cgroup, void (*gone)(void *arg, int r), void *arg);
+/* -EBUSY: processes of an earlier run are left, and nobody waits for them any more. */
+int leftovers_check(const struct launch *l, const char *id, struct err *e);
+void leftovers_free(struct launch *l);
 
 /* ---- trash.c: trees that are gone at once and removed in the background ---- */
 

@@ -17,8 +17,7 @@
 #include "lib/util.h"
 #include "runtimed/launch/room.h"
 
-#define CLEANUPS_MAX 2000 /* attempts to remove the cgroup, 2 ms apart */
-#define CANCELLED    (-ECANCELED)
+#define CANCELLED (-ECANCELED)
 
 /* What the start alone needs. Each descriptor of a running container would be copied by every later start. */
 static void close_parts(struct launch_run *run)
@@ -72,18 +71,12 @@ static void read_oom(struct launch_run *run)
 	run->exit.oom = cgroup_oom_kills(run->cgroup) > 0;
 }
 
-/* Everything of the attempt goes; then whoever asked is told. Called again until the cgroup is empty. */
-static void finish(struct launch_run *run)
+static void on_cleaned(void *arg, int r)
 {
-	int r = leftovers_remove(run->launch, run->id, run->cgroup);
+	struct launch_run *run = arg;
 
-	if (r == -EBUSY && ++run->cleanups < CLEANUPS_MAX) {
-		later(run, 2);
-		return;
-	}
 	if (r < 0)
 		log_warn("container %.12s: its cgroup cannot be removed: %s", run->id, strerror(-r));
-	run->state = RUN_ENDED;
 	execs_end(run);
 	/* Who is told may start or remove the container at once. */
 	LIST_REMOVE(run, link);
@@ -97,22 +90,31 @@ static void finish(struct launch_run *run)
 	run_free(run);
 }
 
+/* Everything of the attempt goes; then whoever asked is told. */
+static void finish(struct launch_run *run)
+{
+	int r = leftovers_remove(run->launch, run->id, run->cgroup);
+
+	run->state = RUN_ENDED;
+	if (r == -EBUSY)
+		leftovers_wait(run->launch, run->id, run->cgroup, on_cleaned, run);
+	else
+		on_cleaned(run, r);
+}
+
 static void fail(struct launch_run *run, int exit_code)
 {
 	if (run->state == RUN_ENDED)
 		return;
 	shim_free(&run->shim, true);
-	run->state = RUN_ENDED;
 	run->failure_code = exit_code;
 	if (!run->failure.code)
 		err_set(&run->failure, -EIO, "the container cannot be started");
-	cgroup_kill(run->cgroup);
 	finish(run);
 }
 
 static void ended(struct launch_run *run)
 {
-	run->state = RUN_ENDED;
 	read_oom(run);
 	finish(run);
 }
@@ -129,7 +131,6 @@ static void shim_lost(struct launch_run *run)
 		run->exit.signal = x.sig;
 		run->exit.finished_at = x.time;
 	} else {
-		cgroup_kill(run->cgroup);
 		run->exit.code = 137;
 		run->exit.signal = SIGKILL;
 		run->exit.finished_at = time_now();
@@ -328,9 +329,9 @@ static void on_soon(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (run->state == RUN_ENDED) {
-		finish(run);
-	} else if (run->failure.code) {
+	if (run->state == RUN_ENDED)
+		return;
+	if (run->failure.code) {
 		fail(run, 128);
 	} else if (run->lost) {
 		shim_lost(run);
@@ -401,7 +402,7 @@ int launch_start(struct launch *l, const struct launch_spec *spec, const struct 
 	struct shim_settings settings = {0};
 	int r = run_check_free(l, spec->id, e);
 
-	if (r < 0)
+	if (r < 0 || (r = leftovers_check(l, spec->id, e)) < 0)
 		return r;
 	ahead_move(l->ahead);
 	struct launch_run *run = run_new(l, spec, events, arg);

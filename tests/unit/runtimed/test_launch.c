@@ -681,6 +681,8 @@ static void test_sweep(void **state)
 	turn_until(&b.started);
 	restart_room();
 	launch_sweep(room.launch, known, (void *)(uintptr_t)spec.id);
+	while (launch_leaving(room.launch, spec.id))
+		must(event_base_loop(room.base, EVLOOP_ONCE));
 	assert_true(is_dead(b.pid));
 	assert_int_equal(faccessat(room.config.state_dir, spec.id, F_OK, 0), 0);
 	launch_sweep(room.launch, known, (void *)(uintptr_t) "");
