@@ -102,6 +102,24 @@ void execs_end(struct launch_run *run)
 	}
 }
 
+/* By what its shim has noted: this runtimed may never have been told of the process. */
+static void kill_noted(struct launch_exec *x)
+{
+	AUTO_CLOSE int fd = openat(x->dir, "pid", O_RDONLY | O_CLOEXEC);
+	unsigned long long began;
+	char text[64];
+	int pid;
+
+	ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+	text[n > 0 ? n : 0] = '\0';
+	if (sscanf(text, "%d %llu", &pid, &began) != 2)
+		return;
+	AUTO_CLOSE int process = (int)syscall(SYS_pidfd_open, pid, 0);
+	AUTO_CLOSE int inside = launch_process(x->run, pid);
+	if (process >= 0 && inside >= 0 && wire_began(pid) == began)
+		syscall(SYS_pidfd_send_signal, process, SIGKILL, NULL, 0);
+}
+
 /* The shim is gone: without a word of the end nobody watches the command, so it must not run. */
 static void shim_lost(struct launch_exec *x)
 {
@@ -112,7 +130,10 @@ static void shim_lost(struct launch_exec *x)
 		end(x, w.code);
 		return;
 	}
-	launch_exec_kill(x);
+	if (x->pidfd >= 0)
+		launch_exec_kill(x);
+	else
+		kill_noted(x);
 	end(x, 137);
 }
 

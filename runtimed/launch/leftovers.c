@@ -1,6 +1,6 @@
 /*
- * leftovers: what a run has left, until nothing is. A killed process may take its time: it waits for a disk, or somebody
- * traces it. Nothing here waits with it.
+ * leftovers: what a run has left, until nothing is. A killed process may take its time: it waits for a disk, or
+ * somebody traces it. Nothing here waits with it.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -352,9 +352,9 @@ bool id_valid(const char *id);
 /* -EBUSY while a process is still going; all are killed then. */
 int leftovers_remove(struct launch *l, const char *id, const char *cgroup);
 /*
- * Go on with it until nothing is left. `gone` comes from the event loop, once: with 0, or with -EBUSY when its processes
- * do not end for longer than anybody should wait; after that, or without `gone`, the run's directory goes with the last
- * of them. Until then it tells a runtimed that comes after this one.
+ * Go on with it until nothing is left. `gone` comes from the event loop, once: with 0, or with -EBUSY when its
+ * processes do not end for longer than anybody should wait; after that, or without `gone`, the run's directory goes
+ * with the last of them. Until then it tells a runtimed that comes after this one.
  */
 void leftovers_wait(struct launch *l, const char *id, const char *cgroup, void (*gone)(void *arg, int r), void *arg);
 /* -EBUSY: processes of an earlier run are left, and nobody waits for them any more. */

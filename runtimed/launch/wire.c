@@ -1,11 +1,18 @@
 #include "runtimed/launch/wire.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
+#include "lib/fd.h"
 #include "lib/util.h"
+
+#define STAT_BEGAN 22 /* of /proc/PID/stat, proc(5); the name, which may have spaces, is the second */
 
 union control {
 	struct cmsghdr align;
@@ -80,4 +87,18 @@ ssize_t wire_receive(int fd, struct wire_head *head, char *text, size_t size, in
 	n -= (ssize_t)sizeof *head;
 	text[n] = '\0';
 	return n;
+}
+
+uint64_t wire_began(pid_t pid)
+{
+	char path[32], text[1024];
+
+	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+	AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+	text[n > 0 ? n : 0] = '\0';
+	const char *at = strrchr(text, ')');
+	for (int field = 2; at && field < STAT_BEGAN; field++)
+		at = strchr(at + 1, ' ');
+	return at ? strtoull(at, NULL, 10) : 0;
 }

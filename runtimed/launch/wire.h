@@ -88,6 +88,12 @@ struct wire_exit {
 	int64_t time;
 };
 
+/*
+ * An exec's file "pid" has the number of its process and, once the shim knows it, " " and this: when the process began,
+ * in the kernel's ticks since the host's start. Both together are no other's. 0: there is none.
+ */
+uint64_t wire_began(pid_t pid);
+
 /* Returns 0 or -errno. Descriptors stay the caller's. */
 int wire_send(int fd, const struct wire_head *head, const void *text, size_t len, const int *fds, size_t nfds);
 

@@ -1,5 +1,6 @@
 /* begin: from the starter's first word to the running container. */
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -113,12 +114,14 @@ void begin_ended(struct shim *s, int status)
 		fd_close(&s->starter_sock);
 	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
 		start_failed(s, WIFEXITED(status) ? WEXITSTATUS(status) : 128);
-	AUTO_CLOSE int fd = openat(s->args.dir, "pid", O_RDONLY | O_CLOEXEC);
+	AUTO_CLOSE int fd = openat(s->args.dir, "pid", O_RDWR | O_CLOEXEC);
 	if (fd >= 0)
 		(void)!read(fd, text, sizeof text - 1);
 	s->init = (pid_t)strtol(text, NULL, 10);
 	if (s->init <= 0)
 		start_failed(s, 128);
+	if (s->args.mode != MODE_RUN)
+		dprintf(fd, " %llu", (unsigned long long)wire_began(s->init));
 	s->init_pidfd = (int)syscall(SYS_pidfd_open, s->init, 0);
 	if (s->args.tty)
 		take_terminal(s);

@@ -254,7 +254,8 @@ def test_taken_over(running, name):  # covers S-81 S-83
 
 
 @pytest.mark.parametrize("which", ["exec", "container"])
-def test_a_killed_shim_leaves_nothing_unwatched(running, which):  # covers S-83
+@pytest.mark.parametrize("away", [False, True], ids=["", "while runtimed is away"])
+def test_a_killed_shim_leaves_nothing_unwatched(running, which, away):  # covers S-83
     with running_container(running) as pids:
         container, = running.api("GET", "/containers/json").json
         place, execution = f"/containers/{container['Id']}", running.api("GET", f"/containers/{container['Id']}/json").json["ExecIDs"][0]
@@ -262,7 +263,12 @@ def test_a_killed_shim_leaves_nothing_unwatched(running, which):  # covers S-83
                   "exec": running.api("GET", f"/exec/{execution}/json").json["Pid"]}
         watched = {kind: next(p for p in pids if p == parent(pid)) for kind, pid in inside.items()}
         ended = [os.pidfd_open(pid) for kind, pid in inside.items() if which in (kind, "container")]
+        runtimed = running.pids()["runtimed"]
+        if away:
+            os.kill(runtimed, signal.SIGSTOP)  # it sees nothing any more
         os.kill(watched[which], signal.SIGKILL)
+        if away:
+            os.kill(runtimed, signal.SIGKILL)
         for handle in ended:  # readable when it has ended
             assert select.select([handle], [], [], 60)[0], f"nobody watches the {which}'s process"
             os.close(handle)
