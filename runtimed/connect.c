@@ -117,6 +117,13 @@ static void on_settled(struct waiter *w, struct container *c, uint32_t event)
 	go((struct connecting *)w);
 }
 
+/* A container that does not run may be on a network that has been removed; it cannot start until it is taken off. */
+static bool may_be_gone(const struct connecting *n, const struct err *why)
+{
+	return n->leaving && why->status == 404 && !container_alive(n->container) &&
+	       json_object_get(n->container->endpoints, n->ref);
+}
+
 /* Which network is meant, and is it there for this caller? */
 static void on_resolved(void *arg, void *reply, const struct err *why)
 {
@@ -125,7 +132,10 @@ static void on_resolved(void *arg, void *reply, const struct err *why)
 	struct err e = {0};
 	int rc = 0;
 
-	if (!found)
+	if (!found && may_be_gone(n, why)) {
+		n->network = xstrdup(n->ref);
+		n->force = true; /* netd does not know it any more */
+	} else if (!found)
 		e = *why;
 	else if (!guard_sees(n->req, found->owner))
 		err_http(&e, 404, "network %s not found", n->ref);
