@@ -37,6 +37,23 @@ static struct link read_link(const struct container *c, const json_t *text, stru
 	return link;
 }
 
+/*
+ * On a network with a name server a link is one more name there, whoever has the other name at the moment: the other
+ * container may come later.
+ */
+static bool may_come_later(const struct container *c, const json_t *link)
+{
+	const char *network;
+	json_t *endpoint, *v;
+	size_t i;
+
+	json_object_foreach(c->endpoints, network, endpoint)
+		json_array_foreach(json_object_get(endpoint, "Links"), i, v)
+			if (json_equal(v, link))
+				return true;
+	return false;
+}
+
 int links_read(struct container *c, struct err *e)
 {
 	json_t *v;
@@ -45,6 +62,8 @@ int links_read(struct container *c, struct err *e)
 	json_array_foreach(links_of(c), i, v) {
 		const struct link link = read_link(c, v, e);
 
+		if (!link.to && may_come_later(c, v))
+			continue;
 		if (!link.to)
 			return err_prefix(e, "could not get container for %s", link.ref);
 		if (!*link.alias)
@@ -62,6 +81,8 @@ int links_found(const struct container *c, json_t **out, struct err *e)
 	json_array_foreach(links_of(c), i, v) {
 		const struct link link = read_link(c, v, NULL);
 
+		if (!link.to && may_come_later(c, v))
+			continue;
 		if (!link.to) {
 			json_decref(all);
 			return err_http(e, 404, "the container that is linked as %s is not there any more", link.alias);

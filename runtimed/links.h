@@ -6,7 +6,8 @@
 
 /*
  * At creation: "container", "container:alias", or what inspect shows, "/container:/name/alias", become "id:alias", so
- * that a link follows the other container when it is renamed. 404 when there is none.
+ * that a link follows the other container when it is renamed. 404 when there is none, unless the link is also one of a
+ * network's endpoint: the other may come later there, and is then found by its name.
  */
 int links_read(struct container *c, struct err *e);
 /* As netd wants them, into *out: [{"Id","Name","Alias"}]. 404 when one of the others is not there any more. */

@@ -1,4 +1,6 @@
 """/etc/hosts, resolv.conf and hostname, also without a network of the container's own; what follows when others change."""
+import ipaddress
+
 import pytest
 
 
@@ -12,6 +14,11 @@ def web(engine):
     engine.docker("run", "-d", "--name", "web", "--hostname", "webhost", "--dns", "192.0.2.53", "busybox", "sleep", "1000")
     yield "web"
     engine.docker("rm", "-f", "web")
+
+
+def address_in(engine, network, n):
+    subnet = engine.api("GET", f"/networks/{network}").json["IPAM"]["Config"][0]["Subnet"]
+    return str(ipaddress.ip_network(subnet)[n])
 
 
 def read(engine, name, file):
@@ -69,6 +76,22 @@ def test_links_follow_a_renamed_peer(engine, web):
     assert [name.split()[0] for name in names] == ["shop", "web2"]
     engine.docker("rename", "web2", "web")
     engine.docker("rm", "-f", "user", "again")
+
+
+def test_a_link_to_who_comes_later(engine, web):
+    """On a network with a name server the alias is there when the other is; on the default one there is nobody to link to."""
+    engine.docker("network", "create", "waiting")
+    engine.docker("run", "-d", "--name", "early", "--network", "waiting", "--link", "late:shop", "busybox", "sleep", "1000")
+    look = lambda: engine.docker("exec", "early", "nslookup", "-type=a", "shop", "127.0.0.11", check=False)
+    assert look().returncode != 0
+    engine.docker("run", "-d", "--name", "late", "--network", "waiting", "--ip", address_in(engine, "waiting", 9), "busybox", "sleep", "1000")
+    assert address_in(engine, "waiting", 9) in look().stdout
+    engine.docker("restart", "-t", "0", "early")
+    assert address_in(engine, "waiting", 9) in look().stdout
+    failed = engine.docker("create", "--link", "nobody:shop", "busybox", "true", check=False)
+    assert failed.returncode != 0 and "No such container: nobody" in failed.stderr, failed
+    engine.docker("rm", "-f", "early", "late")
+    engine.docker("network", "rm", "waiting")
 
 
 def test_a_link_is_removed(engine, web):
