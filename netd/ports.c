@@ -93,6 +93,15 @@ static int parse_binding(const char *key, const json_t *item, struct binding *b,
 	return 0;
 }
 
+/* Merged files of compose, or an option given twice, say the same thing twice. */
+static bool repeats(const json_t *list, size_t i, const struct binding *b)
+{
+	for (size_t k = 0; k < i && b->first && b->first == b->last; k++)
+		if (json_equal(json_array_get(list, k), json_array_get(list, i)))
+			return true;
+	return false;
+}
+
 /* Calls `fn` for each binding that the spec asks for. */
 static int each_binding(const json_t *spec, int (*fn)(void *arg, const struct binding *b, struct err *e), void *arg,
 			struct err *e)
@@ -113,7 +122,7 @@ static int each_binding(const json_t *spec, int (*fn)(void *arg, const struct bi
 		json_array_foreach(list, i, item) {
 			if (rc == 0)
 				rc = parse_binding(key, item, &b, e);
-			if (rc == 0)
+			if (rc == 0 && !repeats(list, i, &b))
 				rc = fn(arg, &b, e);
 		}
 		if (rc < 0)

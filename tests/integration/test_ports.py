@@ -164,6 +164,14 @@ def test_ranges_and_all_ports(engine, host, run):
     assert "udp" in host.talk("udp", "127.0.0.1", port_of(engine, "all", "53/udp"), payload="x")
 
 
+def test_a_binding_given_twice(engine, host, run):
+    """Is one; without a host port it is two."""
+    run("twice", "-p", "127.0.0.1:18300:80", "-p", "127.0.0.1:18300:80", "-p", "127.0.0.1::81", "-p", "127.0.0.1::81")
+    assert engine.docker("port", "twice", "80").stdout == "127.0.0.1:18300\n"
+    assert len(set(engine.docker("port", "twice", "81").stdout.splitlines())) == 2
+    assert host.talk("tcp", "127.0.0.1", 18300)
+
+
 def test_conflicts_name_the_holder(engine, host, run):
     run("holder", "-p", "127.0.0.1:9100:80", "-p", "9101:80")
     for spec in ("127.0.0.1:9100:80", "9100:80", "127.0.0.1:9101:80"):
