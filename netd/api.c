@@ -59,6 +59,15 @@ static bool listed(const struct network *n, const struct filters *f, bool by_dan
 	       (!by_dangling || dangling == (!n->builtin && !has_container(n)));
 }
 
+static int check_type(const struct filters *f, struct err *e)
+{
+	const char *type = filters_first(f, "type");
+
+	if (type && !str_eq(type, "builtin") && !str_eq(type, "custom"))
+		return err_http(e, 400, "invalid filter 'type=%s': want builtin or custom", type);
+	return 0;
+}
+
 void on_network_list(struct ipc_request *req, struct network_list *m, struct netd *d)
 {
 	const struct filters *f = FILTERS_OF(m->filters.json);
@@ -66,7 +75,7 @@ void on_network_list(struct ipc_request *req, struct network_list *m, struct net
 	struct err e = {0};
 	struct network *n;
 
-	if (filters_bool(f, "dangling", &dangling, &e) < 0) {
+	if (check_type(f, &e) < 0 || filters_bool(f, "dangling", &dangling, &e) < 0) {
 		ipc_reply_error(req, &e);
 		return;
 	}

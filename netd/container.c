@@ -97,6 +97,9 @@ int network_check_settings(const struct network *n, const json_t *settings, stru
 		return err_http(e, 403, "network %s is a configuration network: no container can be on it", n->name);
 	if (n->driver == DRIVER_HOST || n->driver == DRIVER_NONE)
 		return err_http(e, 400, "container cannot be connected to network %s beside others", n->name);
+	/* There is no name server to tell of them. */
+	if (n->builtin && json_array_size(json_object_get(settings, "Aliases")))
+		return err_http(e, 400, "network-scoped aliases are only supported for user-defined networks");
 	if (check_options(n, settings, e) < 0)
 		return e->code;
 	for (size_t i = 0; i < ARRAY_LEN(asked); i++) {

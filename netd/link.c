@@ -102,6 +102,19 @@ int link_index(struct links *l, const char *name)
 
 /* ---- bridges ---- */
 
+/* The kernel routes to it anyway; programs ask the device for it. */
+static void set_broadcast(struct rtnl_addr *addr, const struct subnet *s)
+{
+	const uint32_t hosts = htonl(UINT32_MAX >> s->prefix);
+	uint32_t all;
+
+	memcpy(&all, s->address.bytes, sizeof all);
+	all |= hosts;
+	struct nl_addr *broadcast = nl_addr_build(AF_INET, &all, sizeof all);
+	rtnl_addr_set_broadcast(addr, broadcast);
+	nl_addr_put(broadcast);
+}
+
 int nl_add_address(struct nl_sock *sock, int index, const struct subnet *s, struct err *e)
 {
 	struct rtnl_addr *addr = rtnl_addr_alloc();
@@ -113,6 +126,9 @@ int nl_add_address(struct nl_sock *sock, int index, const struct subnet *s, stru
 	rtnl_addr_set_local(addr, local);
 	if (s->address.family == AF_INET6)
 		rtnl_addr_set_flags(addr, IFA_F_NODAD);
+	/* RFC 3021: on a link of two there is none. */
+	else if (s->prefix < 31)
+		set_broadcast(addr, s);
 	int rc = rtnl_addr_add(sock, addr, NLM_F_REPLACE);
 	nl_addr_put(local);
 	rtnl_addr_put(addr);

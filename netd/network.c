@@ -168,7 +168,7 @@ static int parse_mac(const char *text, unsigned char mac[6])
 	return text &&
 	       sscanf(text, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx", &mac[0], &mac[1], &mac[2], &mac[3], &mac[4],
 		      &mac[5]) == 6 &&
-	       !(mac[0] & 1);
+	       !(mac[0] & 1) && memcmp(mac, (const unsigned char[6]){0}, 6) != 0;
 }
 
 int network_check_mac(const struct network *n, const char *text, unsigned char mac[6], struct err *e)

@@ -128,6 +128,8 @@ static int make_pools(struct networks *all, struct network *n, const struct conf
 	json_array_foreach(list, i, item) {
 		/* {"Gateway": …} alone, as clients send for "choose": there is no subnet that it could be in. */
 		rc = add_pool(all, n, item, e);
+		if (rc == 0 && links)
+			rc = subnets_for_hosts(pool_subnet(n->pools[n->npools - 1].pool), e);
 		if (rc == 0 && links && n->driver == DRIVER_BRIDGE)
 			rc = subnets_of_host(links, n, pool_subnet(n->pools[n->npools - 1].pool), e);
 		if (rc < 0)
@@ -203,6 +205,28 @@ struct network *network_from_body(const json_t *body, const struct config *confi
 	return n;
 }
 
+static int check_name(struct networks *all, const char *name, struct err *e)
+{
+	const struct network *other = network_by_name(all, name);
+
+	/* As a container's network mode it means the default bridge. */
+	if (str_eq(name, "default") || (other && other->builtin))
+		return err_http(e, 403, "operation is not permitted on predefined %s network", name);
+	return other ? err_http(e, 409, "network with name %s already exists", name) : 0;
+}
+
+/* A bridge that the host has made can be given to one network. */
+static int check_bridge(struct networks *all, const char *bridge, struct err *e)
+{
+	const struct network *n;
+
+	TAILQ_FOREACH(n, &all->list, next)
+		if (*bridge && n->driver == DRIVER_BRIDGE && str_eq(n->bridge, bridge))
+			return err_http(e, 403, "networks have same bridge name: %s is the bridge of network %s",
+					bridge, n->name);
+	return 0;
+}
+
 int network_plan(struct networks *all, const json_t *body, const struct config *config, struct links *links,
 		 struct network **out, struct err *e)
 {
@@ -219,14 +243,15 @@ int network_plan(struct networks *all, const json_t *body, const struct config *
 	if (rc == 0 && json_object_size(json_object_get(n->ipam, "Options")))
 		rc = err_http(e, 400, "IPAM: Options: the default driver has none");
 	if (rc == 0)
-		rc = network_by_name(all, n->name) ? err_http(e, 409, "network with name %s already exists", n->name)
-						   : 0;
+		rc = check_name(all, n->name, e);
 	if (rc == 0 && !n->config_only)
 		rc = options_read(n, e);
 	if (rc == 0 && n->driver == DRIVER_BRIDGE && !*n->bridge)
 		snprintf(n->bridge, sizeof n->bridge, "br-%.12s", n->id);
 	if (rc == 0 && !n->config_only)
 		rc = make_pools(all, n, config, links, e);
+	if (rc == 0 && n->driver == DRIVER_BRIDGE)
+		rc = check_bridge(all, n->bridge, e);
 	if (rc < 0)
 		network_free(n);
 	else

@@ -11,6 +11,32 @@
 /* How many free subnets are passed over at most. */
 #define SPREAD 4
 
+int subnets_for_hosts(const struct subnet *s, struct err *e)
+{
+	/* RFC 6890; what is reserved but can be used is left to the admin. */
+	static const struct {
+		const char *subnet, *what;
+	} others[] = {
+		{"0.0.0.0/8", "no addresses of hosts"},
+		{"127.0.0.0/8", "a host's loopback"},
+		{"224.0.0.0/4", "multicast"},
+		{"255.255.255.255/32", "broadcast"},
+		{"::/127", "no addresses of hosts"},
+		{"::ffff:0:0/96", "IPv4 addresses"},
+		{"ff00::/8", "multicast"},
+	};
+	char text[ADDRESS_TEXT];
+	struct subnet other;
+
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		if (subnet_parse(others[i].subnet, &other) && subnet_overlaps(&other, s))
+			return err_http(e, 400, "IPAM: the subnet %s overlaps with %s: %s", subnet_text(s, text),
+					others[i].subnet, others[i].what);
+	if (s->prefix == 8 * address_size(&s->address))
+		return err_http(e, 400, "IPAM: the subnet %s has no address for a container", subnet_text(s, text));
+	return 0;
+}
+
 int subnets_of_others(struct networks *all, const struct network *except, const struct subnet *s, struct err *e)
 {
 	struct network *n;

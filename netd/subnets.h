@@ -8,6 +8,9 @@
 
 #include "netd/network.h"
 
+/* Can hosts have its addresses, and one beside the gateway? 400 that says why not. */
+int subnets_for_hosts(const struct subnet *s, struct err *e);
+
 /* Has another network of ours than `except` (may be NULL) a part of it? 403 naming that. */
 int subnets_of_others(struct networks *all, const struct network *except, const struct subnet *s, struct err *e);
 

@@ -113,6 +113,32 @@ def test_created_and_stopped_containers(engine, nets):
     engine.docker("rm", "-f", "later")
 
 
+def test_off_a_network_that_is_gone(engine, nets):
+    """Who does not run does not hold a network; afterwards it can be taken off what is not there any more, and starts."""
+    engine.docker("network", "create", "going")
+    engine.docker("create", "--name", "left", "--network", "going", "busybox", "true")
+    engine.docker("network", "connect", "red", "left")
+    engine.docker("network", "rm", "going")
+    failed = engine.docker("start", "left", check=False)
+    assert failed.returncode == 1 and "network going not found" in failed.stderr, failed
+    failed = engine.docker("network", "disconnect", "nothere", "left", check=False)
+    assert failed.returncode == 1 and "network nothere not found" in failed.stderr, failed
+    engine.docker("network", "disconnect", "going", "left")
+    assert list(networks(engine, "left")) == ["red"]
+    engine.docker("start", "-a", "left")
+    engine.docker("rm", "-f", "left")
+
+
+def test_aliases_need_a_name_server(engine, nets):
+    engine.docker("create", "--name", "named", "--network", "red", "busybox", "true")
+    failed = engine.docker("network", "connect", "--alias", "web", "bridge", "named", check=False)
+    assert failed.returncode == 1 and "only supported for user-defined networks" in failed.stderr, failed
+    answer = engine.api("POST", "/containers/create", {"Image": "busybox", "Cmd": ["true"], "NetworkingConfig": {
+        "EndpointsConfig": {"bridge": {"Aliases": ["web"]}}}})
+    assert answer.status == 400 and "only supported for user-defined networks" in answer.message, answer
+    engine.docker("rm", "named")
+
+
 def test_several_networks_at_create(engine, nets):
     created = engine.api("POST", "/containers/create?name=several", {
         "Image": "busybox", "Cmd": ["sleep", "1000"], "HostConfig": {"NetworkMode": "red"},
@@ -157,6 +183,7 @@ UNABLE = [
     ({"IPAMConfig": {"LinkLocalIPs": ["here"]}}, "LinkLocalIPs"),
     ({"IPAMConfig": {"IPv6Address": "fd00:207::7"}}, "fd00:207::7"),
     ({"MacAddress": "01:00:00:00:00:01"}, "MacAddress"),
+    ({"MacAddress": "00:00:00:00:00:00"}, "MacAddress"),
     ({"Colour": "blue"}, "Colour"),
 ]
 

@@ -85,22 +85,31 @@ def test_network_routes(engine):
     assert overlap.status == 403 and "made" in overlap.message
     asked = engine.docker("run", "--rm", "--network", "made", "--ip", "10.213.0.77", "busybox", "ip", "-o", "-4", "addr",
                           "show", "eth0").stdout
-    assert "10.213.0.77/24" in asked
+    assert "10.213.0.77/24 brd 10.213.0.255" in asked
     assert engine.api("DELETE", "/networks/made").status == 204
     assert engine.api("GET", "/networks/made").status == 404
     assert engine.api("DELETE", "/networks/bridge").status == 403
 
 
 def test_bad_networks_are_named(engine):
+    before = [n["Name"] for n in engine.api("GET", "/networks").json]
     for body, word in (({"Driver": "nothere"}, "nothere"), ({"Options": {"colour": "red"}}, "colour"),
                        ({"IPAM": {"Config": [{"Subnet": "10.214.0.0/16", "Gateway": "11.0.0.1"}]}}, "11.0.0.1"),
                        ({"Driver": "macvlan"}, "parent"), ({"EnableIPv4": False}, "EnableIPv4"),
                        ({"ConfigFrom": {"Network": "bridge"}}, "bridge is a network"), ({"ConfigFrom": {"Network": "nothere"}}, "nothere"),
                        ({"Ingress": True}, "Ingress"), ({"Scope": "swarm"}, "Scope"),
+                       ({"Name": "default"}, "default"), ({"Name": "host"}, "predefined host"),
+                       *(({"IPAM": {"Config": [{"Subnet": subnet}]}, "EnableIPv6": ":" in subnet}, word) for subnet, word in
+                         (("127.3.0.0/16", "loopback"), ("224.0.0.0/24", "multicast"), ("0.4.0.0/16", "no addresses of hosts"),
+                          ("10.214.0.7/32", "no address for a container"), ("ff05::/64", "multicast"), ("::1/128", "::/127"),
+                          ("fd00:214::7/128", "no address for a container"))),
+                       ({"Options": {"com.docker.network.bridge.name": engine.bridge}}, "the bridge of network bridge"),
                        ({"IPAM": {"Driver": "dhcp"}}, "dhcp"), ({"IPAM": {"Options": {"a": "b"}}}, "IPAM: Options")):
         answer = engine.api("POST", "/networks/create", {"Name": "bad", **body}, version="1.47")
-        assert answer.status in (400, 404) and word in answer.message, answer
-    assert engine.api("GET", "/networks/bad").status == 404
+        assert answer.status in (400, 403, 404) and word in answer.message, answer
+    assert [n["Name"] for n in engine.api("GET", "/networks").json] == before
+    answer = engine.api("GET", '/networks?filters={"type":["bad"]}')
+    assert answer.status == 400 and "want builtin or custom" in answer.message, answer
 
 
 def test_firewall_comes_back(engine, host, web):
