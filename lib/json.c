@@ -103,10 +103,13 @@ int json_parse(const char *text, size_t len, const struct json_bounds *bounds, j
 	*out = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &why);
 	if (*out)
 		return 0;
-	/* jansson quotes the input behind " near"; it may hold a secret. */
-	char *quote = strstr(why.text, " near ");
-	if (quote)
-		*quote = '\0';
+	/* jansson quotes the input behind " near", which may hold a secret, and has advice for programmers. */
+	static const char *const ends[] = {" near ", " without JSON_"};
+	for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+		char *end = strstr(why.text, ends[i]);
+		if (end)
+			*end = '\0';
+	}
 	return err_set(e, -EINVAL, "invalid JSON: %s (line %d, column %d)", why.text, why.line, why.column);
 }
 
