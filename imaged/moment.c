@@ -24,11 +24,12 @@ struct moment moment_created(struct imaged *d, const struct image *i)
 
 int moment_until(const struct filters *f, struct moment *out, struct err *e)
 {
+	const char *text;
 	int64_t ns = 0;
 
-	if (json_array_size(json_object_get(f->keys, "until")) > 1)
-		return err_http(e, 400, "more than one until filter specified");
-	int rc = time_parse(filters_first(f, "until"), time_now(), &ns, e);
+	int rc = filters_only(f, "until", &text, e);
+	if (rc == 0)
+		rc = time_parse(text, time_now(), &ns, e);
 	*out = (struct moment){ns != 0, ns / NS_PER_SEC, (int)(ns % NS_PER_SEC)};
 	return rc;
 }

@@ -79,6 +79,14 @@ const char *filters_first(const struct filters *f, const char *key)
 	return json_string_value(json_array_get(json_object_get(f->keys, key), 0));
 }
 
+int filters_only(const struct filters *f, const char *key, const char **out, struct err *e)
+{
+	*out = filters_first(f, key);
+	if (json_array_size(json_object_get(f->keys, key)) > 1)
+		return err_http(e, 400, "more than one %s filter specified", key);
+	return 0;
+}
+
 bool filters_any(const struct filters *f, const char *key, bool (*match)(const char *value, void *arg), void *arg)
 {
 	json_t *list = json_object_get(f->keys, key), *value;

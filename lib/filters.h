@@ -25,6 +25,8 @@ void filters_clean(struct filters *f);
 bool filters_has(const struct filters *f, const char *key);
 /* The first value of `key`, NULL without. */
 const char *filters_first(const struct filters *f, const char *key);
+/* *out = the value of `key`, NULL without; 400 when there are several, which nobody can mean at once. */
+int filters_only(const struct filters *f, const char *key, const char **out, struct err *e);
 /* true when the key is absent, or one of its values is `value`. */
 bool filters_exact(const struct filters *f, const char *key, const char *value);
 /* The same, values being patterns. */

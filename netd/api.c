@@ -234,9 +234,10 @@ void on_network_prune(struct ipc_request *req, struct network_prune *m, struct n
 	const struct filters *f = FILTERS_OF(m->filters.json);
 	struct network *n, *next;
 	struct err e = {0};
+	const char *text;
 	int64_t until = 0;
 
-	if (time_parse(filters_first(f, "until"), time_now(), &until, &e) < 0) {
+	if (filters_only(f, "until", &text, &e) < 0 || time_parse(text, time_now(), &until, &e) < 0) {
 		ipc_reply_error(req, &e);
 		return;
 	}

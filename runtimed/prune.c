@@ -77,10 +77,11 @@ void on_container_prune(struct ipc_request *req, struct container_prune *m, stru
 {
 	const struct filters *f = FILTERS_OF(m->filters.json);
 	struct container *c;
+	const char *text;
 	int64_t until = 0;
 	struct err e;
 
-	if (time_parse(filters_first(f, "until"), time_now(), &until, &e) < 0) {
+	if (filters_only(f, "until", &text, &e) < 0 || time_parse(text, time_now(), &until, &e) < 0) {
 		ipc_reply_error(req, &e);
 		return;
 	}
