@@ -62,7 +62,10 @@ void on_container_start(struct ipc_request *req, struct container_start *m, stru
 
 	if (!c)
 		return;
-	if (m->detach_keys && launch_detach_keys_check(m->detach_keys, &e) < 0) {
+	int r = m->detach_keys ? launch_detach_keys_check(m->detach_keys, &e) : 0;
+	if (r == 0 && m->checkpoint)
+		r = err_http(&e, 400, "checkpoint: checkpoints are not supported");
+	if (r < 0) {
 		ipc_reply_error(req, &e);
 		return;
 	}
