@@ -89,6 +89,8 @@ static int read_word(struct reading *r, const char *word, const char *next)
 {
 	bool dash = *word == '-';
 
+	if (str_starts(word, "--"))
+		return err_http(r->e, 400, "ps_args: the option %s is not supported", word);
 	for (const char *p = word + dash; *p; p++) {
 		const char *format = NULL;
 		bool known = false;
