@@ -192,7 +192,7 @@ def test_top_formats(engine, sleeper):
     assert chosen[0].split() == ["PID", "COMMAND", "COMMAND"] and any("sleep 1000" in line for line in chosen[1:])
     assert top(engine, sleeper, "-eo%20pid=NUMBER").json["Titles"] == ["NUMBER"]
     assert top(engine, sleeper, "axo%20pid,user,nlwp").json["Titles"] == ["PID", "USER", "NLWP"]
-    for bad, word in (("-o%20pid,nothing", "nothing"), ("-Z", "-Z"), ("-o", "-o"), ("--help", "--")):
+    for bad, word in (("-o%20pid,nothing", "nothing"), ("-Z", "-Z"), ("-o", "-o"), ("--help", "--help"), ("aux%20--sort%20rss", "--sort")):
         answer = top(engine, sleeper, bad)
         assert answer.status == 400 and word in answer.message, answer
 
@@ -247,13 +247,24 @@ def test_prune(fresh):
     assert prune('{"label!":["a"]}') == {made["three"]}
     answer = fresh.api("POST", '/containers/prune?filters={"colour":["red"]}')
     assert answer.status == 400 and "colour" in answer.message
-    assert fresh.api("POST", '/containers/prune?filters={"until":["never"]}').status == 400
+    for until, says in (('["never"]', "invalid time"), ('["1h","2h"]', "more than one until")):
+        refused = fresh.api("POST", '/containers/prune?filters={"until":%s}' % until)
+        assert refused.status == 400 and says in refused.message, refused
     assert made["two"] in fresh.docker("container", "prune", "-f").stdout
     left = {c["Id"] for c in fresh.api("GET", "/containers/json?all=1").json}
     assert left == {running, paused}
 
 
 # ---- wait ----
+
+def test_a_checkpoint_is_not_taken_for_a_start(engine):
+    """Who asks to go on where a checkpoint was made does not get a container that begins anew."""
+    made = engine.docker("create", *NET, "busybox", "sleep", "1000").stdout.strip()
+    failed = engine.docker("start", "--checkpoint", "before", made, check=False)
+    assert failed.returncode != 0 and "checkpoints are not supported" in failed.stderr, failed
+    assert inspect(engine, made)["State"]["Status"] == "created"
+    engine.docker("rm", made)
+
 
 def test_a_started_container_is_what_it_is_to_be(engine, tmp_path):
     """A start is answered when the container's own program runs: who looks then sees it, and not the runtime that becomes it."""
