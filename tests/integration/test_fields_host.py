@@ -231,7 +231,7 @@ REFUSED = [
     ({"Sysctls": {"kernel.domainname": "x"}}, "kernel.domainname"),
     ({"Sysctls": {"vm.swappiness": "1"}}, "vm.swappiness"),
     ({"Sysctls": {"net/../kernel/core_pattern": "x"}}, "Sysctls"),
-    ({"Sysctls": {"net.ipv4.ip_forward": "1"}, "NetworkMode": "host"}, "host network"),
+    ({"Sysctls": {"net.ipv4.ip_forward": "1"}, "NetworkMode": "host"}, "host network"),  # covers S-53
     ({"Sysctls": {"kernel.msgmax": "1"}, "IpcMode": "host"}, "host ipc"),
     ({"IpcMode": "nonsense"}, "IpcMode"),
     ({"PidMode": "private"}, "PidMode"),
@@ -243,7 +243,7 @@ REFUSED = [
     ({"Mounts": [{"Type": "volume", "Source": "b@d", "Target": "/x"}]}, "invalid characters for a local volume name"),
     ({"IpcMode": "container:nosuch"}, "nosuch"),
     ({"Runtime": "nosuch"}, "nosuch"),
-    ({"Annotations": {"run.oci.hooks": "x"}}, "run.oci.hooks"),
+    ({"Annotations": {"run.oci.hooks": "x"}}, "run.oci.hooks"),  # covers S-54
     ({"Annotations": {"org.systemd.property.CPUQuota": "x"}}, "org.systemd.property"),
     ({"StorageOpt": {"size": "1g"}}, "StorageOpt"),
     ({"StorageOpt": {"colour": "red"}}, "colour"),

@@ -96,15 +96,17 @@ def test_archives_of_a_container_that_swaps(engine, racer, canary, kind):
 def test_mounts_into_a_volume_that_another_swaps(engine, racer, canary):
     """covers S-31 S-43: the place of a mount inside a shared volume leads elsewhere from one moment to the next."""
     race(engine, racer, "swaps", canary, "absolute", "-v", "shared:/race")
+    engine.docker("create", "--name", "still", *NET, "-v", "shared:/race", "-v", "inner:/race/dir/made", racer, "true")
     outcomes = set()
     for _ in range(1000 if LONG else 25):
         done = engine.docker("run", "--rm", *NET, "-v", "shared:/race", "-v", "inner:/race/dir/made", racer, "true",
                              check=False)
         outcomes.add(done.returncode)
         put(engine, "swaps", "/race/dir", tar_of("x", b"x"))
+        put(engine, "still", "/race/dir/made", tar_of("y", b"y"))
     canary.check()
     assert outcomes <= {0, 125, 126, 127}, outcomes
-    engine.docker("rm", "-f", "swaps")
+    engine.docker("rm", "-f", "swaps", "still")
     engine.docker("volume", "rm", "-f", "shared", "inner")
 
 
@@ -173,6 +175,20 @@ def test_links_where_the_engine_mounts(engine, canary, what):
     assert done.returncode in (0, 1, 125, 126, 127), done
     canary.check()
     engine.docker("rm", "-f", name)
+
+
+@pytest.mark.parametrize("kind", ["absolute", "relative"])
+def test_links_where_a_view_mounts(engine, canary, kind):
+    """covers S-43 S-44: the volumes of a container that does not run are mounted for who copies, beneath links to the host."""
+    up = "" if kind == "absolute" else "../" * 12
+    name = f"view-{kind}"
+    engine.import_tar(joined(Tar().symlink("esc", f"{up}{canary.path}").bytes()), f"{name}:1", ['CMD ["true"]'])
+    engine.docker("create", "--name", name, *NET, "-v", f"{name}:/esc/made", f"{name}:1")
+    put(engine, name, "/esc/made", tar_of("planted", b"x"))
+    assert HOST.encode() not in get(engine, name, "/esc/file").body
+    canary.check()
+    engine.docker("rm", name)
+    engine.docker("volume", "rm", name)
 
 
 # ---- mounts over the kernel's files ----
@@ -255,10 +271,13 @@ def test_files_that_tell_of_the_machine(engine, name):
 @pytest.mark.parametrize("user", ["2147483648", "4294967295", "4294967296", "18446744073709551616", "-1", "-0", "+0",
                                   "0x0", "1e3", "70000", "nobody:4294967296", "app:-1", " ", "app\n"])
 def test_ids_that_are_none(engine, user):
-    """covers S-50"""
-    done = engine.docker("run", "--rm", *NET, "-u", user, "busybox", "id", "-u", check=False)
-    assert done.returncode != 0, done
-    assert done.stdout == ""
+    """covers S-50: neither in a range of its own, which they exceed, nor with the host's ids, where a cut one would be root."""
+    for more in ((), ("--userns", "host")):
+        if more and user == "70000":  # is one of the host's
+            continue
+        done = engine.docker("run", "--rm", *NET, *more, "-u", user, "busybox", "id", "-u", check=False)
+        assert done.returncode != 0, done
+        assert done.stdout == ""
 
 
 def test_a_number_is_never_a_name(engine):
