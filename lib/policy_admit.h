@@ -53,7 +53,7 @@ int admit_limits(struct admit *a, const json_t *host);
 	X(annotations) X(capabilities) X(cgroupns_mode) X(ipc_mode) X(links) X(oom_score) X(pid_mode) \
 	X(privileged) X(publish_all) X(security_options) X(uts_mode) X(userns_mode) X(shm) X(sysctls) \
 	X(runtime) X(paths) X(mount_type) X(bind_options) X(volume_options) X(volume_driver_options) \
-	X(network_name) X(network_driver) X(network_options)
+	X(network_name) X(network_driver) X(network_options) X(endpoint_options)
 /* clang-format on */
 #define X(name) int admit_##name(struct admit *a, const json_t *value);
 CHECK_NAMES

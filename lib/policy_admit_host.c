@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lib/config.h"
+#include "lib/endpoint_keys.h"
 #include "lib/policy_admit.h"
 #include "lib/util.h"
 
@@ -118,6 +119,38 @@ int admit_paths(struct admit *a, const json_t *value)
 int admit_sysctls(struct admit *a, const json_t *value)
 {
 	return each_name(a, value, &a->rules->sysctls, "sysctls");
+}
+
+/* "net.ipv4.conf.IFNAME.KEY=VALUE,…": the rule is that of Sysctls. netd refuses what is not of this form. */
+static int endpoint_sysctls(struct admit *a, const char *list)
+{
+	int r = 0;
+
+	while (r == 0 && *list) {
+		AUTO_FREE char *name = xstrndup(list, strcspn(list, "=,"));
+
+		list += strcspn(list, ",");
+		list += *list == ',';
+		r = admit_match(a, &a->rules->sysctls, name, "sysctls");
+	}
+	return r;
+}
+
+int admit_endpoint_options(struct admit *a, const json_t *value)
+{
+	const char *key;
+	json_t *text;
+	int r = 0;
+
+	json_object_foreach((json_t *)value, key, text) {
+		if (str_eq(key, ENDPOINT_SYSCTLS))
+			r = endpoint_sysctls(a, admit_text(text));
+		else if (!str_eq(key, ENDPOINT_DEVICE)) /* what a device is called in the container is its own matter */
+			r = admit_deny(a, key, "that an option without a rule is refused");
+		if (r < 0)
+			return r;
+	}
+	return 0;
 }
 
 int admit_runtime(struct admit *a, const json_t *value)

@@ -8,11 +8,9 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "lib/endpoint_keys.h"
 #include "lib/util.h"
 #include "netd/options.h"
-
-#define SYSCTLS "com.docker.network.endpoint.sysctls"
-#define DEVICE	"com.docker.network.endpoint.ifname"
 
 /* What a sysctl of a device begins with, before the device. */
 static const char *const kinds[] = {"net.ipv4.conf.", "net.ipv4.neigh.", "net.ipv6.conf.", "net.ipv6.neigh.",
@@ -47,7 +45,7 @@ static int next_sysctl(const char **list, struct sysctl *out, struct err *e)
 
 	*list += len + ((*list)[len] == ',');
 	if (!equals)
-		return err_http(e, 400, "option " SYSCTLS ": \"%s\": want SYSCTL=VALUE", item);
+		return err_http(e, 400, "option " ENDPOINT_SYSCTLS ": \"%s\": want SYSCTL=VALUE", item);
 	*equals = '\0';
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
 		const char *rest = item + strlen(kinds[i]);
@@ -62,7 +60,7 @@ static int next_sysctl(const char **list, struct sysctl *out, struct err *e)
 		return 0;
 	}
 	return err_http(e, 400,
-			"option " SYSCTLS ": unrecognised network interface sysctl \"%s\"; represent "
+			"option " ENDPOINT_SYSCTLS ": unrecognised network interface sysctl \"%s\"; represent "
 			"net.ipv4.conf.eth0.KEY=VALUE as net.ipv4.conf.IFNAME.KEY=VALUE",
 			item);
 }
@@ -119,17 +117,18 @@ unsigned endpoint_options_link_local(const json_t *settings, struct subnet out[L
 
 int endpoint_options_check(const struct network *n, const json_t *settings, struct err *e)
 {
-	const char *name, *list = option(settings, SYSCTLS), *device = option(settings, DEVICE);
+	const char *name, *list = option(settings, ENDPOINT_SYSCTLS), *device = option(settings, ENDPOINT_DEVICE);
 	struct sysctl sysctl;
 	json_t *value;
 	int rc = 0;
 
 	json_object_foreach(json_object_get(settings, "DriverOpts"), name, value)
-		if (!str_eq(name, SYSCTLS) && !str_eq(name, DEVICE))
+		if (!str_eq(name, ENDPOINT_SYSCTLS) && !str_eq(name, ENDPOINT_DEVICE))
 			return err_http(e, 400, "DriverOpts: network %s has no option \"%s\" for its endpoints",
 					n->name, name);
 	if (*device && (!options_device_name(device) || str_eq(device, "lo")))
-		return err_http(e, 400, "option " DEVICE ": %s is no name for a container's network device", device);
+		return err_http(e, 400, "option " ENDPOINT_DEVICE ": %s is no name for a container's network device",
+				device);
 	while (rc == 0 && *list)
 		rc = next_sysctl(&list, &sysctl, e);
 	return rc < 0 ? rc : check_link_local(n, settings, e);
@@ -152,14 +151,14 @@ static int set(void *arg, struct err *e)
 	AUTO_CLOSE int fd = open(path, O_WRONLY | O_CLOEXEC);
 	const ssize_t len = (ssize_t)strlen(s->sysctl->value);
 	if (fd < 0 || write(fd, s->sysctl->value, (size_t)len) != len)
-		return err_http(e, 400, "option " SYSCTLS ": set %s%s.%s=%s: %s", s->sysctl->kind, s->device,
+		return err_http(e, 400, "option " ENDPOINT_SYSCTLS ": set %s%s.%s=%s: %s", s->sysctl->kind, s->device,
 				s->sysctl->key, s->sysctl->value, strerror(errno));
 	return 0;
 }
 
 int endpoint_options_sysctls(struct links *l, const struct endpoint *ep, int netns, struct err *e)
 {
-	const char *list = option(ep->settings, SYSCTLS);
+	const char *list = option(ep->settings, ENDPOINT_SYSCTLS);
 	struct sysctl sysctl;
 	int rc = 0;
 
@@ -178,14 +177,14 @@ int endpoint_options_sysctls(struct links *l, const struct endpoint *ep, int net
 int endpoint_options_name(const struct endpoint *ep, struct link_space *space, char name[LINK_NAME_MAX + 1],
 			  struct err *e)
 {
-	const char *asked = option(ep->settings, DEVICE);
+	const char *asked = option(ep->settings, ENDPOINT_DEVICE);
 
 	if (!*asked) {
 		link_space_free_name(space, ep->network->prefix, name);
 		return 0;
 	}
 	if (link_space_has(space, asked))
-		return err_http(e, 400, "option " DEVICE ": the container has a device %s", asked);
+		return err_http(e, 400, "option " ENDPOINT_DEVICE ": the container has a device %s", asked);
 	snprintf(name, LINK_NAME_MAX + 1, "%s", asked);
 	return 0;
 }

@@ -39,10 +39,21 @@ int kernel_network_up(struct netd *d, const struct network *n, struct err *e)
 	return n->driver == DRIVER_BRIDGE ? link_bridge(d->links, &b, e) : 0;
 }
 
+static struct link_sub sub_of(const struct network *n)
+{
+	return (struct link_sub){.kind = n->driver == DRIVER_MACVLAN ? LINK_MACVLAN : LINK_IPVLAN,
+				 .parent = n->bridge,
+				 .mode = n->mode,
+				 .mtu = n->mtu};
+}
+
 int kernel_network_claim(struct netd *d, const struct network *n, struct err *e)
 {
+	const struct link_sub sub = sub_of(n);
 	int rc = kernel_network_up(d, n, e);
 
+	if (rc == 0 && network_is_sub(n) && !n->config_only)
+		rc = link_sub_check(d->links, &sub, e);
 	if (rc < 0 || !n->chosen || n->driver != DRIVER_BRIDGE)
 		return rc;
 	rc = subnets_contested(d->links, n, e);
@@ -125,12 +136,10 @@ static int make_pair(struct netd *d, struct endpoint *ep, int netns, struct err 
 static int make_sub(struct netd *d, struct endpoint *ep, int netns, struct err *e)
 {
 	const struct network *n = ep->network;
-	struct link_sub s = {.kind = n->driver == DRIVER_MACVLAN ? LINK_MACVLAN : LINK_IPVLAN,
-			     .parent = n->bridge,
-			     .mode = n->mode,
-			     .inside = ep->device,
-			     .netns = netns};
+	struct link_sub s = sub_of(n);
 
+	s.inside = ep->device;
+	s.netns = netns;
 	if (n->driver == DRIVER_MACVLAN)
 		memcpy(s.mac, ep->mac, sizeof s.mac);
 	int rc = link_sub(d->links, &s, e);

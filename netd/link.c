@@ -395,15 +395,31 @@ static struct rtnl_link *sub_alloc(const struct link_sub *s, struct err *e)
 	return link;
 }
 
+static int sub_parent(struct links *l, const struct link_sub *s, struct err *e)
+{
+	const int index = link_index(l, s->parent);
+
+	return index ? index : err_http(e, 400, "the parent device %s does not exist", s->parent);
+}
+
+int link_sub_check(struct links *l, const struct link_sub *s, struct err *e)
+{
+	const int parent = sub_parent(l, s, e);
+	struct rtnl_link *link = parent < 0 ? NULL : sub_alloc(s, e);
+
+	if (!link)
+		return -EINVAL;
+	rtnl_link_put(link);
+	return 0;
+}
+
 int link_sub(struct links *l, const struct link_sub *s, struct err *e)
 {
-	const int parent = link_index(l, s->parent);
+	const int parent = sub_parent(l, s, e);
+	struct rtnl_link *link = parent < 0 ? NULL : sub_alloc(s, e);
 
-	if (!parent)
-		return err_http(e, 400, "the parent device %s does not exist", s->parent);
-	struct rtnl_link *link = sub_alloc(s, e);
 	if (!link)
-		return e ? e->code : -EINVAL;
+		return -EINVAL;
 	rtnl_link_set_name(link, s->inside);
 	rtnl_link_set_link(link, parent);
 	if (s->mtu)

@@ -70,6 +70,8 @@ struct link_sub {
 	unsigned mtu;	      /* 0: the parent's */
 };
 int link_sub(struct links *l, const struct link_sub *s, struct err *e);
+/* Is there such a parent and such a mode? 400 that names what is not. */
+int link_sub_check(struct links *l, const struct link_sub *s, struct err *e);
 
 /* ---- inside of a namespace ---- */
 

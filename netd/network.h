@@ -54,7 +54,7 @@ struct network {
 	int64_t created;
 	char bridge[LINK_NAME_MAX + 1]; /* device of the host: the bridge, or the parent of macvlan and ipvlan */
 	const char *mode;		/* of macvlan, ipvlan; in `options`, NULL for the default */
-	unsigned mtu;
+	unsigned mtu;			/* macvlan, ipvlan: 0 for the parent's */
 	bool icc, masquerade;
 	struct address binding; /* host_binding_ipv4; family 0: the config's */
 	bool inhibit_ipv4;	/* the gateway is somebody else on the bridge */
@@ -124,6 +124,11 @@ void networks_free(struct networks *n);
 int network_find(struct networks *n, const char *ref, struct network **out, struct err *e);
 struct network *network_by_name(struct networks *n, const char *name);
 const char *network_driver_name(enum network_driver driver);
+/* Are its endpoints devices on one of the host's? */
+static inline bool network_is_sub(const struct network *n)
+{
+	return n->driver == DRIVER_MACVLAN || n->driver == DRIVER_IPVLAN;
+}
 
 /*
  * From a checked NetworkCreate document: options understood, pools made; a subnet is chosen, free of the host's routes

@@ -113,6 +113,8 @@ int options_read(struct network *n, struct err *e)
 	json_t *value;
 	int rc = 0;
 
+	if (network_is_sub(n))
+		n->mtu = 0; /* the setting is for bridges */
 	json_object_foreach(n->options, key, value) {
 		const char *text = json_string_value(value) ? json_string_value(value) : "";
 
@@ -128,7 +130,7 @@ int options_read(struct network *n, struct err *e)
 		if (rc < 0)
 			return rc;
 	}
-	if ((n->driver == DRIVER_MACVLAN || n->driver == DRIVER_IPVLAN) && !*n->bridge)
+	if (network_is_sub(n) && !*n->bridge)
 		return err_http(e, 400, "the driver %s needs the option parent", network_driver_name(n->driver));
 	return 0;
 }

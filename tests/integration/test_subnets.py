@@ -190,6 +190,17 @@ def test_macvlan(engine, wire, mode):
     engine.docker("network", "rm", "mac")
 
 
+def test_mtu_of_macvlan(engine, host, wire):
+    """The parent's own unless the network says another."""
+    engine.busybox()
+    host.run("ip", "link", "set", wire.name, "mtu", "1450")
+    for name, options, expected in (("plain", (), "1450"), ("small", ("-o", "com.docker.network.driver.mtu=1400"), "1400")):
+        engine.docker("network", "create", "-d", "macvlan", "-o", f"parent={wire.name}", *options, name)
+        assert engine.docker("run", "--rm", "--network", name, "busybox", "cat", "/sys/class/net/eth0/mtu").stdout == f"{expected}\n"
+        engine.docker("network", "rm", name)
+    host.run("ip", "link", "set", wire.name, "mtu", "1500")
+
+
 def test_macvlan_after_a_kill_of_netd(engine, wire):
     """covers D-17: what is on the host's wire stays, its address is nobody else's, and is free when the container is gone."""
     engine.busybox()

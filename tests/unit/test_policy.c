@@ -449,6 +449,32 @@ static void test_admission_near_misses(void **state)
 	}
 }
 
+/* Sysctls are sysctls, also where a network's endpoint asks for them. */
+static void test_endpoint_options(void **state)
+{
+	static const struct {
+		const char *rules, *options, *text;
+	} bad[] = {
+		{"{\"sysctls\":[]}", "{\"com.docker.network.endpoint.sysctls\":\"net.ipv4.conf.IFNAME.forwarding=1\"}",
+		 "net.ipv4.conf.IFNAME.forwarding"},
+		{"{\"sysctls\":[\"net.ipv4.*\"]}",
+		 "{\"com.docker.network.endpoint.sysctls\":"
+		 "\"net.ipv4.conf.IFNAME.forwarding=1,net.ipv6.conf.IFNAME.mtu=9\"}",
+		 "net.ipv6.conf.IFNAME.mtu"},
+		{"{}", "{\"colour\":\"red\"}", "colour"},
+	};
+	struct err e;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		AUTO_FREE char *doc = xasprintf(
+			"{\"NetworkingConfig\":{\"EndpointsConfig\":{\"blue\":{\"DriverOpts\":%s}}}}", bad[i].options);
+		if (admit(bad[i].rules, POLICY_CREATE, doc, &e) != -EPERM)
+			fail_msg("%s is admitted with %s", bad[i].options, bad[i].rules);
+		assert_non_null(strstr(e.text, bad[i].text));
+	}
+}
+
 /* What an ordinary client sends passes without any rule. */
 static void test_ordinary_requests(void **state)
 {
@@ -462,6 +488,9 @@ static void test_ordinary_requests(void **state)
 		"\"PidMode\":\"container:mine\","
 		"\"OomScoreAdj\":500,\"Ulimits\":[{\"Name\":\"nofile\",\"Soft\":9,\"Hard\":9}]}}",
 		"{\"NetworkingConfig\":{\"EndpointsConfig\":{\"blue\":{\"Aliases\":[\"db\"],\"IPAMConfig\":{}}}}}",
+		"{\"NetworkingConfig\":{\"EndpointsConfig\":{\"blue\":{\"DriverOpts\":{"
+		"\"com.docker.network.endpoint.ifname\":\"wan0\",\"com.docker.network.endpoint.sysctls\":"
+		"\"net.ipv4.conf.IFNAME.forwarding=1,net.ipv6.conf.IFNAME.hop_limit=9\"}}}}}",
 		"{\"HostConfig\":{\"Mounts\":[{\"Type\":\"tmpfs\",\"Target\":\"/t\"},{\"Type\":\"volume\","
 		"\"Target\":\"/v\"}]}}",
 		"{\"HostConfig\":{\"PidMode\":\"container:nobody-of-that-name\"}}",
@@ -672,6 +701,7 @@ int main(void)
 		cmocka_unit_test(test_own_objects),
 		cmocka_unit_test(test_admission_of_host_config),
 		cmocka_unit_test(test_admission_near_misses),
+		cmocka_unit_test(test_endpoint_options),
 		cmocka_unit_test(test_ordinary_requests),
 		cmocka_unit_test(test_ceilings),
 		cmocka_unit_test(test_ports),
