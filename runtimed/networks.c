@@ -419,6 +419,8 @@ json_t *networks_shown(const struct container *c)
 		json_object_update(o, c->network);
 	if (!json_object_get(o, "Networks"))
 		json_object_set_new(o, "Networks", networks_planned(c));
+	if (container_alive(c) && c->state.pid > 0)
+		json_object_set_new(o, "SandboxKey", json_sprintf("/proc/%d/ns/net", (int)c->state.pid));
 	return o;
 }
 

@@ -1,6 +1,7 @@
 """Containers onto further networks and off them, with the docker CLI, and what the kernel says of it."""
-import signal
 import os
+import signal
+import subprocess
 
 import pytest
 
@@ -39,6 +40,8 @@ def test_connect_running(engine, box):
     engine.docker("network", "connect", "--ip", "10.207.1.50", "--alias", "ali", "red", box)
     shown = networks(engine, box)
     assert list(shown) == ["bridge", "red"]
+    key = engine.inspect(box)["NetworkSettings"]["SandboxKey"]
+    assert "10.207.1.50" in subprocess.run(["nsenter", f"--net={key}", "ip", "-4", "addr"], capture_output=True, text=True, check=True).stdout
     assert shown["red"]["IPAddress"] == "10.207.1.50" and shown["red"]["Gateway"] == "10.207.1.1"
     assert shown["red"]["IPPrefixLen"] == 24 and "ali" in shown["red"]["Aliases"]
     assert "10.207.1.50/24" in inside(engine, box, "ip", "-o", "-4", "addr", "show", "eth1")
