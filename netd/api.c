@@ -23,19 +23,24 @@ static void published(void *arg, void *reply, const struct err *e)
 		log_warn("an event was not published: %s", e->text);
 }
 
-void network_event(struct netd *d, const struct network *n, const char *action, const char *container)
+static void publish(struct netd *d, const char *action, const char *id, json_t *take_attributes)
 {
 	static const struct ipc_call_events events = {.done = published};
 	const struct ipc_call_options options = {.deadline_ms = 30000, .repeatable = true};
-	json_t *attributes = json_pack("{s:s, s:s}", "name", n->name, "type", network_driver_name(n->driver));
-	struct event_publish m = {.type = "network", .action = action, .id = n->id, .attributes = {.json = attributes}};
+	struct event_publish m = {
+		.type = "network", .action = action, .id = id, .attributes = {.json = take_attributes}};
 	struct err e = {0};
 
-	if (container)
-		json_object_set_new(attributes, "container", json_string(container));
 	if (!ipc_call(d->runtimed, IPC_event_publish, &m, &options, &events, d, &e))
 		log_warn("an event was not published: %s", e.text);
-	json_decref(attributes);
+	json_decref(take_attributes);
+}
+
+void network_event(struct netd *d, const struct network *n, const char *action, const char *container)
+{
+	publish(d, action, n->id,
+		json_pack("{s:s, s:s, s:s*}", "name", n->name, "type", network_driver_name(n->driver), "container",
+			  container));
 }
 
 /* ---- list and inspect ---- */
@@ -253,5 +258,6 @@ void on_network_prune(struct ipc_request *req, struct network_prune *m, struct n
 		if (drop(d, n, &e) == 0)
 			json_array_append_new(deleted, json_string(name));
 	}
+	publish(d, "prune", "", json_pack("{s:s}", "reclaimed", "0"));
 	ipc_reply_json(req, 200, json_pack("{s:o}", "NetworksDeleted", deleted));
 }

@@ -28,7 +28,7 @@ void volume_event(struct volumed *d, const struct volume *v, const char *action,
 	const struct ipc_call_options options = {.deadline_ms = 30000, .repeatable = true};
 	json_t *attributes = take_more ? take_more : json_object();
 	struct event_publish m = {
-		.type = "volume", .action = action, .id = v ? v->name : "volumes", .attributes = {.json = attributes}};
+		.type = "volume", .action = action, .id = v ? v->name : "", .attributes = {.json = attributes}};
 	struct err e = {0};
 
 	if (v)

@@ -1,4 +1,5 @@
 """Containers onto further networks and off them, with the docker CLI, and what the kernel says of it."""
+import json
 import os
 import signal
 import subprocess
@@ -214,14 +215,23 @@ def test_an_inspected_endpoint_may_come_back(engine, box):
 
 
 def test_events(engine, box):
-    since = engine.docker("info", "--format", "{{.SystemTime}}").stdout.strip()
+    def now():
+        return engine.docker("info", "--format", "{{.SystemTime}}").stdout.strip()
+
+    def since(start):
+        return engine.docker("events", "--since", start, "--until", now(), "--filter", "type=network", "--format",
+                             "{{.Action}} {{json .Actor.Attributes}}").stdout.splitlines()
+
+    start = now()
     engine.docker("network", "connect", "red", box)
     engine.docker("network", "disconnect", "red", box)
-    until = engine.docker("info", "--format", "{{.SystemTime}}").stdout.strip()
-    lines = engine.docker("events", "--since", since, "--until", until, "--filter", "type=network", "--format",
-                          "{{.Action}} {{.Actor.Attributes.name}} {{.Actor.Attributes.container}}").stdout.splitlines()
+    engine.docker("network", "create", "--label", "goes", "green")
+    engine.docker("network", "prune", "-f", "--filter", "label=goes")
+    engine.wait_for(lambda: any(line.startswith("prune") for line in since(start)))
     container = engine.inspect(box)["Id"]
-    assert lines == [f"connect red {container}", f"disconnect red {container}"]
+    events = [(action, json.loads(attributes)) for action, attributes in (line.split(" ", 1) for line in since(start))]
+    red, green = {"name": "red", "type": "bridge", "container": container}, {"name": "green", "type": "bridge"}
+    assert events == [("connect", red), ("disconnect", red), ("create", green), ("destroy", green), ("prune", {"reclaimed": "0"})]
 
 
 def test_a_killed_runtimed_knows_addresses(engine, box):
