@@ -28,7 +28,7 @@ struct firewall {
  * What keeps networks apart. %1$s is the table's name, %2$s its flags, %3$s its chain for the host. Chains
  * end in accept, which lets the host's own chains decide further: a drop of theirs wins. Elements, and the chains of
  * each bridge, are added by the functions below. Each packet passes both tables: of what is forwarded, all but the
- * first of a connection meet one rule in each, and what is neither of a bridge nor for one meets two look-ups of its
+ * first of a connection meet two rules in each, and what is neither of a bridge nor for one meets two look-ups of its
  * devices.
  */
 static const char apart[] =
@@ -68,6 +68,8 @@ static const char apart[] =
 	"	}\n"
 	"	chain forward {\n"
 	"		type filter hook forward priority filter; policy accept;\n"
+	/* Nor in the flow of somebody on the host: the kernel asks for it only without accept_local. */
+	"		ip saddr 127.0.0.0/8 drop\n"
 	"		ct state established,related accept\n"
 	"		iifname vmap @leaving\n"
 	"		oifname vmap @entering\n"

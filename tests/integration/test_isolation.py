@@ -177,6 +177,7 @@ def test_loopback_is_not_forged(engine, host, peer, wire, world, source):
         first, client = serving.recvfrom(100)
         serving.sendto(b"answer", client)
         assert (first, asking.recv(100)) == (b"first", b"answer")  # the flow is established
+        host.sysctl("ipv4/conf/all/accept_local", 1)  # or the kernel itself would not believe it of a bridge
         for target, port in (("127.0.0.1", 8104), (wire.here4, 7004), (wire.there4, 7004)):
             forge(world["red1"], source, 7003, target, port, "forged")
         # What is sent afterwards by the same ways comes alone.
@@ -186,6 +187,7 @@ def test_loopback_is_not_forged(engine, host, peer, wire, world, source):
             forge(world["red1"], address(engine, "red1"), 7003, target, 7004, "honest")
             assert receiving.recv(100) == b"honest"
     finally:
+        host.sysctl("ipv4/conf/all/accept_local", 0)
         for each in (serving, asking, here, there):
             each.close()
         engine.docker("rm", "-f", "flow")
