@@ -9,6 +9,7 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "lib/fd.h"
@@ -162,6 +163,28 @@ static int check_files(const json_t *host, struct err *e)
 	return 0;
 }
 
+/* The kernel takes a device's weight while its scheduler is BFQ. */
+static int check_weights(const json_t *host, struct err *e)
+{
+	json_t *item;
+	size_t i;
+
+	json_array_foreach(json_object_get(host, "BlkioWeightDevice"), i, item) {
+		const char *path = doc_text(item, "Path");
+		char name[80], text[256] = "";
+		struct stat st;
+		if (stat(path, &st) < 0 || !S_ISBLK(st.st_mode))
+			continue; /* told by the check of the documents */
+		snprintf(name, sizeof name, "/sys/dev/block/%u:%u/queue/scheduler", major(st.st_rdev),
+			 minor(st.st_rdev));
+		AUTO_CLOSE int fd = open(name, O_RDONLY | O_CLOEXEC);
+		if (fd < 0 || fd_read_full(fd, text, sizeof text - 1, NULL) < 0 || !strstr(text, "[bfq]"))
+			return err_http(e, 400, "BlkioWeightDevice: %s has no weights: its I/O scheduler is not bfq",
+					path);
+	}
+	return 0;
+}
+
 int launch_check_limits(const json_t *host, json_t *warnings, struct err *e)
 {
 	const char *effective = cgroup_is_v2() ? ".effective" : "";
@@ -170,6 +193,8 @@ int launch_check_limits(const json_t *host, json_t *warnings, struct err *e)
 	snprintf(cpus, sizeof cpus, "cpuset.cpus%s", effective);
 	snprintf(mems, sizeof mems, "cpuset.mems%s", effective);
 	int r = check_files(host, e);
+	if (r == 0)
+		r = check_weights(host, e);
 	if (r == 0)
 		r = check_cpuset(host, "CpusetCpus", "CPUs", cpus, e);
 	if (r == 0)

@@ -136,17 +136,36 @@ static void devices_of(const json_t *host, const char *field, const char *file, 
 	}
 }
 
-static void blkio_of(const json_t *host, struct limits *all)
+/* What a weight of 10…1000 is in io.weight, which has 1…10000; the runtime's own mapping. */
+static int64_t io_weight(int64_t weight)
 {
-	bool v2 = cgroup_is_v2();
-	int64_t weight = doc_int(host, "BlkioWeight", 0);
-	const char *file = v2 ? "io.bfq.weight" : blkio_file("/sys/fs/cgroup/blkio/blkio.weight", "blkio.bfq.weight");
-	const char *device =
-		v2 ? file : blkio_file("/sys/fs/cgroup/blkio/blkio.weight_device", "blkio.bfq.weight_device");
+	return 1 + (weight - 10) * 9999 / 990;
+}
 
+/* v1 has a file for each scheduler; v2 has BFQ's, or else the kernel's own. Weights by device are BFQ's alone. */
+static void weights_of(const struct launch_run *run, const json_t *host, struct limits *all)
+{
+	const char *file = "io.bfq.weight", *device = file;
+	char text[64];
+	int64_t weight = doc_int(host, "BlkioWeight", 0);
+
+	if (!cgroup_is_v2()) {
+		file = blkio_file("/sys/fs/cgroup/blkio/blkio.weight", "blkio.bfq.weight");
+		device = blkio_file("/sys/fs/cgroup/blkio/blkio.weight_device", "blkio.bfq.weight_device");
+	} else if (weight && cgroup_read("", run->cgroup, file, text, sizeof text) == -ENOENT) {
+		file = "io.weight";
+		weight = io_weight(weight);
+	}
 	if (weight)
 		add_number(all, "BlkioWeight", "blkio", file, weight);
 	devices_of(host, "BlkioWeightDevice", device, "Weight", "", all);
+}
+
+static void blkio_of(const struct launch_run *run, const json_t *host, struct limits *all)
+{
+	bool v2 = cgroup_is_v2();
+
+	weights_of(run, host, all);
 	devices_of(host, "BlkioDeviceReadBps", v2 ? "io.max" : "blkio.throttle.read_bps_device", "Rate",
 		   v2 ? "rbps=" : "", all);
 	devices_of(host, "BlkioDeviceWriteBps", v2 ? "io.max" : "blkio.throttle.write_bps_device", "Rate",
@@ -157,14 +176,14 @@ static void blkio_of(const json_t *host, struct limits *all)
 		   v2 ? "wiops=" : "", all);
 }
 
-static void limits_of(const struct launch *l, const json_t *host, struct limits *all)
+static void limits_of(const struct launch_run *run, const json_t *host, struct limits *all)
 {
 	int64_t pids = doc_int(host, "PidsLimit", 0);
 
 	memory_of(host, all);
 	cpu_of(host, all);
-	blkio_of(host, all);
-	add_number(all, "PidsLimit", "pids", "pids.max", or_none(pids ? pids : l->c.pids_limit));
+	blkio_of(run, host, all);
+	add_number(all, "PidsLimit", "pids", "pids.max", or_none(pids ? pids : run->launch->c.pids_limit));
 }
 
 /* ---- the difference ---- */
@@ -191,13 +210,14 @@ static struct limits difference(const struct limits *old, const struct limits *n
 		if (!was || !str_eq(was->value, new->v[i].value))
 			*add(&todo, NULL, NULL, NULL) = new->v[i];
 	}
-	/* A device that is no longer named has no limit: 0 is v1's word for it. */
+	/* A device that is no longer named has no limit: 0 is v1's word for it, and weights have their own. */
 	for (size_t i = 0; i < old->n; i++)
 		if (*old->v[i].device && !find(new, &old->v[i])) {
 			struct limit *l = add(&todo, NULL, NULL, NULL);
 			*l = old->v[i];
 			char *equals = strchr(l->value, '=');
-			snprintf(equals ? equals + 1 : l->value, 8, equals ? "max" : "0");
+			const char *none = str_eq(l->field, "BlkioWeightDevice") ? "default" : "0";
+			snprintf(equals ? equals + 1 : l->value, 8, "%s", equals ? "max" : none);
 		}
 	return todo;
 }
@@ -264,8 +284,8 @@ int launch_update(struct launch_run *run, const json_t *old_host, const json_t *
 
 	if (run->state != RUN_RUNNING)
 		return err_set(e, -ESRCH, "container %.12s is not running", run->id);
-	limits_of(run->launch, old_host, &old);
-	limits_of(run->launch, host, &new);
+	limits_of(run, old_host, &old);
+	limits_of(run, host, &new);
 	struct limits todo = difference(&old, &new);
 	order_memory(&todo, run->cgroup);
 	int rc = write_all(&todo, &old, run->cgroup, e);

@@ -167,18 +167,59 @@ def test_limit(engine, field, host, controller, v1, v1_text, v2, v2_text):
     run.remove()
 
 
-def test_block_io_throttles(engine):
-    device = next((f"/dev/{d.name}" for d in pathlib.Path("/sys/block").iterdir() if os.path.exists(f"/dev/{d.name}")), None)
-    if not device or V2:
-        pytest.skip("needs a block device and cgroup v1")
+def block_device():
+    return next((f"/dev/{d.name}" for d in pathlib.Path("/sys/block").iterdir() if os.path.exists(f"/dev/{d.name}")), None)
+
+
+# field, v1's file, v2's word in io.max
+THROTTLES = [("BlkioDeviceReadBps", "read_bps", "rbps"), ("BlkioDeviceWriteBps", "write_bps", "wbps"),
+             ("BlkioDeviceReadIOps", "read_iops", "riops"), ("BlkioDeviceWriteIOps", "write_iops", "wiops")]
+
+
+@pytest.mark.skipif(not block_device(), reason="there is no block device")
+@pytest.mark.parametrize("field,name,word", THROTTLES, ids=[row[0] for row in THROTTLES])
+def test_block_io_throttles(engine, field, name, word):
+    device = block_device()
     number = os.stat(device).st_rdev
-    for field, name in (("BlkioDeviceReadBps", "read_bps"), ("BlkioDeviceWriteBps", "write_bps"),
-                        ("BlkioDeviceReadIOps", "read_iops"), ("BlkioDeviceWriteIOps", "write_iops")):
-        run = Run(engine, "sleep 1000", host={field: [{"Path": device, "Rate": 2048}]})
-        assert run.error is None, run.error
-        text = cgroup(engine.cgroup, run.id, "blkio", f"blkio.throttle.{name}_device")
-        run.remove()
-        assert text == f"{os.major(number)}:{os.minor(number)} 2048"
+    run = Run(engine, "sleep 1000", host={field: [{"Path": device, "Rate": 2048}]})
+    assert run.error is None, run.error
+    text = cgroup(engine.cgroup, run.id, "blkio", "io.max" if V2 else f"blkio.throttle.{name}_device")
+    run.remove()
+    said = " ".join(f"{key}={2048 if key == word else 'max'}" for _, _, key in THROTTLES) if V2 else "2048"
+    assert text == f"{os.major(number)}:{os.minor(number)} {said}"
+
+
+@pytest.mark.skipif(not V2, reason="weights of cgroup v2")
+def test_block_io_weights(engine):
+    """The kernel has one of two files: BFQ's, with the client's own figures, or one from 1 to 10,000."""
+    run = Run(engine, "sleep 1000", host={"BlkioWeight": 100})
+    assert run.error is None, run.error
+    bfq = (leaks.CGROUPS / engine.cgroup.strip("/") / run.id / "io.bfq.weight").exists()
+    file = "io.bfq.weight" if bfq else "io.weight"
+    assert cgroup(engine.cgroup, run.id, "io", file).split()[-1] == ("100" if bfq else "910")
+    answer = engine.api("POST", f"/containers/{run.id}/update", {"BlkioWeight": 200})
+    assert answer.status == 200, answer
+    assert cgroup(engine.cgroup, run.id, "io", file).split()[-1] == ("200" if bfq else "1920")
+    run.remove()
+
+
+@pytest.mark.skipif(not V2 or not block_device(), reason="weights of cgroup v2, and a block device")
+def test_block_io_weights_by_device(engine):
+    """BFQ alone has them: without it they are refused before there is a container."""
+    bfq = [x.parents[1].name for x in pathlib.Path("/sys/block").glob("*/queue/scheduler") if "[bfq]" in x.read_text()]
+    device = f"/dev/{bfq[0]}" if bfq else block_device()
+    run = Run(engine, "sleep 1000", host={"BlkioWeightDevice": [{"Path": device, "Weight": 300}]})
+    if not bfq:
+        assert run.created.status == 400 and device in run.error and "bfq" in run.error, run.error
+        return
+    number = os.stat(device).st_rdev
+    line = f"{os.major(number)}:{os.minor(number)}"
+    assert run.error is None, run.error
+    assert f"{line} 300" in cgroup(engine.cgroup, run.id, "io", "io.bfq.weight")
+    answer = engine.api("POST", f"/containers/{run.id}/update", {"BlkioWeightDevice": [{"Path": device, "Weight": 400}]})
+    assert answer.status == 200, answer
+    assert f"{line} 400" in cgroup(engine.cgroup, run.id, "io", "io.bfq.weight")
+    run.remove()
 
 
 def test_cgroup_parent(engine):

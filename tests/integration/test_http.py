@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from tests.harness.engine import SANITIZED, Engine
+from tests.harness.engine import Engine
+from tests.harness.marks import memory_bound
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +111,7 @@ def test_bad_json(front, kind, chunked):
         assert "Image" in message and "line 1" in message, message
 
 
-@pytest.mark.skipif(SANITIZED, reason="what is freed is kept by the sanitizer")
+@memory_bound
 def test_bad_json_leaves_memory_flat(front):
     pid = front.pids()["apid"]
     for body in BAD_JSON.values():

@@ -9,7 +9,9 @@ import pytest
 
 from tests.harness import agree
 from tests.harness.fields import Run
+from tests.harness.marks import memory_bound
 
+pytestmark = memory_bound
 LONG = bool(os.environ.get("LONG"))
 # More than a heap that is there has room for.
 LABELS = {f"label{i}": "v" * 1000 for i in range(300)}

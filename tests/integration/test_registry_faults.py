@@ -9,8 +9,9 @@ import urllib.parse
 
 import pytest
 
-from tests.harness.engine import SANITIZED, Engine
+from tests.harness.engine import Engine
 from tests.harness.fake_registry import INDEX, MANIFEST, FakeRegistry, Image, digest
+from tests.harness.marks import memory_bound
 from tests.harness.rootfs import Tar
 from tests.harness.store import wait_unstaged
 
@@ -559,7 +560,7 @@ def test_mirrors(registry, elsewhere):
         assert given_to(elsewhere) == [] and any(image.layers[0] in path for path in elsewhere.asked())
 
 
-@pytest.mark.skipif(SANITIZED, reason="the sanitizer's memory is terabytes")
+@memory_bound
 def test_nobody_but_the_worker_has_the_credentials(registry):
     """A canary in every place that is written or can be read: logs, audit records, errors, other processes. covers D-13 S-5"""
     image = registry.add("box", "1", [layer()])
