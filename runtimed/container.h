@@ -49,8 +49,9 @@ struct container_state {
 	bool stopped_by_user;	   /* by stop or kill: "unless-stopped" stays down, the Pouch dialect says "stopped" */
 	int64_t started, finished; /* nanoseconds since 1970; 0: never */
 	uint32_t restart_count;
-	uint64_t starts; /* how often it was asked to start */
-	uint64_t exits;	 /* how often it has exited; tells a cut wait what it has missed */
+	bool restart_counted; /* the restart that is awaited or under way is in restart_count */
+	uint64_t starts;      /* how often it was asked to start */
+	uint64_t exits;	      /* how often it has exited; tells a cut wait what it has missed */
 };
 
 /* Someone who waits. Called once; the waiter has left its list by then and may be freed or added again. */

@@ -30,8 +30,10 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	c->state.restart_count++;
-	/* Before the start: who dies in it is not to count it once more. */
+	/* One that was cut by the end of this process is counted, and was not done. */
+	if (!c->state.restart_counted)
+		c->state.restart_count++;
+	c->state.restart_counted = true;
 	container_changed(c);
 	if (run_start(c, &e) < 0)
 		log_warn("container %.12s is not restarted: %s", c->id, e.text);
@@ -59,6 +61,7 @@ void restart_plan(struct container *c)
 	if (c->backoff_ms > BACKOFF_MOST_MS)
 		c->backoff_ms = BACKOFF_MOST_MS;
 	c->state.status = CT_RESTARTING;
+	c->state.restart_counted = false;
 	arm(c, c->backoff_ms);
 }
 
@@ -79,6 +82,7 @@ void restart_resume(struct container *c)
 	/* Docker's "always": also one that was stopped by request, when the engine comes up with the host. */
 	if (c->rt->first_start && c->state.status == CT_EXITED && str_eq(name, "always")) {
 		c->state.status = CT_RESTARTING;
+		c->state.restart_counted = false;
 		container_changed(c);
 		arm(c, BACKOFF_FIRST_MS);
 	}

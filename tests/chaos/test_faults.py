@@ -6,6 +6,7 @@ what was acknowledged is there, and the same request works.
 import http.client
 import os
 import re
+import signal
 import time
 
 import pytest
@@ -104,3 +105,41 @@ def test_killed_at(engine, point):
         assert time.monotonic() < deadline, "its removal does not end"
     agree.wait(engine)
     assert {v["Name"] for v in engine.api("GET", "/volumes").json["Volumes"]} <= {"kept"}
+
+
+# Those at which runtimed dies: a shim that dies in a start has failed it.
+RESTARTED = ("start_shim", "start_prepared", "start_network", "start_go", "start_started", "start_noted")
+
+
+@pytest.mark.parametrize("point", RESTARTED)
+def test_a_restart_that_is_cut_is_counted_once(engine, point):
+    """on-failure:2 is two restarts that took place, however often runtimed died in them."""
+    name = "again-" + point
+    body = {"Image": "busybox", "Cmd": ["sleep", "1000"], "HostConfig": {"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 2}}}
+    assert engine.api("POST", f"/containers/create?name={name}", body).status == 201
+    assert engine.api("POST", f"/containers/{name}/start").status == 204
+
+    def shown():
+        while (answer := ask(engine, "GET", f"/containers/{name}/json")) is None:
+            pass
+        return answer.json
+
+    def fails():
+        """The container's process dies, by nobody's request. Returns when it runs again, or does not."""
+        now = shown()
+        os.kill(now["State"]["Pid"], signal.SIGKILL)
+        engine.wait_for(lambda: (after := shown())["State"]["Status"] == "exited"
+                        or after["State"]["Status"] == "running" and after["State"]["Pid"] != now["State"]["Pid"])
+
+    armed = engine.faults / point
+    armed.touch()
+    fails()
+    engine.wait_for(lambda: not armed.exists())
+    for count in (1, 2):
+        now = shown()
+        assert (now["State"]["Status"], now["RestartCount"]) == ("running", count), now
+        fails()
+    now = shown()
+    assert (now["State"]["Status"], now["State"]["ExitCode"], now["RestartCount"]) == ("exited", 137, 2), now
+    assert engine.api("DELETE", f"/containers/{name}").status == 204
+    agree.wait(engine)

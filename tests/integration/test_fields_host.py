@@ -286,7 +286,6 @@ REFUSED = [
     ({"Runtime": "nosuch"}, "nosuch"),
     ({"Annotations": {"run.oci.hooks": "x"}}, "run.oci.hooks"),  # covers S-54
     ({"Annotations": {"org.systemd.property.CPUQuota": "x"}}, "org.systemd.property"),
-    ({"StorageOpt": {"size": "1g"}}, "StorageOpt"),
     ({"StorageOpt": {"colour": "red"}}, "colour"),
     ({"Isolation": "hyperv"}, "Isolation"),
     ({"LogConfig": {"Type": "awslogs"}}, "awslogs"),
