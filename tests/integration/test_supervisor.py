@@ -13,6 +13,7 @@ import pytest
 
 from tests.harness import leaks
 from tests.harness.engine import BUILD, REPOSITORY, Engine, UnixConnection
+from tests.harness.marks import memory_bound
 
 HELPERS = ["auditd", "imaged", "volumed", "netd", "runtimed", "apid"]
 
@@ -56,6 +57,7 @@ def test_status_counts_memory_and_uptime(running):
         assert s["Pss"] > 0 and s["UptimeMs"] >= 0 and s["Pid"] > 0
 
 
+@memory_bound
 def test_an_idle_engine_is_small(host):
     """On a host of its own: netd knows all of the host's packet filter."""
     with Engine(machine=host) as engine:
