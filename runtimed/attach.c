@@ -187,6 +187,7 @@ void on_container_attach_ws(struct ipc_request *req, struct container_attach_ws 
 					  .err = m->errors,
 					  .logs = m->logs,
 					  .stream = m->stream,
+					  .raw = true, /* a WebSocket's messages are not framed again, as in Docker */
 					  .detach_keys = m->detach_keys};
 
 	attach(rt, req, m->id, &how, &m->client);

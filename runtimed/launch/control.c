@@ -226,7 +226,7 @@ int shim_attach(struct launch_shim *s, const struct launch_attach *how, bool tty
 	unsigned char keys[32];
 
 	head.flags = (how->in ? WIRE_IN : 0u) | (how->out ? WIRE_OUT : 0u) | (how->err ? WIRE_ERR : 0u) |
-		     (how->logs ? WIRE_LOGS : 0u) | (how->stream ? WIRE_STREAM : 0u);
+		     (how->logs ? WIRE_LOGS : 0u) | (how->stream ? WIRE_STREAM : 0u) | (how->raw ? WIRE_RAW : 0u);
 	int n = tty ? keys_parse(how->detach_keys, keys, e) : 0;
 	if (n < 0)
 		return n;

@@ -275,6 +275,7 @@ struct launch_attach {
 	bool in, out, err;	 /* which streams */
 	bool logs;		 /* first what was logged so far */
 	bool stream;		 /* then what comes; without it the stream ends after the logs */
+	bool raw;		 /* without Docker's frames, as a terminal's */
 	const char *detach_keys; /* "ctrl-p,ctrl-q"; NULL: the default; "" none */
 };
 
@@ -282,8 +283,9 @@ struct launch_attach {
 int launch_detach_keys_check(const char *keys, struct err *e);
 
 /*
- * The shim speaks the stream from now on: raw for a terminal, Docker's 8-byte frames otherwise. `early`: bytes that the
- * client has sent already. May be called from prepared() on (before launch_go(): attach, then start, loses nothing).
+ * The shim speaks the stream from now on: raw for a terminal or when asked, Docker's 8-byte frames otherwise. `early`:
+ * bytes that the client has sent already. May be called from prepared() on (before launch_go(): attach, then start,
+ * loses nothing).
  */
 int launch_attach(struct launch_run *run, const struct launch_attach *how, int take_stream, const void *early,
 		  size_t len, struct err *e);

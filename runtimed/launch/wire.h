@@ -56,7 +56,7 @@ enum wire_type {
 };
 
 /* Flags of ATTACH. */
-enum { WIRE_IN = 1, WIRE_OUT = 2, WIRE_ERR = 4, WIRE_LOGS = 8, WIRE_STREAM = 16 };
+enum { WIRE_IN = 1, WIRE_OUT = 2, WIRE_ERR = 4, WIRE_LOGS = 8, WIRE_STREAM = 16, WIRE_RAW = 32 };
 
 struct wire_head {
 	uint32_t magic;

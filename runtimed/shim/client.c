@@ -14,7 +14,7 @@ struct client *client_new(int take_fd, const struct wire_head *how, const char *
 	c->fd = take_fd;
 	c->flags = how->flags;
 	c->reading = how->flags & WIRE_IN;
-	c->framed = !tty;
+	c->framed = !tty && !(how->flags & WIRE_RAW);
 	c->nkeys = how->nkeys < sizeof c->keys ? how->nkeys : 0;
 	memcpy(c->keys, keys, c->nkeys);
 	return c;

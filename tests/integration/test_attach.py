@@ -178,6 +178,20 @@ def test_websocket(engine):
     remove(engine, container)
 
 
+def test_websocket_carries_no_frames(engine):
+    """The two streams come as the container wrote them, without the headers of the other attach: a page shows what it gets."""
+    container = create(engine, "sh", "-c", "read line; echo got $line; echo bad >&2", OpenStdin=True, StdinOnce=True)
+    client = websocket.create_connection(
+        f"ws://localhost/v1.41/containers/{container}/attach/ws?stream=1&stdin=1&stdout=1&stderr=1", socket=connect(engine))
+    client.send("it\n")
+    got = b""
+    while (frame := client.recv_frame()).opcode != websocket.ABNF.OPCODE_CLOSE:
+        got += frame.data
+    assert sorted(got.splitlines()) == [b"bad", b"got it"], got
+    client.shutdown()
+    remove(engine, container)
+
+
 # ---- exec ----
 
 def exec_create(engine, container, *command, **config):
