@@ -270,19 +270,28 @@ static void refuse(struct ipc_request *req, int code, int status, const char *te
 	ipc_reply_error(req, &e);
 }
 
-static void run_handler(struct ipc_request *req, int result)
+void request_run(struct ipc_request *req)
 {
-	if (result < 0) {
-		refuse(req, result, 503, "the audit log cannot be written: changes are refused");
-		return;
-	}
 	const struct ipc_op *op = req->message->op;
-	/* Cancelled while the audit log was written: a handler would wait for a cancel that has been. */
+
+	/* Cancelled before it came here: a handler would wait for a cancel that has been. */
 	if (req->cancelled && op && (op->answer != REPLY || (op->effect == CHANGE && !req->peer))) {
 		refuse(req, -ECANCELED, 503, "the peer has gone");
 		return;
 	}
 	req->handler->fn(req, req->msg, req->server->config.daemon);
+}
+
+static void run_handler(struct ipc_request *req, int result)
+{
+	struct ipc_server *s = req->server;
+
+	if (result < 0)
+		refuse(req, result, 503, "the audit log cannot be written: changes are refused");
+	else if (s->hold && !req->handler->at_once)
+		TAILQ_INSERT_TAIL(&s->held, req, held);
+	else
+		request_run(req);
 }
 
 /* May the caller, and is it on record: only then the handler. */

@@ -33,6 +33,8 @@ struct ipc_server {
 	struct event *acceptable;
 	struct event *accept_again; /* after EMFILE */
 	struct ipc_peers peers;
+	bool hold;
+	TAILQ_HEAD(, ipc_request) held;
 	size_t unanswered; /* requests alive, with or without their peer */
 	bool freed;	   /* ipc_server_free() came; the memory goes with the last request */
 	void (*idle)(void *arg);
@@ -40,7 +42,7 @@ struct ipc_server {
 };
 
 struct ipc_request {
-	TAILQ_ENTRY(ipc_request) next;
+	TAILQ_ENTRY(ipc_request) next, held;
 	struct ipc_server *server;
 	struct ipc_peer *peer; /* NULL when it has gone */
 	enum process_id sender;
@@ -70,6 +72,8 @@ struct ipc_request {
 
 /* A request has arrived: check, authorise, audit, hand to its handler. Takes `msg`. */
 void request_start(struct ipc_peer *peer, const struct ipc_head *head, void *take_msg);
+/* Nothing is held any more: its handler. */
+void request_run(struct ipc_request *req);
 /* CREDIT, CANCEL, GO for a request of this peer; one that is not there any more is no error. */
 void request_credit(struct ipc_request *req, uint32_t bytes);
 void request_cancel(struct ipc_request *req);

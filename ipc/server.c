@@ -181,6 +181,7 @@ int ipc_server_new(struct event_base *base, const struct ipc_server_config *conf
 	if (s->config.max_requests == 0)
 		s->config.max_requests = 256;
 	TAILQ_INIT(&s->peers);
+	TAILQ_INIT(&s->held);
 	if (config->listen_fd >= 0) {
 		int r = fd_set_nonblock(config->listen_fd, e);
 		if (r < 0) {
@@ -199,6 +200,11 @@ void ipc_server_free(struct ipc_server *s)
 {
 	if (!s)
 		return;
+	struct ipc_request *req;
+	while ((req = TAILQ_FIRST(&s->held))) {
+		TAILQ_REMOVE(&s->held, req, held);
+		ipc_fail(req, 503, "the process ends");
+	}
 	s->idle = NULL;
 	while (!TAILQ_EMPTY(&s->peers))
 		peer_drop(TAILQ_FIRST(&s->peers));
@@ -209,6 +215,22 @@ void ipc_server_free(struct ipc_server *s)
 	s->freed = true;
 	if (s->unanswered == 0)
 		free(s);
+}
+
+void ipc_server_hold(struct ipc_server *s)
+{
+	s->hold = true;
+}
+
+void ipc_server_go_on(struct ipc_server *s)
+{
+	struct ipc_request *req;
+
+	s->hold = false;
+	while ((req = TAILQ_FIRST(&s->held))) {
+		TAILQ_REMOVE(&s->held, req, held);
+		request_run(req);
+	}
 }
 
 void ipc_server_on_idle(struct ipc_server *s, void (*fn)(void *arg), void *arg)

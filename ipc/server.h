@@ -10,6 +10,7 @@
 #define POUCH_IPC_SERVER_H
 
 #include <event2/event.h>
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "ipc/message.h"
@@ -22,6 +23,7 @@ typedef void (*ipc_handler_fn)(struct ipc_request *req, void *msg, void *daemon)
 struct ipc_handler {
 	uint16_t number;
 	ipc_handler_fn fn;
+	bool at_once; /* also while the server holds requests */
 };
 
 /*
@@ -30,8 +32,17 @@ struct ipc_handler {
  */
 #define IPC_HANDLER(name, daemon_type)                                                                                 \
 	{                                                                                                              \
-		IPC_##name, (ipc_handler_fn)(1 ? on_##name                                                             \
-					       : (void (*)(struct ipc_request *, struct name *, daemon_type *))0)      \
+		.number = IPC_##name,                                                                                  \
+		.fn = (ipc_handler_fn)(1 ? on_##name                                                                   \
+					 : (void (*)(struct ipc_request *, struct name *, daemon_type *))0)            \
+	}
+/* The same, of one that needs no more than what the daemon knows from its first moment on. */
+#define IPC_HANDLER_AT_ONCE(name, daemon_type)                                                                         \
+	{                                                                                                              \
+		.number = IPC_##name,                                                                                  \
+		.fn = (ipc_handler_fn)(1 ? on_##name                                                                   \
+					 : (void (*)(struct ipc_request *, struct name *, daemon_type *))0),           \
+		.at_once = true,                                                                                       \
 	}
 
 /*
@@ -68,6 +79,9 @@ int ipc_server_new(struct event_base *base, const struct ipc_server_config *conf
 void ipc_server_free(struct ipc_server *s);
 /* Serve one connected peer (a worker's fd 3, a socketpair); takes the descriptor. */
 int ipc_server_serve_fd(struct ipc_server *s, int take_fd, struct err *e);
+/* Requests are taken, and wait for their handlers until ipc_server_go_on(), but for those at once. */
+void ipc_server_hold(struct ipc_server *s);
+void ipc_server_go_on(struct ipc_server *s);
 /* Called when the last peer has gone; for one-shot workers. */
 void ipc_server_on_idle(struct ipc_server *s, void (*fn)(void *arg), void *arg);
 

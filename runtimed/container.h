@@ -107,8 +107,9 @@ struct container {
 	bool attached_network;	    /* netd has endpoints of it */
 	bool uses_volumes;	    /* volumed has mounted for it */
 	int64_t own_size;	    /* SizeRw as measured while it did not run; -1: to be measured */
-	bool start_waits;	    /* for looks at its files to end (files.h) */
-	bool dirty;		    /* its state is to be stored */
+	bool start_waits;	    /* for looks at its files, or what its last run has left, to end */
+	bool resumes;		    /* its restart policy has not been asked since runtimed was started */
+	bool dirty;   /* its state is to be stored */
 	TAILQ_ENTRY(container) changed;
 	struct err *start_error; /* why the last start failed */
 	unsigned backoff_ms;

@@ -103,7 +103,7 @@ static int find_caller(void *arg, uid_t uid, struct guard_container *out)
 
 static const struct ipc_handler handlers[] = {
 	IPC_HANDLER(container_create, struct runtimed),
-	IPC_HANDLER(container_list, struct runtimed),
+	IPC_HANDLER_AT_ONCE(container_list, struct runtimed),
 	IPC_HANDLER(container_inspect, struct runtimed),
 	IPC_HANDLER(container_top, struct runtimed),
 	IPC_HANDLER(container_logs, struct runtimed),
@@ -128,11 +128,11 @@ static const struct ipc_handler handlers[] = {
 	IPC_HANDLER(exec_inspect, struct runtimed),
 	IPC_HANDLER(network_connect, struct runtimed),
 	IPC_HANDLER(network_disconnect, struct runtimed),
-	IPC_HANDLER(system_events, struct runtimed),
-	IPC_HANDLER(event_publish, struct runtimed),
-	IPC_HANDLER(container_counts, struct runtimed),
-	IPC_HANDLER(containers_running, struct runtimed),
-	IPC_HANDLER(container_of_uid, struct runtimed),
+	IPC_HANDLER_AT_ONCE(system_events, struct runtimed),
+	IPC_HANDLER_AT_ONCE(event_publish, struct runtimed),
+	IPC_HANDLER_AT_ONCE(container_counts, struct runtimed),
+	IPC_HANDLER_AT_ONCE(containers_running, struct runtimed),
+	IPC_HANDLER_AT_ONCE(container_of_uid, struct runtimed),
 	IPC_HANDLER(container_netns, struct runtimed),
 	IPC_HANDLER(container_archive_head, struct runtimed),
 	IPC_HANDLER(container_archive_get, struct runtimed),
@@ -143,7 +143,7 @@ static const struct ipc_handler handlers[] = {
 	IPC_HANDLER(container_export, struct runtimed),
 	IPC_HANDLER(container_stats, struct runtimed),
 	IPC_HANDLER(socket_holder, struct runtimed),
-	IPC_HANDLER(service_status, struct runtimed),
+	IPC_HANDLER_AT_ONCE(service_status, struct runtimed),
 };
 
 /* What launch_config points to; as long as the daemon lives. */
@@ -267,6 +267,7 @@ static struct launch_config launch_settings(struct runtimed *rt)
 		.log_quota = c->log_driver_quota,
 		.view_ended = run_view_ended,
 		.left = run_left,
+		.found = run_found,
 		.arg = rt,
 	};
 
@@ -397,6 +398,7 @@ int main(int argc, char **argv)
 		log_error("%s", e.text);
 		return 1;
 	}
+	ipc_server_hold(rt.server); /* until run_found() */
 	const int code = daemon_run(&rt.d);
 	finish(&rt);
 	return code;

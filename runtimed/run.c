@@ -376,8 +376,21 @@ void run_reattach_all(struct runtimed *rt)
 		else if (container_alive(c))
 			reattach(c);
 		else
-			restart_resume(c);
+			c->resumes = true;
 		container_unref(c);
 	}
 	launch_sweep(rt->launch, is_known, rt);
+	launch_find(rt->launch);
+}
+
+/* A restart may join a container that has just been found. */
+void run_found(void *arg)
+{
+	struct runtimed *rt = arg;
+	struct container *c;
+
+	TAILQ_FOREACH(c, &rt->containers.all, link)
+		if (c->resumes)
+			restart_resume(c);
+	ipc_server_go_on(rt->server);
 }

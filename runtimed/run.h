@@ -13,6 +13,8 @@
  */
 int run_start(struct container *c, struct err *e);
 
+/* launch_config's found: restarts go on, and so do requests. */
+void run_found(void *rt);
 /* launch_config's view_ended: volumes are let go, and a start that has waited for this goes on. */
 void run_view_ended(void *rt, const char *id);
 /* launch_config's left: the same, for a start that has waited for the end of an earlier run. */

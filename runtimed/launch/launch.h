@@ -67,6 +67,8 @@ struct launch_config {
 	uint64_t log_quota; /* bytes of all log files together; 0: no bound */
 	/* The last look at a container's files while it did not run has ended: launch_viewed() is false now. */
 	void (*view_ended)(void *arg, const char *id);
+	/* What launch_find() was to find. */
+	void (*found)(void *arg);
 	/* launch_leaving() is false now. */
 	void (*left)(void *arg, const char *id);
 	void *arg;
@@ -224,6 +226,11 @@ void launch_cancel(struct launch_run *run);
  */
 int launch_reattach(struct launch *l, const struct launch_spec *spec, const struct launch_events *events, void *arg,
 		    struct launch_run **out, struct err *e);
+/*
+ * After all of them. found() comes, once, from the event loop, when every shim has said how things are, or is slow to:
+ * it is stopped, or the machine is. The loop serves others meanwhile.
+ */
+void launch_find(struct launch *l);
 
 /*
  * After all launch_reattach() calls: end shims and cgroups, and remove run directories, that nobody has claimed; and

@@ -138,6 +138,7 @@ void launch_free(struct launch *l)
 	if (!l)
 		return;
 	leftovers_free(l);
+	finding_free(l);
 	while (!LIST_EMPTY(&l->runs))
 		run_free(LIST_FIRST(&l->runs));
 	orphans_free(l);

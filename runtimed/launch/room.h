@@ -28,6 +28,7 @@ struct orphan {
 LIST_HEAD(orphans, orphan);
 LIST_HEAD(launch_views, launch_view);
 LIST_HEAD(launch_leftovers, leftovers);
+TAILQ_HEAD(launch_lookups, launch_run);
 
 struct launch {
 	struct launch_config c;
@@ -42,6 +43,7 @@ struct launch {
 	struct launch_runs runs;
 	struct launch_views views;
 	struct launch_leftovers leftovers;
+	struct finding *finding;
 	struct orphans orphans; /* shims that serve their clients' last bytes */
 	struct seccomp_cache *seccomp;
 	struct trash *trash;
@@ -305,7 +307,9 @@ struct launch_run {
 	struct err failure;
 	int failure_code;
 	bool told_prepared, go, ready; /* ready: the shim is */
-	bool lost;		       /* no shim answers */
+	bool sought;		       /* of an earlier runtimed; its shim has not answered */
+	bool queued;		       /* nor been asked */
+	TAILQ_ENTRY(launch_run) lookup;
 	char *who, *stage;
 	pid_t starter;
 	char *hosts, *resolv_conf, *files_of;
@@ -408,6 +412,8 @@ void logger_free(struct logger *g);
 
 /* ---- run.c ---- */
 
+/* The shim is gone without a word: nobody watches the container, so it must not run. */
+void run_shim_lost(struct launch_run *run);
 /* What the start waited for has come, or, with `e`, will not come. */
 void run_go_on(struct launch_run *run, const struct err *e);
 
@@ -415,6 +421,12 @@ void run_go_on(struct launch_run *run, const struct err *e);
 
 /* A file was rotated: while all together are more than configured, the oldest rotated ones go. */
 void logs_hold_quota(const struct launch *l);
+
+/* ---- reattach.c ---- */
+
+/* Its shim has spoken, or will not. */
+void reattach_settled(struct launch_run *run);
+void finding_free(struct launch *l);
 
 /* ---- control.c ---- */
 

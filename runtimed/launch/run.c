@@ -119,12 +119,12 @@ static void ended(struct launch_run *run)
 	finish(run);
 }
 
-/* The shim is gone without a word: nobody watches the container, so it must not run. */
-static void shim_lost(struct launch_run *run)
+void run_shim_lost(struct launch_run *run)
 {
 	struct wire_exit x;
 	AUTO_CLOSE int fd = openat(run->dir, "exit", O_RDONLY | O_CLOEXEC);
 
+	reattach_settled(run);
 	shim_free(&run->shim, false);
 	if (fd >= 0 && fd_read_full(fd, &x, sizeof x, NULL) == (ssize_t)sizeof x && x.magic == WIRE_MAGIC) {
 		run->exit.code = x.code;
@@ -178,7 +178,7 @@ static void on_shim(void *arg, const struct wire_head *head, char *text, size_t 
 
 	if (!head) {
 		if (run->state == RUN_RUNNING) {
-			shim_lost(run);
+			run_shim_lost(run);
 		} else if (run->state != RUN_ENDED) { /* after its last word it may go before the cgroup is empty */
 			err_set(&run->failure, -EIO, "the container's shim was killed");
 			fail(run, 128);
@@ -211,6 +211,7 @@ static void on_shim(void *arg, const struct wire_head *head, char *text, size_t 
 		run->dir = fd_keep(run->dir);
 		close_parts(run);
 		run_release_held(run);
+		reattach_settled(run);
 		run->events->started(run->arg, run, run->pid, run->started_at);
 		break;
 	case WIRE_ROTATED:
@@ -333,8 +334,6 @@ static void on_soon(evutil_socket_t fd, short what, void *arg)
 		return;
 	if (run->failure.code) {
 		fail(run, 128);
-	} else if (run->lost) {
-		shim_lost(run);
 	} else if (!run->told_prepared) {
 		run->told_prepared = true;
 		run->events->prepared(run->arg, run, run->own_net ? run->net_fd : -1);
@@ -423,27 +422,6 @@ int launch_start(struct launch *l, const struct launch_spec *spec, const struct 
 		return r;
 	}
 	later(run, 0);
-	*out = run;
-	return 0;
-}
-
-int launch_reattach(struct launch *l, const struct launch_spec *spec, const struct launch_events *events, void *arg,
-		    struct launch_run **out, struct err *e)
-{
-	int r = run_check_free(l, spec->id, e);
-
-	if (r < 0)
-		return r;
-	struct launch_run *run = run_new(l, spec, events, arg);
-	run->state = RUN_RUNNING;
-	run->told_prepared = true;
-	if (spec->log && spec->log->setup)
-		logger_remember(run, spec->log->setup);
-	run->dir = fd_keep(openat(l->runs_dir, run->id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
-	if (run->dir < 0 || shim_connect(&run->shim, run->dir, NULL) < 0) {
-		run->lost = true;
-		later(run, 0);
-	}
 	*out = run;
 	return 0;
 }

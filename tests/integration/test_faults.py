@@ -230,6 +230,24 @@ def test_runtimed_finds_all_again(fresh):
         run.remove()
 
 
+def test_who_asks_while_shims_are_found_again(fresh):
+    """A runtimed that has just started takes no container for one that does not run; lists do not wait for the shims."""
+    fresh.busybox()
+    runs = [Run(fresh, "sleep 1000") for _ in range(12)]
+    ids = {run.id for run in runs}
+    for _ in range(3):
+        os.kill(fresh.pids()["runtimed"], signal.SIGKILL)
+        asked = [fresh.start_request("POST", f"/containers/{run.id}/exec", body={"Cmd": ["true"]}) for run in runs[:6]]
+        asked += [fresh.start_request("POST", f"/containers/{run.id}/kill?signal=WINCH") for run in runs[6:]]
+        assert {c["Id"] for c in fresh.api("GET", "/containers/json").json} == ids
+        answers = [connection.getresponse().status for connection in asked]
+        assert all(status in (201, 204, 503) for status in answers), answers  # 503: it died with the request
+        for connection in asked:
+            connection.close()
+        assert [state(fresh, run.id)["Status"] for run in runs] == ["running"] * 12
+        assert runs[-1].execute("echo", "on") == "on\n"
+
+
 # ---- fields of an exec ----
 
 EXECS = [

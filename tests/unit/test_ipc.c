@@ -57,7 +57,7 @@ static void on_service_status(struct ipc_request *req, struct service_status *ms
 	json_decref(state);
 }
 
-static const struct ipc_handler handlers[] = {IPC_HANDLER(service_status, struct world)};
+static struct ipc_handler handlers[] = {IPC_HANDLER(service_status, struct world)};
 
 static void start_server(struct world *w)
 {
@@ -169,6 +169,39 @@ static void test_deadline(void **state)
 	while (!w->held || !ipc_request_cancelled(w->held))
 		event_base_loop(w->base, EVLOOP_ONCE);
 	ipc_reply_done(w->held);
+}
+
+static void test_held(void **state)
+{
+	struct world *w = *state;
+
+	w->hold = false;
+	ipc_server_hold(w->server);
+	assert_non_null(call(w, false, 30));
+	run_until_done(w);
+	assert_int_equal(w->code, -ETIMEDOUT);
+	assert_int_equal(w->handled, 0);
+	handlers[0].at_once = true;
+	assert_non_null(call(w, false, 0));
+	run_until_done(w);
+	assert_int_equal(w->code, 0);
+	assert_int_equal(w->handled, 1);
+	handlers[0].at_once = false;
+	/* It came first, and its handler finds that nobody waits any more. */
+	ipc_server_go_on(w->server);
+	assert_int_equal(w->handled, 2);
+	assert_non_null(call(w, false, 0));
+	run_until_done(w);
+	assert_int_equal(w->code, 0);
+	/* The server goes while one is held. */
+	ipc_server_hold(w->server);
+	assert_non_null(call(w, false, 30));
+	run_until_done(w);
+	ipc_server_free(w->server);
+	start_server(w);
+	assert_non_null(call(w, true, 0));
+	run_until_done(w);
+	assert_int_equal(w->code, 0);
 }
 
 static void test_error(void **state)
@@ -370,6 +403,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_answer, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_deadline, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_held, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_error, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_busy, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_server_lost, setup, teardown),

@@ -652,6 +652,7 @@ static void test_reattach(void **state)
 	must(launch_new(&room.config, &room.launch, &e));
 	must(launch_reattach(room.launch, &spec, &events, &b, &b.run, &e));
 	must(launch_reattach(room.launch, &other, &events, &gone, &gone.run, &e));
+	launch_find(room.launch);
 	turn_until(&b.started);
 	assert_int_equal(b.pid, pid);
 	turn_until(&gone.exited);
