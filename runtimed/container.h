@@ -109,7 +109,7 @@ struct container {
 	int64_t own_size;	    /* SizeRw as measured while it did not run; -1: to be measured */
 	bool start_waits;	    /* for looks at its files, or what its last run has left, to end */
 	bool resumes;		    /* its restart policy has not been asked since runtimed was started */
-	bool dirty;   /* its state is to be stored */
+	bool dirty;		    /* its state is to be stored */
 	TAILQ_ENTRY(container) changed;
 	struct err *start_error; /* why the last start failed */
 	unsigned backoff_ms;
@@ -131,6 +131,7 @@ struct containers {
 	struct containers_queue all;
 	struct table by_id, by_name;
 	size_t count;
+	size_t linking; /* those that have links */
 };
 
 const char *container_status_name(enum container_status s);

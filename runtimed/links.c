@@ -24,7 +24,7 @@ static json_t *links_of(const struct container *c)
 struct link {
 	char ref[256];
 	const char *alias;
-	const struct container *to; /* NULL: not there (any more) */
+	struct container *to; /* NULL: not there (any more) */
 };
 
 /* `e`, where it is given, says why there is no other container. */
@@ -120,6 +120,86 @@ json_t *links_shown(const struct container *c)
 	return all;
 }
 
+/* ---- names by links ---- */
+
+/* As Docker: on networks of their own, aliases are for the network's name server alone. */
+static bool names_others(const struct container *c)
+{
+	const char *mode = json_text(c->host, "NetworkMode");
+
+	return json_array_size(links_of(c)) && (!*mode || str_eq(mode, "default") || str_eq(mode, "bridge"));
+}
+
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+json_t *links_names(const struct container *c)
+{
+	const struct containers *all = &c->rt->containers;
+	char **names = xcalloc(1, sizeof *names);
+	json_t *shown = json_array(), *v;
+	const struct container *other;
+	size_t n = 1, i;
+
+	names[0] = xasprintf("/%s", c->name);
+	if (all->linking)
+		TAILQ_FOREACH(other, &all->all, link) {
+			if (!names_others(other))
+				continue;
+			json_array_foreach(links_of(other), i, v) {
+				const struct link link = read_link(other, v, NULL);
+
+				if (link.to != c)
+					continue;
+				names = xrealloc(names, n + 1, sizeof *names);
+				names[n++] = xasprintf("/%s/%s", other->name, link.alias);
+			}
+		}
+	qsort(names, n, sizeof *names, by_text);
+	for (i = 0; i < n; i++) {
+		json_array_append_new(shown, json_string(names[i]));
+		free(names[i]);
+	}
+	free(names);
+	return shown;
+}
+
+struct container *links_resolve(const struct containers *all, const char *ref)
+{
+	const char *name = ref + (*ref == '/'), *slash = strrchr(name, '/');
+	char parent[256];
+	json_t *v;
+	size_t i;
+
+	if (!slash || snprintf(parent, sizeof parent, "%.*s", (int)(slash - name), name) >= (int)sizeof parent)
+		return NULL;
+	const struct container *c = table_get(&all->by_name, parent);
+	if (!c || !names_others(c))
+		return NULL;
+	json_array_foreach(links_of(c), i, v) {
+		const struct link link = read_link(c, v, NULL);
+
+		if (link.to && str_eq(link.alias, slash + 1))
+			return link.to;
+	}
+	return NULL;
+}
+
+void links_touched(const struct container *c)
+{
+	json_t *v;
+	size_t i;
+
+	json_array_foreach(links_of(c), i, v) {
+		struct container *to = read_link(c, v, NULL).to;
+
+		if (to)
+			free(STEAL(to->listed));
+	}
+}
+
 /* ---- DELETE /containers/{id}/{alias}?link=1 ---- */
 
 static void on_told(struct container *c, int rc, const struct err *e, void *arg)
@@ -155,6 +235,7 @@ static int forget(struct container *c, const char *alias, struct err *e)
 	json_t *host = c->host, *endpoints = c->endpoints, *endpoint;
 	const char *network;
 
+	links_touched(c);
 	c->host = json_deep_copy(host);
 	c->endpoints = json_deep_copy(endpoints);
 	bool found = drop(links_of(c), alias);
@@ -168,6 +249,8 @@ static int forget(struct container *c, const char *alias, struct err *e)
 		c->endpoints = endpoints;
 		return rc;
 	}
+	if (json_array_size(json_object_get(host, "Links")) && !json_array_size(links_of(c)))
+		c->rt->containers.linking--;
 	json_decref(host);
 	json_decref(endpoints);
 	container_changed(c);

@@ -6,6 +6,7 @@
 #include "lib/filters.h"
 #include "runtimed/files.h"
 #include "runtimed/health.h"
+#include "runtimed/links.h"
 #include "runtimed/listfilter.h"
 #include "runtimed/mounts.h"
 #include "runtimed/names.h"
@@ -74,14 +75,13 @@ static json_t *command_shown(const struct container *c)
 
 json_t *item_shown(struct container *c)
 {
-	AUTO_FREE char *name = xasprintf("/%s", c->name);
 	json_t *labels = json_object_get(c->config, "Labels");
-	json_t *o = json_pack("{s:s s:[s] s:s s:s s:o s:I s:o s:s s:s s:{s:s} s:o s:o}", "Id", c->id, "Names", name,
-			      "Image", c->image_name, "ImageID", c->image, "Command", command_shown(c), "Created",
-			      (json_int_t)(c->created / NS_PER_SEC), "Ports", networks_ports_listed(c), "State",
-			      container_status_name(c->state.status), "Driver", "overlay2", "HostConfig", "NetworkMode",
-			      json_text(c->host, "NetworkMode"), "NetworkSettings", networks_listed(c), "Mounts",
-			      mounts_shown(c));
+	json_t *o = json_pack("{s:s s:o s:s s:s s:o s:I s:o s:s s:s s:{s:s} s:o s:o}", "Id", c->id, "Names",
+			      links_names(c), "Image", c->image_name, "ImageID", c->image, "Command", command_shown(c),
+			      "Created", (json_int_t)(c->created / NS_PER_SEC), "Ports", networks_ports_listed(c),
+			      "State", container_status_name(c->state.status), "Driver", "overlay2", "HostConfig",
+			      "NetworkMode", json_text(c->host, "NetworkMode"), "NetworkSettings", networks_listed(c),
+			      "Mounts", mounts_shown(c));
 
 	json_object_set_new(o, "Labels", labels ? json_incref(labels) : json_object());
 	if (c->state.status == CT_EXITED && c->state.stopped_by_user)

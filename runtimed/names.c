@@ -7,6 +7,7 @@
 #include <sys/random.h>
 
 #include "lib/util.h"
+#include "runtimed/links.h"
 
 #define NAME_MAX_LEN 255
 
@@ -74,6 +75,11 @@ char *name_generate(const struct containers *all)
 	}
 }
 
+static bool links(const struct container *c)
+{
+	return json_array_size(json_object_get(c->host, "Links")) > 0;
+}
+
 void containers_add(struct containers *all, struct container *c)
 {
 	struct container *last = TAILQ_LAST(&all->all, containers_queue);
@@ -88,6 +94,8 @@ void containers_add(struct containers *all, struct container *c)
 	table_put(&all->by_id, c->id, c);
 	table_put(&all->by_name, c->name, c);
 	all->count++;
+	all->linking += links(c);
+	links_touched(c);
 }
 
 void containers_remove(struct containers *all, struct container *c)
@@ -96,6 +104,8 @@ void containers_remove(struct containers *all, struct container *c)
 	table_remove(&all->by_id, c->id);
 	table_remove(&all->by_name, c->name);
 	all->count--;
+	all->linking -= links(c);
+	links_touched(c);
 }
 
 void containers_rename(struct containers *all, struct container *c, char *take_name)
@@ -104,6 +114,7 @@ void containers_rename(struct containers *all, struct container *c, char *take_n
 	free(c->name);
 	c->name = take_name;
 	table_put(&all->by_name, c->name, c);
+	links_touched(c);
 }
 
 struct container *containers_find(const struct containers *all, const char *ref, struct err *e)
@@ -114,6 +125,8 @@ struct container *containers_find(const struct containers *all, const char *ref,
 
 	if (!found)
 		found = table_get(&all->by_name, name);
+	if (!found && strchr(name, '/'))
+		found = links_resolve(all, name);
 	if (found)
 		return found;
 	if (len == 0 || len >= ID_LEN || strspn(ref, "0123456789abcdef") != len)

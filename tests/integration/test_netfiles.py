@@ -94,6 +94,34 @@ def test_a_link_to_who_comes_later(engine, web):
     engine.docker("network", "rm", "waiting")
 
 
+def test_names_by_links(engine, web):
+    """As with Docker: whom others have linked is listed with their names for it, and found by them."""
+    def names():
+        listed = {c["Names"][0].split("/")[1]: c["Names"] for c in engine.api("GET", "/containers/json?all=1").json}
+        return next(all for all in listed.values() if "/web" in all or "/web2" in all)
+
+    assert names() == ["/web"]
+    engine.docker("create", "--name", "user", "--link", "web:shop", "--link", "web:cache", "busybox", "true")
+    engine.docker("network", "create", "own")
+    engine.docker("create", "--name", "own", "--network", "own", "--link", "web:shop", "busybox", "true")
+    assert names() == ["/user/cache", "/user/shop", "/web"]
+    assert "user/cache,user/shop,web" in engine.docker("ps", "--no-trunc", "--format", "{{.Names}}").stdout.splitlines()
+    for name in ("user/shop", "/user/cache"):
+        assert engine.inspect(name)["Name"] == "/web"
+    for name in ("user/nosuch", "own/shop", "nosuch/shop"):
+        assert "No such" in engine.docker("inspect", name, check=False).stderr, name
+    engine.docker("rename", "user", "other")
+    engine.docker("rename", "web", "web2")
+    assert names() == ["/other/cache", "/other/shop", "/web2"]
+    assert engine.inspect("other/shop")["Name"] == "/web2"
+    engine.docker("rename", "web2", "web")
+    engine.docker("rm", "--link", "other/shop")
+    assert names() == ["/other/cache", "/web"]
+    engine.docker("rm", "other", "own")
+    assert names() == ["/web"]
+    engine.docker("network", "rm", "own")
+
+
 def test_a_link_is_removed(engine, web):
     engine.docker("network", "create", "unlinked")
     engine.docker("network", "connect", "unlinked", web)
