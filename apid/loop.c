@@ -66,7 +66,8 @@ int apid_loop(struct event_base *base, void *arg)
 		uint64_t before = a->reads;
 
 		r = event_base_loop(base, EVLOOP_ONCE);
-		if (a->reads == before || (wait && wait--))
+		/* The next event_base_loop() would forget that it is to end. */
+		if (event_base_got_break(base) || a->reads == before || (wait && wait--))
 			continue;
 		if (look_again_and_again(a, &rest) == LOOP_ENDS)
 			break;
