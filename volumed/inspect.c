@@ -3,6 +3,7 @@
 
 #include "lib/log.h"
 #include "lib/util.h"
+#include "volumed/make.h"
 #include "volumed/plugin.h"
 #include "volumed/plugins.h"
 #include "volumed/volumed.h"
@@ -14,12 +15,25 @@ struct inspection {
 	json_t *shown, *volume; /* what is answered, and what the plugin says */
 };
 
-static void answer(struct inspection *i)
+static void inspection_free(struct inspection *i)
 {
-	ipc_reply_json(i->req, 200, i->shown);
 	json_decref(i->volume);
 	free(i->driver);
 	free(i);
+}
+
+static void answer(struct inspection *i)
+{
+	ipc_reply_json(i->req, 200, i->shown);
+	inspection_free(i);
+}
+
+static void no_such(struct inspection *i)
+{
+	const struct volume_inspect *m = ipc_request_msg(i->req);
+
+	ipc_fail(i->req, 404, "get %s: no such volume", m->name);
+	inspection_free(i);
 }
 
 /* A plugin that does not know the question has volumes of this host; so does one that answers it wrong. */
@@ -59,17 +73,30 @@ static void take_volume(struct inspection *i, json_t *volume)
 			    json_pack("{s:O}", "Name", json_object_get(i->shown, "Name")), on_path, i);
 }
 
+static void on_checked(void *arg, bool lost)
+{
+	struct inspection *i = arg;
+
+	if (lost) {
+		json_decref(i->shown);
+		no_such(i);
+	} else
+		answer(i);
+}
+
 /* Who does not answer costs the volume its status, not the client what the engine knows. */
 static void on_got(void *arg, const json_t *got, const struct err *e)
 {
 	struct inspection *i = arg;
 
-	if (!e) {
+	if (e)
+		log_warn("%s", e->text);
+	if (plugins_denies(got, e))
+		volume_check(i->d, json_string_value(json_object_get(i->shown, "Name")), on_checked, i);
+	else if (e)
+		answer(i);
+	else
 		take_volume(i, json_object_get(got, "Volume"));
-		return;
-	}
-	log_warn("%s", e->text);
-	answer(i);
 }
 
 static void on_found(void *arg, const char *driver, json_t *volume)
@@ -78,8 +105,7 @@ static void on_found(void *arg, const char *driver, json_t *volume)
 	const struct volume_inspect *m = ipc_request_msg(i->req);
 
 	if (!driver) {
-		ipc_fail(i->req, 404, "get %s: no such volume", m->name);
-		free(i);
+		no_such(i);
 		return;
 	}
 	i->driver = xstrdup(driver);

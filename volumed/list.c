@@ -49,12 +49,22 @@ static void put_described(struct listing *l, const char *driver, json_t *take_sh
 	json_decref(take_shown);
 }
 
+/* Its plugin has answered, and not with it: somebody has removed it there. */
+static bool is_lost(const struct listing *l, const struct volume *v)
+{
+	const json_t *of_driver = l->told ? json_object_get(l->told->volumes, v->driver) : NULL;
+
+	return of_driver && !json_object_get(of_driver, v->name);
+}
+
 static void list_recorded(void *arg, struct volume *v)
 {
 	struct listing *l = arg;
 	json_t *of_driver = l->told ? json_object_get(l->told->volumes, v->driver) : NULL;
 	json_t *volume = json_object_get(of_driver, v->name);
 
+	if (is_lost(l, v))
+		return;
 	if (guard_sees(l->req, v->owner) && listed(l, v->name, v->driver, v->labels, v->nholds > 0)) {
 		if (volume)
 			put_described(l, v->driver, volume_json(l->d, v), volume);
@@ -68,10 +78,12 @@ static void list_foreign(struct listing *l)
 	const char *driver, *name;
 	json_t *of_driver, *volume;
 	json_t *seen = json_object();
+	const struct volume *recorded;
 
 	json_object_foreach(l->told->volumes, driver, of_driver) {
 		json_object_foreach(of_driver, name, volume) {
-			if (volume_find(l->d->volumes, name) || json_object_get(seen, name) ||
+			recorded = volume_find(l->d->volumes, name);
+			if ((recorded && !is_lost(l, recorded)) || json_object_get(seen, name) ||
 			    !listed(l, name, driver, NULL, false))
 				continue;
 			json_object_set_new(seen, name, json_true());
@@ -111,17 +123,6 @@ static void told_end(struct listing *l)
 	free(l);
 }
 
-static json_t *by_name(const json_t *volumes)
-{
-	json_t *named = json_object(), *volume;
-	size_t i;
-
-	json_array_foreach(volumes, i, volume)
-		if (plugins_is_volume(volume))
-			json_object_set(named, json_string_value(json_object_get(volume, "Name")), volume);
-	return named;
-}
-
 /* A plugin that does not know the question has volumes of this host. */
 static void on_capabilities(void *arg, json_t *answers, json_t *failures)
 {
@@ -142,9 +143,17 @@ static void on_listed(void *arg, json_t *answers, json_t *failures)
 	const char *driver;
 	json_t *reply, *body = json_object();
 
-	json_object_foreach(answers, driver, reply)
-		json_object_set_new(l->told->volumes, driver, by_name(json_object_get(reply, "Volumes")));
 	json_array_extend(l->told->warnings, failures);
+	json_object_foreach(answers, driver, reply) {
+		json_t *volumes = plugins_listed(reply);
+
+		if (volumes)
+			json_object_set_new(l->told->volumes, driver, volumes);
+		else
+			json_array_append_new(
+				l->told->warnings,
+				json_sprintf("volume driver %s: its list of volumes is not a list", driver));
+	}
 	plugins_ask(l->d, "VolumeDriver.Capabilities", body, l->told->volumes, on_capabilities, l);
 	json_decref(body);
 }

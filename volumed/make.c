@@ -38,6 +38,27 @@ void volume_event(struct volumed *d, const struct volume *v, const char *action,
 	json_decref(attributes);
 }
 
+/* ---- a record that goes ---- */
+
+static int forget(struct volumed *d, struct volume *v, struct err *e)
+{
+	volume_event(d, v, "destroy", NULL);
+	return volume_drop(d->volumes, v, e);
+}
+
+/* The caller's to free. */
+static char *holders(const struct volume *v)
+{
+	char *ids = xstrdup("");
+
+	for (size_t i = 0; i < v->nholds; i++) {
+		char *longer = xasprintf("%s%s%s", ids, i ? ", " : "", v->holds[i].container);
+		free(ids);
+		ids = longer;
+	}
+	return ids;
+}
+
 /* ---- make ---- */
 
 struct making {
@@ -136,22 +157,65 @@ static void on_found(void *arg, const char *driver, json_t *volume)
 	making_end(m, v, v ? NULL : &e);
 }
 
+static void make_unrecorded(struct making *m)
+{
+	if (!m->driver && !m->anonymous && plugins_any(m->d))
+		plugins_find(m->d, m->name, on_found, m);
+	else
+		make_new(m);
+}
+
+static void take_recorded(struct making *m, struct volume *v)
+{
+	const bool same = (!m->driver || str_eq(v->driver, m->driver)) &&
+			  (!json_object_size(m->options) || json_equal(v->options, m->options));
+	struct err e = {0};
+
+	conflict(m, v->driver, &e);
+	making_end(m, same ? v : NULL, same ? NULL : &e);
+}
+
+/* A container that holds a lost one is not to find another volume there than it was made with. */
+static void replace_lost(struct making *m, struct volume *v)
+{
+	AUTO_FREE char *ids = holders(v);
+	struct err e = {0};
+
+	if (v->nholds)
+		err_http(&e, 409,
+			 "create %s: conflict: driver %s has lost the volume of that name, and containers refer to "
+			 "it: remove these before it is made again - [%s]",
+			 m->name, v->driver, ids);
+	else
+		forget(m->d, v, &e);
+	if (e.code)
+		making_end(m, NULL, &e);
+	else
+		make_unrecorded(m);
+}
+
+static void make_checked(void *arg, bool lost)
+{
+	struct making *m = arg;
+	struct volume *v = volume_find(m->d->volumes, m->name);
+
+	if (lost)
+		replace_lost(m, v);
+	else
+		take_recorded(m, v);
+}
+
 static void make_turn(void *arg)
 {
 	struct making *m = arg;
 	struct volume *v = volume_find(m->d->volumes, m->name);
-	struct err e = {0};
 
-	if (v) {
-		const bool same = (!m->driver || str_eq(v->driver, m->driver)) &&
-				  (!json_object_size(m->options) || json_equal(v->options, m->options));
-
-		conflict(m, v->driver, &e);
-		making_end(m, same ? v : NULL, same ? NULL : &e);
-	} else if (!m->driver && !m->anonymous && plugins_any(m->d))
-		plugins_find(m->d, m->name, on_found, m);
+	if (!v)
+		make_unrecorded(m);
+	else if (str_eq(v->driver, VOLUME_LOCAL))
+		take_recorded(m, v);
 	else
-		make_new(m);
+		plugins_lost(m->d, v->driver, v->name, make_checked, m);
 }
 
 void volume_make(struct volumed *d, const struct volume_new *new, make_done done, void *arg)
@@ -176,6 +240,55 @@ void volume_make(struct volumed *d, const struct volume_new *new, make_done done
 	turn_take(d->turns, m->name, make_turn, m);
 }
 
+/* ---- check ---- */
+
+struct check {
+	struct volumed *d;
+	char *name;
+	check_done done;
+	void *arg;
+};
+
+static void check_end(struct check *c, bool lost)
+{
+	AUTO_FREE char *name = STEAL(c->name);
+	struct turns *turns = c->d->turns;
+
+	c->done(c->arg, lost);
+	free(c);
+	turn_end(turns, name);
+}
+
+static void checked(void *arg, bool lost)
+{
+	struct check *c = arg;
+	struct volume *v = volume_find(c->d->volumes, c->name);
+	struct err e = {0};
+
+	if (lost && !v->nholds && forget(c->d, v, &e) < 0)
+		log_error("a volume that its driver has lost is still recorded: %s", e.text);
+	check_end(c, lost);
+}
+
+static void check_turn(void *arg)
+{
+	struct check *c = arg;
+	struct volume *v = volume_find(c->d->volumes, c->name);
+
+	if (v && !str_eq(v->driver, VOLUME_LOCAL))
+		plugins_lost(c->d, v->driver, v->name, checked, c);
+	else
+		check_end(c, !v);
+}
+
+void volume_check(struct volumed *d, const char *name, check_done done, void *arg)
+{
+	struct check *c = XNEW(struct check);
+
+	*c = (struct check){d, xstrdup(name), done, arg};
+	turn_take(d->turns, c->name, check_turn, c);
+}
+
 /* ---- unmake ---- */
 
 struct unmaking {
@@ -184,6 +297,7 @@ struct unmaking {
 	char *driver;  /* of one that has no record; else NULL */
 	char last[65]; /* its hold does not count; "" without */
 	bool force, abandoned;
+	struct err failure; /* of the plugin's removal */
 	unmake_done done;
 	void *arg;
 };
@@ -201,29 +315,38 @@ static void unmaking_end(struct unmaking *u, const struct err *e)
 
 static int in_use(const struct volume *v, struct err *e)
 {
-	AUTO_FREE char *ids = xstrdup("");
+	AUTO_FREE char *ids = holders(v);
 
-	for (size_t i = 0; i < v->nholds; i++) {
-		char *longer = xasprintf("%s%s%s", ids, i ? ", " : "", v->holds[i].container);
-		free(ids);
-		ids = longer;
-	}
 	return err_http(e, 409, "remove %s: volume is in use - [%s]", v->name, ids);
 }
 
 /* The record goes first for the local driver: files without a record are cleaned up, a record without files is not. */
 static void drop_record(struct unmaking *u, struct err *e)
 {
-	struct volume *v = volume_find(u->d->volumes, u->name);
-
-	volume_event(u->d, v, "destroy", NULL);
-	volume_drop(u->d->volumes, v, e);
+	forget(u->d, volume_find(u->d->volumes, u->name), e);
 }
 
 static void files_removed(void *arg, const char *path, const struct err *e)
 {
 	(void)path;
 	unmaking_end(arg, e);
+}
+
+static int no_such(const struct unmaking *u, struct err *e)
+{
+	return err_http(e, 404, "get %s: no such volume", u->name);
+}
+
+static void unmake_checked(void *arg, bool lost)
+{
+	struct unmaking *u = arg;
+	struct err e = {0};
+
+	if (lost)
+		drop_record(u, &e);
+	if (lost && !e.code)
+		no_such(u, &e);
+	unmaking_end(u, lost ? &e : &u->failure);
 }
 
 static void plugin_removed(void *arg, const char *path, const struct err *failure)
@@ -233,7 +356,12 @@ static void plugin_removed(void *arg, const char *path, const struct err *failur
 
 	(void)path;
 	if (failure && !u->force) {
-		unmaking_end(u, failure);
+		u->failure = *failure;
+		/* Who has answered may have said so because there is nothing to remove. */
+		if (failure->code == -EREMOTEIO)
+			plugins_lost(u->d, volume_find(u->d->volumes, u->name)->driver, u->name, unmake_checked, u);
+		else
+			unmaking_end(u, failure);
 		return;
 	}
 	drop_record(u, &e);
@@ -278,7 +406,7 @@ static void unmake_turn(void *arg)
 		return;
 	}
 	if (!v)
-		err_http(&e, 404, "get %s: no such volume", u->name);
+		no_such(u, &e);
 	else if (v->nholds > (volume_holder(v, u->last) ? 1 : 0))
 		in_use(v, &e);
 	else if (!str_eq(v->driver, VOLUME_LOCAL)) {

@@ -118,7 +118,7 @@ static void dissect(struct call *c, char *text, size_t len)
 	copy = err && *err ? xstrdup(err) : NULL;
 	if (copy || status != 200) {
 		json_decref(answer);
-		fail(c, "%s", copy ? copy : "it answered with a failure without a text");
+		fail_as(c, -EREMOTEIO, "%s", copy ? copy : "it answered with a failure without a text");
 		return;
 	}
 	end(c, answer, NULL);

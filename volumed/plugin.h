@@ -17,7 +17,10 @@ struct config;
 
 #define PLUGIN_ANSWER_MAX (1u << 20)
 
-/* Exactly one of `answer` (borrowed) and `e` is set; -ETIMEDOUT for who did not answer in time. */
+/*
+ * Exactly one of `answer` (borrowed) and `e` is set: -ETIMEDOUT for who did not answer in time, -EREMOTEIO for who has
+ * answered that it failed.
+ */
 typedef void (*plugin_done)(void *arg, const json_t *answer, const struct err *e);
 
 /* Is there a socket of that name in the directory, or in a directory of that name there? */

@@ -195,7 +195,87 @@ void plugins_find(struct volumed *d, const char *name, plugins_found done, void 
 	json_decref(body);
 }
 
+/* ---- is it still there ---- */
+
+struct search {
+	struct volumed *d;
+	char *driver, *name;
+	plugins_lost_done done;
+	void *arg;
+};
+
+static void search_end(struct search *s, bool lost)
+{
+	s->done(s->arg, lost);
+	free(s->driver);
+	free(s->name);
+	free(s);
+}
+
+static void listed_for_it(void *arg, json_t *answers, json_t *failures)
+{
+	struct search *s = arg;
+	const json_t *answer = json_object_get(answers, s->driver);
+	json_t *volumes = answer ? plugins_listed(answer) : NULL;
+	const bool lost = volumes && !json_object_get(volumes, s->name);
+
+	(void)failures;
+	json_decref(volumes);
+	search_end(s, lost);
+}
+
+static void got_it(void *arg, const json_t *answer, const struct err *e)
+{
+	struct search *s = arg;
+
+	if (e && e->code == -ETIMEDOUT)
+		note_silence(s->d, s->driver);
+	if (!plugins_denies(answer, e)) {
+		search_end(s, false);
+		return;
+	}
+	json_t *body = json_object(), *only = json_pack("{s:n}", s->driver);
+	plugins_ask(s->d, "VolumeDriver.List", body, only, listed_for_it, s);
+	json_decref(body);
+	json_decref(only);
+}
+
+bool plugins_denies(const json_t *answer, const struct err *e)
+{
+	const json_t *volume = json_object_get(answer, "Volume");
+
+	return e ? e->code == -EREMOTEIO : !volume || json_is_null(volume);
+}
+
+void plugins_lost(struct volumed *d, const char *driver, const char *name, plugins_lost_done done, void *arg)
+{
+	if (is_silent(d, driver)) {
+		done(arg, false);
+		return;
+	}
+	struct search *s = XNEW(struct search);
+	*s = (struct search){d, xstrdup(driver), xstrdup(name), done, arg};
+	plugin_call(d->daemon.base, d->daemon.config, driver, "VolumeDriver.Get", PLUGINS_WAIT_MS,
+		    json_pack("{s:s}", "Name", name), got_it, s);
+}
+
 /* ---- what they say ---- */
+
+/* Who has none may say null, or nothing. */
+json_t *plugins_listed(const json_t *answer)
+{
+	const json_t *volumes = json_object_get(answer, "Volumes");
+	json_t *named, *volume;
+	size_t i;
+
+	if (!json_is_object(answer) || (volumes && !json_is_null(volumes) && !json_is_array(volumes)))
+		return NULL;
+	named = json_object();
+	json_array_foreach(volumes, i, volume)
+		if (plugins_is_volume(volume))
+			json_object_set(named, json_string_value(json_object_get(volume, "Name")), volume);
+	return named;
+}
 
 bool plugins_is_volume(const json_t *volume)
 {

@@ -31,6 +31,19 @@ typedef void (*plugins_found)(void *arg, const char *driver, json_t *volume);
 
 void plugins_find(struct volumed *d, const char *name, plugins_found done, void *arg);
 
+/* Has it answered its Get (plugin.h: plugin_done), and with no volume? */
+bool plugins_denies(const json_t *answer, const struct err *e);
+
+typedef void (*plugins_lost_done)(void *arg, bool lost);
+
+/*
+ * Has the plugin lost the volume that it made once? Only if it answers and both its Get and its List say so: who is
+ * silent, or fails just now, has lost nothing.
+ */
+void plugins_lost(struct volumed *d, const char *driver, const char *name, plugins_lost_done done, void *arg);
+
+/* Its answer to List as {name: volume}, a fresh reference; NULL when that is no list. */
+json_t *plugins_listed(const json_t *answer);
 /* Is that what a plugin's Get or List says of a volume, and is its name one that a volume can have? */
 bool plugins_is_volume(const json_t *volume);
 /* "global" or "local", from its answer to Capabilities (may be NULL). */

@@ -362,6 +362,71 @@ def test_image_files_are_copied_into_it(engine, plugin):
     engine.docker("volume", "rm", "fresh")
 
 
+# ---- volumes that the plugin does not know any more ----
+
+@pytest.fixture
+def lost(engine, plugin):
+    """Made by the engine, removed elsewhere."""
+    engine.docker("volume", "create", "-d", "good", "--label", "kept", "lost")
+    (plugin.store / "lost").rmdir()
+    yield "lost"
+    plugin.behave = {}
+    engine.docker("volume", "rm", "-f", "lost")
+
+
+def test_lost_is_not_there(engine, plugin, lost):
+    assert lost not in names(engine)
+    answer = engine.api("GET", "/volumes/lost")
+    assert answer.status == 404 and "no such volume" in answer.message, answer
+    (plugin.store / "lost").mkdir()  # made elsewhere: the engine has forgotten its own
+    assert engine.api("GET", "/volumes/lost").json["Labels"] is None
+
+
+@pytest.mark.parametrize("driver", ["good", "local", None])
+def test_lost_is_made_anew(engine, plugin, lost, driver):
+    answer = engine.api("POST", "/volumes/create", {"Name": lost, **({"Driver": driver} if driver else {})})
+    assert answer.status == 201 and answer.json["Driver"] == (driver or "local"), answer
+    assert not answer.json["Labels"] and (plugin.store / "lost").exists() == (driver == "good")
+    assert names(engine).count("lost") == 1
+
+
+def test_lost_is_removed(engine, plugin, lost):
+    plugin.behave = {"Remove": {"Err": "unknown volume"}}
+    answer = engine.api("DELETE", "/volumes/lost")
+    assert answer.status == 404 and "no such volume" in answer.message, answer
+    assert "Remove" in plugin.methods()
+    (plugin.store / "lost").mkdir()
+    assert engine.api("GET", "/volumes/lost").json["Labels"] is None
+
+
+def test_lost_but_held(engine, plugin, lost):
+    """The record stays until its container goes, and nobody makes another volume beneath it."""
+    (plugin.store / "lost").mkdir()
+    engine.docker("create", "--name", "holder", "--network", "none", "-v", "lost:/data", "busybox", "true")
+    (plugin.store / "lost").rmdir()
+    try:
+        assert lost not in names(engine) and engine.api("GET", "/volumes/lost").status == 404
+        answer = engine.api("POST", "/volumes/create", {"Name": "lost", "Driver": "good"})
+        assert answer.status == 409 and "lost the volume" in answer.message and not (plugin.store / "lost").exists(), answer
+    finally:
+        engine.docker("rm", "holder")
+    assert engine.api("POST", "/volumes/create", {"Name": "lost", "Driver": "good"}).status == 201
+
+
+@pytest.mark.parametrize("behave", [{"List": "die", "Get": "die"}, {"List": {"Err": "not now"}}, {"List": {"Volumes": 7}}, {"List": "garbage"}],
+                         ids=["dead", "failing", "no-list", "garbage"])
+def test_who_does_not_answer_has_lost_nothing(engine, plugin, lost, behave):
+    plugin.behave = behave
+    answer = engine.api("GET", "/volumes").json
+    assert "lost" in [volume["Name"] for volume in answer["Volumes"]] and "good" in answer["Warnings"][0], answer
+    assert engine.api("GET", "/volumes/lost").json["Labels"] == {"kept": ""}
+    assert engine.api("POST", "/volumes/create", {"Name": "lost", "Driver": "local"}).status == 409
+    plugin.behave = {**behave, "Remove": {"Err": "unknown volume"}}
+    assert engine.api("DELETE", "/volumes/lost").status == 500
+    plugin.behave = {}
+    assert "lost" not in names(engine) and engine.api("GET", "/volumes/lost").status == 404
+
+
 @pytest.mark.parametrize("method", ["List", "Get", "Capabilities"])
 @pytest.mark.parametrize("how", ["die", "garbage", "huge", {"Err": "not now"}, {"Volumes": 7, "Volume": 7},
                                  {"Volumes": [7, {}, {"Name": "../etc"}, {"Name": 7}], "Volume": {"Name": "other"}}])
@@ -372,7 +437,7 @@ def test_misbehaviour_costs_the_plugins_volumes_alone(engine, plugin, outside, m
     assert answer.status == 200 and "mine" in names(engine)
     if method == "List":
         assert "outside" not in names(engine)
-        assert isinstance(how, dict) and "Err" not in how or "good" in answer.json["Warnings"][0], answer
+        assert isinstance(how, dict) and isinstance(how.get("Volumes"), list) or "good" in answer.json["Warnings"][0], answer
     assert engine.api("GET", "/volumes/outside").status == (404 if method == "Get" else 200)
     assert engine.api("POST", "/volumes/create", {"Name": "new"}).json["Driver"] == "local"
     for name in ("mine", "new"):
