@@ -2,9 +2,11 @@
  * dns_load: asks a name server one name over and over, with so many questions open at a time, and says how many answers
  * came in a second and how long they took. Run it where the server is to be reached from.
  *
- *   dns_load SERVER NAME OPEN SECONDS [RATE]     prints: answers/s p50 p99 max (microseconds) wrong
+ *   dns_load SERVER NAME OPEN SECONDS [RATE]     prints: answers/s p50 p99 max (microseconds) wrong late
+ *   dns_load echo                                the control: a server that answers at once, whatever it is asked
  *
- * With RATE so many questions a second are asked, and each one's time counts from when it was due.
+ * With RATE so many questions a second are asked, and each one's time counts from when it was due. `late`: the p99 of
+ * what the asker itself was behind when it asked, which is in each time and none of the server's.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -22,7 +24,7 @@
 #define SAMPLES_MAX   (8u << 20)
 #define PATIENCE_MS   5000
 
-static uint32_t samples[SAMPLES_MAX];
+static uint32_t samples[SAMPLES_MAX], lates[SAMPLES_MAX];
 
 static double now(void)
 {
@@ -63,12 +65,15 @@ struct load {
 	size_t len;
 	int open;
 	double begin, period; /* 0: the next question when the last one is answered */
-	size_t due, n, wrong;
+	size_t due, n, wrong, asks;
 };
 
 static void ask(struct load *l, int i)
 {
-	l->sent[i] = l->period > 0 ? l->begin + (double)l->due++ * l->period : now();
+	const double t = now();
+
+	l->sent[i] = l->period > 0 ? l->begin + (double)l->due++ * l->period : t;
+	lates[l->asks++] = (uint32_t)((t - l->sent[i]) * 1e6);
 	if (send(l->sockets[i].fd, l->asked, l->len, 0) < 0)
 		exit(1);
 }
@@ -94,11 +99,39 @@ static struct timespec ask_due(struct load *l)
 				 .tv_nsec = wait > 0 ? (long)((wait - (double)(time_t)wait) * 1e9) : 1000};
 }
 
+/* A question with its head turned into that of an answer, and as many bytes behind it as one address takes. */
+static int echo(void)
+{
+	const struct sockaddr_in here = {
+		.sin_family = AF_INET, .sin_port = htons(53), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	const int fd = socket(AF_INET, SOCK_DGRAM, 0);
+	struct sockaddr_in who;
+	uint8_t packet[512];
+
+	if (bind(fd, (const struct sockaddr *)&here, sizeof here))
+		return perror("bind"), 1;
+	puts("ready");
+	fflush(stdout);
+	for (;;) {
+		socklen_t len = sizeof who;
+		const ssize_t n = recvfrom(fd, packet, sizeof packet - 16, 0, (struct sockaddr *)&who, &len);
+
+		if (n < 12)
+			continue;
+		packet[3] &= 0xf0;
+		packet[7] = 1;
+		memset(packet + n, 0, 16);
+		sendto(fd, packet, (size_t)n + 16, 0, (const struct sockaddr *)&who, len);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	static struct load l;
 	struct sockaddr_in server = {.sin_family = AF_INET, .sin_port = htons(53)};
 
+	if (argc == 2 && strcmp(argv[1], "echo") == 0)
+		return echo();
 	if ((argc != 5 && argc != 6) || inet_pton(AF_INET, argv[1], &server.sin_addr) != 1 || strlen(argv[2]) > 250)
 		return 2;
 	l.open = atoi(argv[3]);
@@ -127,7 +160,8 @@ int main(int argc, char **argv)
 	}
 	const double seconds = now() - l.begin;
 	qsort(samples, l.n, sizeof *samples, compare);
-	printf("%.0f %u %u %u %zu\n", (double)l.n / seconds, samples[l.n / 2], samples[l.n * 99 / 100],
-	       samples[l.n - 1], l.wrong);
+	qsort(lates, l.asks, sizeof *lates, compare);
+	printf("%.0f %u %u %u %zu %u\n", (double)l.n / seconds, samples[l.n / 2], samples[l.n * 99 / 100],
+	       samples[l.n - 1], l.wrong, lates[l.asks * 99 / 100]);
 	return 0;
 }
