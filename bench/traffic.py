@@ -6,6 +6,7 @@ client on another, before all other work; what counts is the median of the ratio
 Beside the rate stands the processor time that a MiB or a connection takes the sender, which other work hardly touches.
 Usage: bench/traffic.py BUILD [ROUNDS [SECONDS]]
 """
+import contextlib
 import os
 import pathlib
 import statistics
@@ -33,22 +34,25 @@ def pinned(processor):
 
 
 class Side:
-    """Two containers of one engine; the first serves on port 80, which is published. `outside` is another machine."""
+    """Two containers of one engine; the first serves on port 80, which is published. `outside` is another machine.
+    What it starts ends with `stack`."""
 
-    def __init__(self, load, api, host, outside):
-        self.load, self.host, self.outside, self.api = load, host, outside, api
+    def __init__(self, stack, load, api, host, outside):
+        self.load, self.host, self.outside = load, host, outside
         self.here = Machine.wire(host, outside).here4
-        self.containers = [api.create(["sleep", "1000"], "bridge", host=PUBLISHED, ExposedPorts={"80/tcp": {}})
-                           for _ in range(2)]
-        for container in self.containers:
+        shown = []
+        for _ in range(2):
+            container = api.create(["sleep", "1000"], "bridge", host=PUBLISHED, ExposedPorts={"80/tcp": {}})
+            stack.callback(api.remove, container)
             api.start(container)
-        shown = [api.engine.api("GET", f"/containers/{container}/json").json for container in self.containers]
+            shown.append(api.engine.api("GET", f"/containers/{container}/json").json)
         self.spaces = [Namespace(one["State"]["Pid"]) for one in shown]
         settings = shown[0]["NetworkSettings"]
         self.address, self.port = settings["IPAddress"], settings["Ports"]["80/tcp"][0]["HostPort"]
-        self.server = subprocess.Popen([*self.spaces[0].prefix, *pinned(0), load, "serve", "80"],
-                                       stdout=subprocess.PIPE)
-        assert self.server.stdout.readline() == b"ready\n"
+        server = stack.enter_context(subprocess.Popen([*self.spaces[0].prefix, *pinned(0), load, "serve", "80"],
+                                                      stdout=subprocess.PIPE))
+        stack.callback(server.kill)
+        assert server.stdout.readline() == b"ready\n"
 
     def measure(self, what):
         kind, where, address, port = {
@@ -60,13 +64,6 @@ class Side:
         }[what]
         shown = where.run(*pinned(1), self.load, kind, address, port, SECONDS).stdout
         return [float(word) for word in shown.split()]
-
-    def close(self):
-        self.server.kill()
-        self.server.wait()
-        self.server.stdout.close()
-        for container in self.containers:
-            self.api.remove(container)
 
 
 WAYS = ("MiB/s, host to container", "MiB/s, container to container", "MiB/s, another machine, published",
@@ -103,16 +100,14 @@ def compile_load(directory):
 
 def measure(load, hosts):
     """hosts: {name: (engine, the Namespace of its host)}"""
-    with Machine() as one, Machine() as two:
+    with Machine() as one, Machine() as two, contextlib.ExitStack() as stack:
         sides = {}
         for (name, (engine, host)), outside in zip(hosts.items(), (one, two)):
             engine.busybox()
-            sides[name] = Side(load, engines.Api(engine), host, outside)
+            sides[name] = Side(stack, load, engines.Api(engine), host, outside)
         print(f"traffic: {ROUNDS} pairs of turns of {SECONDS} s")
         for way in WAYS:
             show(way, turns(way, sides))
-        for side in sides.values():
-            side.close()
 
 
 def main():
