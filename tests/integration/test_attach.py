@@ -8,6 +8,7 @@ import time
 import pytest
 import websocket
 
+from tests.harness.marks import memory_bound
 from tests.harness.streams import TIMEOUT, Stream, connect
 
 LONG = bool(os.environ.get("LONG"))
@@ -134,6 +135,7 @@ def shims(engine, container):
     return found
 
 
+@memory_bound
 def test_a_stalled_client_costs_little(engine):  # covers D-23
     """It slows the container, as with Docker; nothing is gathered for it, and the others go on when it leaves."""
     container = create(engine, "sh", "-c", "read x; head -c 100000000 /dev/zero; echo; echo end", OpenStdin=True,
@@ -227,6 +229,7 @@ def test_exec_terminal(engine):
     remove(engine, container)
 
 
+@memory_bound
 def test_exec_that_prints_much_keeps_memory_flat(engine):  # covers S-60
     size = (10 << 30) if LONG else (256 << 20)
     container = create(engine, "sleep", "1000")
@@ -251,6 +254,7 @@ def descriptors(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
+@memory_bound
 def test_aborted_clients_leave_nothing(engine):  # covers S-61
     rounds = 100000 if LONG else 500
     container = create(engine, "cat", OpenStdin=True)

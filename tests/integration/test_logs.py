@@ -11,6 +11,7 @@ import time
 import pytest
 
 from tests.harness.engine import Engine
+from tests.harness.marks import memory_bound
 
 NET = ("--network", "none")
 
@@ -185,6 +186,7 @@ def status_of(pid, what):
     return int(re.search(rf"{what}:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1])
 
 
+@memory_bound
 def test_slow_clients_cost_little_and_leave_nothing(engine):  # covers D-23
     """None of the log is gathered for those who do not read; who reads later gets all of it, and who leaves takes his
     descriptors along."""
