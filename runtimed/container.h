@@ -50,8 +50,9 @@ struct container_state {
 	int64_t started, finished; /* nanoseconds since 1970; 0: never */
 	uint32_t restart_count;
 	bool restart_counted; /* the restart that is awaited or under way is in restart_count */
-	uint64_t starts;      /* how often it was asked to start */
-	uint64_t exits;	      /* how often it has exited; tells a cut wait what it has missed */
+	bool restart_due; /* ended for a restart by request, whose start is not settled; the policy wants it to run */
+	uint64_t starts;  /* how often it was asked to start */
+	uint64_t exits;	  /* how often it has exited; tells a cut wait what it has missed */
 };
 
 /* Someone who waits. Called once; the waiter has left its list by then and may be freed or added again. */

@@ -79,10 +79,13 @@ void restart_resume(struct container *c)
 		arm(c, BACKOFF_FIRST_MS);
 		return;
 	}
+	/* A restart by request was cut between its halves; it does not count as one of the policy's. */
+	const bool cut = c->state.restart_due && restart_wanted(c);
 	/* Docker's "always": also one that was stopped by request, when the engine comes up with the host. */
-	if (c->rt->first_start && c->state.status == CT_EXITED && str_eq(name, "always")) {
+	const bool always = c->rt->first_start && str_eq(name, "always");
+	if (c->state.status == CT_EXITED && (cut || always)) {
 		c->state.status = CT_RESTARTING;
-		c->state.restart_counted = false;
+		c->state.restart_counted = cut;
 		container_changed(c);
 		arm(c, BACKOFF_FIRST_MS);
 	}

@@ -42,6 +42,7 @@ static void start_failed(struct container *c, const struct err *e, int exit_code
 		c->start_error = XNEW(struct err);
 	*c->start_error = *e;
 	c->state.exit_code = exit_code;
+	c->state.restart_due = false;
 	container_set_error(c, e->text);
 	if (c->state.status == CT_RESTARTING)
 		c->state.status = CT_EXITED;
@@ -115,6 +116,7 @@ static void on_started(void *arg, struct launch_run *run, pid_t pid, int64_t sta
 	FAULT(start_started);
 	c->streams_ready = true;
 	c->starting = false;
+	c->state.restart_due = false;
 	c->state.status = launch_paused(run) ? CT_PAUSED : CT_RUNNING;
 	c->state.pid = pid;
 	if (!again) {
@@ -180,6 +182,7 @@ static void on_exited(void *arg, struct launch_run *run, const struct launch_exi
 	attaches_end(c, NULL);
 	tell_of_exit(c, x);
 	bool again = c->restarting_by_request;
+	c->state.restart_due = again && restart_wanted(c);
 	if (!again && !c->removing)
 		restart_plan(c);
 	container_settled(c);

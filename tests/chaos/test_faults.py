@@ -143,3 +143,28 @@ def test_a_restart_that_is_cut_is_counted_once(engine, point):
     assert (now["State"]["Status"], now["State"]["ExitCode"], now["RestartCount"]) == ("exited", 137, 2), now
     assert engine.api("DELETE", f"/containers/{name}").status == 204
     agree.wait(engine)
+
+
+@pytest.mark.parametrize("point", ("exit_noted", *RESTARTED))
+def test_a_restart_by_request_that_is_cut_goes_on(engine, point):
+    """Nobody asked that it be down; it is none of the policy's restarts."""
+    name = "cut-" + point
+    body = {"Image": "busybox", "Cmd": ["sleep", "1000"], "HostConfig": {"RestartPolicy": {"Name": "unless-stopped"}}}
+    assert engine.api("POST", f"/containers/create?name={name}", body).status == 201
+    assert engine.api("POST", f"/containers/{name}/start").status == 204
+    before = engine.inspect(name)["State"]["Pid"]
+    armed = engine.faults / point
+    armed.touch()
+    ask(engine, "POST", f"/containers/{name}/restart?t=0")
+    engine.wait_for(lambda: not armed.exists())
+
+    def runs():
+        answer = ask(engine, "GET", f"/containers/{name}/json")
+        return answer and answer.json["State"]["Status"] == "running" and answer.json["State"]["Pid"] != before
+    engine.wait_for(runs)
+    assert engine.inspect(name)["RestartCount"] == 0
+    assert engine.api("POST", f"/containers/{name}/stop?t=0").status == 204
+    os.kill(engine.pids()["runtimed"], signal.SIGKILL)
+    assert engine.inspect(name)["State"]["Status"] == "exited"
+    assert engine.api("DELETE", f"/containers/{name}").status == 204
+    agree.wait(engine)
