@@ -5,6 +5,7 @@
 
 #include "lib/log.h"
 #include "runtimed/events.h"
+#include "runtimed/logs.h"
 #include "runtimed/runtimed.h"
 
 /* Clients that wait for starts, of all containers together: each has a descriptor of ours. */
@@ -101,6 +102,29 @@ static void wait_for_start(struct attach *a)
 	event_add(a->gone, NULL);
 }
 
+static void go_on(struct attach *a)
+{
+	struct container *c = a->container;
+
+	if (c->run && c->streams_ready)
+		hand_over(a);
+	else if (!c->removing && (a->how.stream || c->starting))
+		wait_for_start(a);
+	else
+		attach_free(a);
+}
+
+static void on_logged(void *arg, int stream)
+{
+	struct attach *a = arg;
+
+	a->stream = stream;
+	if (stream < 0)
+		attach_free(a);
+	else
+		go_on(a);
+}
+
 static void on_go(struct ipc_request *req, const void *early, size_t len, void *arg)
 {
 	struct attach *a = arg;
@@ -113,12 +137,12 @@ static void on_go(struct ipc_request *req, const void *early, size_t len, void *
 		a->early_len = len;
 	}
 	event_container(c, "attach", NULL);
-	if (c->run && c->streams_ready)
-		hand_over(a);
-	else if (!c->removing && (a->how.stream || c->starting))
-		wait_for_start(a);
-	else
-		attach_free(a);
+	if (a->how.logs && !c->run && !c->starting) { /* no shim is there that would read them */
+		a->how.logs = false;
+		logs_to_client(c, &a->how, STEAL_FD(a->stream), on_logged, a);
+	} else {
+		go_on(a);
+	}
 	ipc_reply_done(req);
 }
 

@@ -1,4 +1,4 @@
-/* logs: GET /containers/{id}/logs. */
+/* logs: GET /containers/{id}/logs, and what a client gets that attaches to a container that does not run. */
 #include "runtimed/logs.h"
 
 #include <arpa/inet.h>
@@ -26,9 +26,9 @@
 struct reader {
 	struct waiter waiter; /* first: the exit of a followed container */
 	struct container *container;
-	struct ipc_request *req;
-	struct logtail tail; /* the files still to be read, the newest last */
-	size_t at;	     /* the file being read */
+	struct ipc_request *req; /* NULL: for a client that attaches */
+	struct logtail tail;	 /* the files still to be read, the newest last */
+	size_t at;		 /* the file being read */
 	bool out, errors, timestamps, details, follow, tty;
 	int64_t since, until, lines;
 	unsigned tries;	      /* to open the files amid a rotation; 0: they are open */
@@ -44,8 +44,11 @@ struct reader {
 	size_t in_len, in_size;
 	char *text; /* answer not sent yet */
 	size_t text_len, text_size, text_sent;
-	int pipe; /* the answer goes there, to apid: many bytes, and a message's are copied more often */
+	int pipe; /* the answer goes there, to apid: many bytes, and a message's are copied more often; or the stream */
 	struct event *room;
+	bool lost; /* nobody reads the stream any more */
+	void (*done)(void *arg, int stream);
+	void *arg;
 };
 
 static void reader_free(struct reader *r)
@@ -69,10 +72,17 @@ static void reader_free(struct reader *r)
 static void finish(struct reader *r)
 {
 	struct ipc_request *req = r->req;
+	void (*done)(void *arg, int stream) = r->done;
+	void *arg = r->arg;
+	const int stream = done && !r->lost ? STEAL_FD(r->pipe) : -1;
 
-	ipc_request_on_cancel(req, NULL, NULL);
+	if (req)
+		ipc_request_on_cancel(req, NULL, NULL);
 	reader_free(r);
-	ipc_reply_done(req);
+	if (req)
+		ipc_reply_done(req);
+	else
+		done(arg, stream);
 }
 
 /* ---- lines to answer ---- */
@@ -189,7 +199,7 @@ static void put_lines(struct reader *r)
 
 /* ---- sending ---- */
 
-/* true: all of it has gone. Otherwise on_turn goes on, or the request is cancelled: the client has gone. */
+/* true: all of it has gone. Otherwise on_turn goes on, or the client has gone: then the request is cancelled. */
 static bool send_text(struct reader *r)
 {
 	while (r->text_sent < r->text_len) {
@@ -197,6 +207,8 @@ static bool send_text(struct reader *r)
 		if (n < 0) {
 			if (errno == EAGAIN)
 				event_add(r->room, NULL);
+			else
+				r->lost = true;
 			return false;
 		}
 		r->text_sent += (size_t)n;
@@ -275,8 +287,11 @@ static void pump(struct reader *r)
 	if (r->follow && r->watch < 0 && r->tail.count)
 		watch_newest(r);
 	for (;;) {
-		if (!send_text(r))
+		if (!send_text(r)) {
+			if (r->lost && !r->req)
+				break;
 			return;
+		}
 		if (r->past)
 			break;
 		if (done > TURN) {
@@ -388,6 +403,31 @@ static int read_request(struct reader *r, const struct container_logs *m, struct
 	if (rc == 0)
 		rc = open_log(r, e);
 	return rc == -EAGAIN ? 0 : rc;
+}
+
+void logs_to_client(struct container *c, const struct launch_attach *how, int take_stream,
+		    void (*done)(void *arg, int stream), void *arg)
+{
+	struct reader *r = XNEW(struct reader);
+
+	*r = (struct reader){.container = container_ref(c),
+			     .inotify = -1,
+			     .pipe = take_stream,
+			     .watch = -1,
+			     .out = how->out,
+			     .errors = how->err,
+			     .lines = -1,
+			     .tty = how->raw || json_true_at(c->config, "Tty"),
+			     .done = done,
+			     .arg = arg};
+	r->turn = evtimer_new(c->rt->d.base, on_turn, r);
+	r->room = event_new(c->rt->d.base, r->pipe, EV_WRITE, on_turn, r);
+	if (!logsetup_readable(c) || fd_set_nonblock(r->pipe, NULL) < 0) {
+		finish(r);
+		return;
+	}
+	open_log(r, NULL);
+	pump(r);
 }
 
 void on_container_logs(struct ipc_request *req, struct container_logs *m, struct runtimed *rt)

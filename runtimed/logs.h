@@ -6,6 +6,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct container;
+struct launch_attach;
+
 /* One line of the log file, {"log":"…","stream":"stdout","time":"…"}, taken apart. */
 struct log_line {
 	char *text; /* unescaped in place: points into the line */
@@ -19,5 +22,12 @@ struct log_line {
 
 /* Read the `len` bytes (without the newline) of a line; they are changed. false: it is no line of a log. */
 bool log_line_parse(char *line, size_t len, struct log_line *out);
+
+/*
+ * Write what the container has logged to an attached client's stream, as far as `how` asks for it and the log can be
+ * read. done() gets the stream back, perhaps within the call; -1: the client has gone.
+ */
+void logs_to_client(struct container *c, const struct launch_attach *how, int take_stream,
+		    void (*done)(void *arg, int stream), void *arg);
 
 #endif

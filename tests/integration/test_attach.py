@@ -51,6 +51,32 @@ def test_without_upgrade_it_hijacks_too(engine):
     remove(engine, container)
 
 
+def test_logs_of_a_container_that_has_ended(engine):
+    """What it has said, and then nothing, or what it says when it is started again."""
+    container = create(engine, "sh", "-c", "echo said; echo wrong >&2")
+    engine.api("POST", f"/containers/{container}/wait")
+    said, wrong = b"\x01\0\0\0\0\0\0\x05said\n", b"\x02\0\0\0\0\0\0\x06wrong\n"
+    with attach(engine, container, "logs=1&stdout=1&stderr=1") as s:
+        assert s.rest() in (said + wrong, wrong + said)
+    with attach(engine, container, "logs=1&stdout=1") as s:
+        assert s.rest() == said
+    with attach(engine, container, "logs=1&stdout=1&stream=1") as s:
+        assert s.until(b"said\n") == said
+        assert engine.api("POST", f"/containers/{container}/start").status == 204
+        assert s.rest() == said
+    remove(engine, container)
+
+
+def test_many_logs_of_an_ended_container_and_a_client_that_leaves(engine):
+    container = create(engine, "seq", "1", "300000", Tty=True)
+    engine.api("POST", f"/containers/{container}/wait")
+    with attach(engine, container, "logs=1&stdout=1") as s:
+        s.until(b"5000\r\n")
+    with attach(engine, container, "logs=1&stdout=1") as s:
+        assert s.rest() == b"".join(b"%d\r\n" % i for i in range(1, 300001))
+    remove(engine, container)
+
+
 def test_input_stays_open_for_the_next_client(engine):
     container = create(engine, "cat", OpenStdin=True)
     for text in (b"first\n", b"second\n"):
