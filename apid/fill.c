@@ -122,6 +122,7 @@ static int no_such(const struct ipc_field *f, const struct ipc_message *m, const
 
 	switch (f->rule) {
 	case G_CONTAINER_REF:
+	case G_CONTAINER_OR_LINK:
 		return err_http(e, 404,
 				str_starts(m->name, "exec_") ? "No such exec instance: %s" : "No such container: %s",
 				q);

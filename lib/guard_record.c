@@ -81,8 +81,8 @@ void guard_digest(const struct ipc_message *message, const void *msg, char hex[6
 /* Texts of these grammars name objects; no other text of a request goes on record. */
 static bool names_object(const struct ipc_field *f)
 {
-	static const enum grammar names[] = {G_CONTAINER_REF, G_CONTAINER_NAME, G_IMAGE_REF,  G_TAG,
-					     G_DIGEST,	      G_VOLUME_NAME,	G_NETWORK_REF};
+	static const enum grammar names[] = {G_CONTAINER_REF, G_CONTAINER_OR_LINK, G_CONTAINER_NAME, G_IMAGE_REF, G_TAG,
+					     G_DIGEST,	      G_VOLUME_NAME,	   G_NETWORK_REF};
 
 	if (f->type != T_STR || (f->where != W_PATH && f->where != W_QUERY))
 		return false;
