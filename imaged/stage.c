@@ -12,6 +12,7 @@
 #include "imaged/worker.h"
 #include "lib/fd.h"
 #include "lib/log.h"
+#include "lib/times.h"
 #include "lib/tree.h"
 
 /* ---- removal: of layers by a worker, for their files are not ours ---- */
@@ -119,8 +120,8 @@ int stage_open(struct imaged *d, struct err *e)
 	if (d->staging < 0)
 		return e->code;
 	fd_spread(d->layers);
-	/* Names that no earlier run has used: its removals may still be going on. */
-	d->staged = (uint64_t)time(NULL) << 20;
+	/* Names that no earlier run has used, be it as short as it may: its removals may still be going on. */
+	d->staged = (uint64_t)time_now();
 	int rc = each_name(d->staging, clean_staging, d, e);
 	return rc < 0 ? rc : each_name(d->layers, clean_layers, d, e);
 }
