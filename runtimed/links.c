@@ -122,12 +122,16 @@ json_t *links_shown(const struct container *c)
 
 /* ---- names by links ---- */
 
-/* As Docker: on networks of their own, aliases are for the network's name server alone. */
-static bool names_others(const struct container *c)
+/*
+ * As Docker: on networks of their own, aliases are for the network's name server alone. Across owners nothing is named:
+ * who sees the one need not know of the other.
+ */
+static bool names(const struct container *c, const struct link *link)
 {
 	const char *mode = json_text(c->host, "NetworkMode");
 
-	return json_array_size(links_of(c)) && (!*mode || str_eq(mode, "default") || str_eq(mode, "bridge"));
+	return link->to && str_eq(link->to->owner, c->owner) &&
+	       (!*mode || str_eq(mode, "default") || str_eq(mode, "bridge"));
 }
 
 static int by_text(const void *a, const void *b)
@@ -138,31 +142,29 @@ static int by_text(const void *a, const void *b)
 json_t *links_names(const struct container *c)
 {
 	const struct containers *all = &c->rt->containers;
-	char **names = xcalloc(1, sizeof *names);
+	char **texts = xcalloc(1, sizeof *texts);
 	json_t *shown = json_array(), *v;
 	const struct container *other;
 	size_t n = 1, i;
 
-	names[0] = xasprintf("/%s", c->name);
+	texts[0] = xasprintf("/%s", c->name);
 	if (all->linking)
 		TAILQ_FOREACH(other, &all->all, link) {
-			if (!names_others(other))
-				continue;
 			json_array_foreach(links_of(other), i, v) {
 				const struct link link = read_link(other, v, NULL);
 
-				if (link.to != c)
+				if (link.to != c || !names(other, &link))
 					continue;
-				names = xrealloc(names, n + 1, sizeof *names);
-				names[n++] = xasprintf("/%s/%s", other->name, link.alias);
+				texts = xrealloc(texts, n + 1, sizeof *texts);
+				texts[n++] = xasprintf("/%s/%s", other->name, link.alias);
 			}
 		}
-	qsort(names, n, sizeof *names, by_text);
+	qsort(texts, n, sizeof *texts, by_text);
 	for (i = 0; i < n; i++) {
-		json_array_append_new(shown, json_string(names[i]));
-		free(names[i]);
+		json_array_append_new(shown, json_string(texts[i]));
+		free(texts[i]);
 	}
-	free(names);
+	free(texts);
 	return shown;
 }
 
@@ -176,12 +178,12 @@ struct container *links_resolve(const struct containers *all, const char *ref)
 	if (!slash || snprintf(parent, sizeof parent, "%.*s", (int)(slash - name), name) >= (int)sizeof parent)
 		return NULL;
 	const struct container *c = table_get(&all->by_name, parent);
-	if (!c || !names_others(c))
+	if (!c)
 		return NULL;
 	json_array_foreach(links_of(c), i, v) {
 		const struct link link = read_link(c, v, NULL);
 
-		if (link.to && str_eq(link.alias, slash + 1))
+		if (names(c, &link) && str_eq(link.alias, slash + 1))
 			return link.to;
 	}
 	return NULL;

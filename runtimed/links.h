@@ -13,7 +13,7 @@ int links_read(struct container *c, struct err *e);
 /* As netd wants them, into *out: [{"Id","Name","Alias"}]. 404 when one of the others is not there any more. */
 int links_found(const struct container *c, json_t **out, struct err *e);
 bool links_have(const struct container *c, const struct container *to);
-/* Its own name and those that links of others give it, as "/store" and "/web/alias"; a new reference. */
+/* Its own name and those that links of its owner's others give it, as "/store" and "/web/alias"; a new reference. */
 json_t *links_names(const struct container *c);
 /* "web/alias" → what is linked so; NULL when nothing is. */
 struct container *links_resolve(const struct containers *all, const char *ref);

@@ -125,8 +125,6 @@ struct container *containers_find(const struct containers *all, const char *ref,
 
 	if (!found)
 		found = table_get(&all->by_name, name);
-	if (!found && strchr(name, '/'))
-		found = links_resolve(all, name);
 	if (found)
 		return found;
 	if (len == 0 || len >= ID_LEN || strspn(ref, "0123456789abcdef") != len)

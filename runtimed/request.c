@@ -1,4 +1,5 @@
 /* request: what every handler begins and ends with. */
+#include "runtimed/links.h"
 #include "runtimed/names.h"
 #include "runtimed/runtimed.h"
 
@@ -7,6 +8,9 @@ struct container *request_container(struct runtimed *rt, struct ipc_request *req
 	struct err e = {0};
 	struct container *c = containers_find(&rt->containers, ref, &e);
 
+	/* Not in containers_find(): links themselves are read by that. */
+	if (!c)
+		c = links_resolve(&rt->containers, ref);
 	if (!c) {
 		ipc_reply_error(req, &e);
 		return NULL;

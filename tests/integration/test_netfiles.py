@@ -122,6 +122,20 @@ def test_names_by_links(engine, web):
     engine.docker("network", "rm", "own")
 
 
+def test_a_link_to_a_name_that_is_its_own_link(engine):
+    """On a user-defined network it may come later; who looks for it does not go round."""
+    engine.docker("network", "create", "round")
+    before = engine.pids()["runtimed"]
+    body = {"Image": "busybox", "Cmd": ["true"], "HostConfig": {"NetworkMode": "bridge", "Links": ["turns/x:x"]},
+            "NetworkingConfig": {"EndpointsConfig": {"bridge": {}, "round": {"Links": ["turns/x:x"]}}}}
+    assert engine.api("POST", "/containers/create?name=turns", body, version="1.47").status == 201
+    assert any("/turns" in c["Names"] for c in engine.api("GET", "/containers/json?all=1").json)
+    assert engine.api("GET", "/containers/turns/x/json").status == 404
+    assert engine.pids()["runtimed"] == before
+    engine.docker("rm", "turns")
+    engine.docker("network", "rm", "round")
+
+
 def test_a_link_is_removed(engine, web):
     engine.docker("network", "create", "unlinked")
     engine.docker("network", "connect", "unlinked", web)
