@@ -22,8 +22,9 @@ import tempfile
 import time
 import urllib.parse
 
-from . import leaks, rootfs
+from . import keeper, leaks, rootfs
 from .machine import Namespace
+from .names import PREFIX, Names
 
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("POUCH_BUILD", REPOSITORY / "build")).resolve()
@@ -66,22 +67,17 @@ class Answer:
         return f"<{self.status} {self.body[:500]!r}>"
 
 
-class Engine:
+class Engine(Names):
     def __init__(self, config=None, policy=None, sets=(), build=None, start=True, machine=None):
         """config, policy: dict or text for pouch.json and policy.json. sets: further "key=value" settings.
         machine: the tests.harness.machine.Machine whose network the engine has; the test's own without."""
-        self.machine = machine
-        self.build = pathlib.Path(build or BUILD).resolve()
-        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="pouch-test-"))
+        super().__init__(tempfile.mkdtemp(prefix=PREFIX), pathlib.Path(build or BUILD).resolve(), machine)
+        keeper.engine_begins(self)
         self.dir.chmod(0o755)
-        self.name = self.dir.name.removeprefix("pouch-test-")
         self.root = self.dir / "root"
         self.run = self.dir / "run"
         self.socket = self.run / "pouchd.sock"
         self.log_path = self.dir / "log"
-        self.cgroup = f"/pouch-test-{self.name}"
-        self.bridge = "pt" + self.name
-        self.nft_table = "pouch_test_" + self.name
         self.sets = list(sets)
         self.config_path = self._write("pouch.json", config)
         self.policy_path = self._write("policy.json", policy)
@@ -166,6 +162,7 @@ class Engine:
         left = leaks.of_engine(self)
         leaks.clean(self)
         left += [line for line in self.log().splitlines() if SANITIZER.search(line)]
+        keeper.engine_ends(self)
         if check and (problems or left):
             raise AssertionError("\n".join(problems + ["left behind: " + x for x in left]) + "\n" + self.log())
         if os.environ.get("POUCH_KEEP"):
