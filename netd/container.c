@@ -32,17 +32,18 @@ void reply_state(struct netd *d, struct ipc_request *req, const struct attachmen
 	json_decref(take_settings);
 }
 
+/* "": it has been taken off every network. */
 static const char *mode_of(const json_t *spec)
 {
 	const char *mode = json_string_value(json_object_get(spec, "NetworkMode"));
 
-	return !mode || !*mode || str_eq(mode, "default") ? "bridge" : mode;
+	return !mode || str_eq(mode, "default") ? "bridge" : mode;
 }
 
 /* Modes without networks of ours. */
 static bool is_plain(const char *mode)
 {
-	return str_eq(mode, "host") || str_eq(mode, "none") || str_starts(mode, "container:");
+	return !*mode || str_eq(mode, "host") || str_starts(mode, "container:");
 }
 
 /* Calls `fn` for the network of the mode, and then for each other one of the spec. */
@@ -95,7 +96,7 @@ int network_check_settings(const struct network *n, const json_t *settings, stru
 
 	if (n->config_only)
 		return err_http(e, 403, "network %s is a configuration network: no container can be on it", n->name);
-	if (n->driver == DRIVER_HOST || n->driver == DRIVER_NONE)
+	if (n->driver == DRIVER_HOST)
 		return err_http(e, 400, "container cannot be connected to network %s beside others", n->name);
 	/* There is no name server to tell of them. */
 	if (n->builtin && json_array_size(json_object_get(settings, "Aliases")))
@@ -142,6 +143,8 @@ void on_network_check(struct ipc_request *req, struct network_check *m, struct n
 
 	if (rc == 0)
 		rc = each_network(d, m->spec.json, check_network, networks, &e);
+	if (rc == 0 && json_object_get(networks, "none") && json_object_size(networks) > 1)
+		rc = err_http(&e, 400, "container cannot be connected to network none beside others");
 	if (rc < 0)
 		ipc_reply_error(req, &e);
 	else
@@ -203,7 +206,7 @@ static int make_real(struct netd *d, struct attachment *a, int netns, struct err
 		return rc;
 	rc = link_space_loopback(space, e);
 	TAILQ_FOREACH(ep, &a->endpoints, of_attachment)
-		if (rc == 0)
+		if (rc == 0 && network_has_devices(ep->network))
 			rc = kernel_endpoint_up(d, ep, space, netns, e);
 	if (rc == 0)
 		rc = kernel_routes(a, space, e);

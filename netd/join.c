@@ -44,7 +44,7 @@ static int join(struct netd *d, struct attachment *a, struct network *n, const j
 	if (rc < 0)
 		return rc;
 	rc = link_space_open(d->links, netns, false, &space, e);
-	if (rc == 0)
+	if (rc == 0 && network_has_devices(n))
 		rc = kernel_endpoint_up(d, ep, space, netns, e);
 	if (rc == 0)
 		rc = follow_gateway(d, a, space, e);
@@ -100,7 +100,10 @@ void on_network_join(struct ipc_request *req, struct network_join *m, struct net
 
 	if (rc == 0)
 		rc = network_check_settings(n, m->endpoint.json, &e);
-	if (rc == 0 && a && m->netns >= 0 && !endpoint_on(a, n)) {
+	/* It was started without netd. */
+	if (rc == 0 && !a && m->netns >= 0)
+		a = attachment_new(d->networks, m->container, m->spec.json);
+	if (rc == 0 && m->netns >= 0 && !endpoint_on(a, n)) {
 		rc = join(d, a, n, m->endpoint.json, m->netns, &e);
 		if (rc == 0)
 			network_event(d, n, "connect", a->container);
@@ -150,8 +153,9 @@ static void on_device_removed(void *arg, const struct err *e)
 static void leave(struct leaving *l, struct attachment *a, struct endpoint *ep, int netns)
 {
 	struct netd *d = l->d;
+	const bool devices = network_has_devices(ep->network);
 	struct link_space *space = NULL;
-	int rc = netns >= 0 ? link_space_open(d->links, netns, false, &space, &l->e) : 0;
+	int rc = devices && netns >= 0 ? link_space_open(d->links, netns, false, &space, &l->e) : 0;
 
 	network_event(d, ep->network, "disconnect", a->container);
 	endpoint_leave(d->networks, ep);
@@ -161,6 +165,8 @@ static void leave(struct leaving *l, struct attachment *a, struct endpoint *ep, 
 	if (rc == 0)
 		attachment_save(d->networks, a, &l->e);
 	names_changed(d, a, netns);
+	if (!devices)
+		networks_forget_endpoint(d->networks, ep->id);
 	if (space)
 		devices_remove(d, ep, space, on_device_removed, l);
 	else

@@ -408,12 +408,23 @@ int kernel_restore(struct netd *d, struct err *e)
 	return kernel_firewall(d, e);
 }
 
+/* Or is one still going? */
+static bool has_devices(const struct networks *all)
+{
+	const struct network *n;
+
+	TAILQ_FOREACH(n, &all->list, next)
+		if (network_has_devices(n) && !TAILQ_EMPTY(&n->endpoints))
+			return true;
+	return false;
+}
+
 void kernel_leave(struct netd *d)
 {
 	const struct network *n;
 	struct err e = {0};
 
-	if (!TAILQ_EMPTY(&d->networks->attachments))
+	if (has_devices(d->networks))
 		return;
 	TAILQ_FOREACH(n, &d->networks->list, next) {
 		const struct link_bridge bridge = bridge_of(n);

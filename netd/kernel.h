@@ -31,7 +31,7 @@ int kernel_ports_down(struct netd *d, const struct attachment *a, struct err *e)
 int kernel_firewall(struct netd *d, struct err *e);
 /* At start: all bridges, the firewall; devices on our bridges that no endpoint has go. */
 int kernel_restore(struct netd *d, struct err *e);
-/* At the end: bridges and firewall go, unless a container has a network. */
+/* At the end: bridges and firewall go, unless a container has a device. */
 void kernel_leave(struct netd *d);
 
 #endif

@@ -203,8 +203,7 @@ int endpoint_new(struct attachment *a, struct network *n, const json_t *settings
 	ep->attachment = a;
 	ep->settings = json_is_object(settings) ? json_deep_copy(settings) : json_object();
 	record_random_id(ep->id);
-	/* Of who has the host's network there is nothing but that it has it. */
-	if (n->driver == DRIVER_HOST) {
+	if (!network_has_devices(n)) {
 		TAILQ_INSERT_TAIL(&n->endpoints, ep, of_network);
 		TAILQ_INSERT_TAIL(&a->endpoints, ep, of_attachment);
 		*out = ep;

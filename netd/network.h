@@ -124,6 +124,11 @@ void networks_free(struct networks *n);
 int network_find(struct networks *n, const char *ref, struct network **out, struct err *e);
 struct network *network_by_name(struct networks *n, const char *name);
 const char *network_driver_name(enum network_driver driver);
+/* Has a container a device for it? Of who is on host or none there is nothing but that it is there. */
+static inline bool network_has_devices(const struct network *n)
+{
+	return n->driver != DRIVER_HOST && n->driver != DRIVER_NONE;
+}
 /* Are its endpoints devices on one of the host's? */
 static inline bool network_is_sub(const struct network *n)
 {

@@ -123,7 +123,7 @@ static int make_pools(struct networks *all, struct network *n, const struct conf
 	size_t i;
 	int rc = 0;
 
-	if (n->driver == DRIVER_HOST || n->driver == DRIVER_NONE)
+	if (!network_has_devices(n))
 		return json_array_size(list) ? err_http(e, 400, "IPAM: this driver has no addresses") : 0;
 	json_array_foreach(list, i, item) {
 		/* {"Gateway": …} alone, as clients send for "choose": there is no subnet that it could be in. */

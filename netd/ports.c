@@ -424,7 +424,8 @@ json_t *ports_json(const struct attachment *a)
 	const char *key;
 	char name[24], host[ADDRESS_TEXT], number[8];
 
-	if (!str_eq(json_string_value(json_object_get(a->spec, "NetworkMode")), "host"))
+	const char *mode = json_string_value(json_object_get(a->spec, "NetworkMode"));
+	if (!str_eq(mode, "host") && !str_eq(mode, "none"))
 		json_object_foreach(json_object_get(a->spec, "ExposedPorts"), key, item)
 			json_object_set_new(ports, key, json_null());
 	for (size_t i = 0; i < a->nports; i++) {

@@ -18,7 +18,7 @@ static json_t *address_json(const struct address *a)
 
 static json_t *mac_json(const struct endpoint *ep)
 {
-	if (ep->network->driver == DRIVER_HOST)
+	if (!network_has_devices(ep->network))
 		return json_string("");
 	return json_sprintf("%02x:%02x:%02x:%02x:%02x:%02x", ep->mac[0], ep->mac[1], ep->mac[2], ep->mac[3], ep->mac[4],
 			    ep->mac[5]);

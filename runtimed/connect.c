@@ -71,6 +71,9 @@ static int may_connect(const struct connecting *n, struct err *e)
 				"container %s is marked for removal and cannot be connected or disconnected to "
 				"a network",
 				c->name);
+	if (str_eq(n->network, "host") && (!n->leaving || str_eq(mode, "host")))
+		return err_http(e, 403,
+				"container cannot be disconnected from host network or connected to host network");
 	if (mode)
 		return err_http(e, 403,
 				"container %s has the network mode %s: it cannot be connected to or disconnected from "
@@ -78,6 +81,11 @@ static int may_connect(const struct connecting *n, struct err *e)
 				c->name, json_text(c->host, "NetworkMode"));
 	if (!n->leaving && json_object_get(c->endpoints, n->network))
 		return err_http(e, 403, "endpoint with name %s already exists in network %s", c->name, n->network);
+	if (!n->leaving && json_object_size(c->endpoints) &&
+	    (str_eq(n->network, "none") || json_object_get(c->endpoints, "none")))
+		return err_http(e, 403,
+				"container cannot be connected to multiple networks with one of the networks in "
+				"private (none) mode");
 	if (n->leaving && !json_object_get(c->endpoints, n->network))
 		return err_http(e, 404, "container %s is not connected to network %s", c->name, n->network);
 	return 0;

@@ -22,6 +22,7 @@ static const char *const schema[] = {
 	"CREATE INDEX exec_container ON exec(container);",
 	"CREATE TABLE owed(id TEXT PRIMARY KEY, anonymous INTEGER NOT NULL) STRICT, WITHOUT ROWID;",
 	"ALTER TABLE container ADD COLUMN image_size INTEGER NOT NULL DEFAULT 0;",
+	"UPDATE container SET endpoints='{\"none\":{}}' WHERE json_extract(host,'$.NetworkMode')='none';",
 	NULL,
 };
 

@@ -22,7 +22,7 @@ const char *networks_plain_mode(const struct container *c)
 {
 	const char *mode = json_text(c->host, "NetworkMode");
 
-	if (str_eq(mode, "none") || str_eq(mode, "host"))
+	if (str_eq(mode, "host"))
 		return mode;
 	return mode && str_starts(mode, "container:") ? "container" : NULL;
 }
@@ -38,17 +38,23 @@ static bool available(const struct runtimed *rt)
 	return rt->netd && access(daemon_socket_path(&rt->d, PROC_netd), F_OK) == 0;
 }
 
+/* On none, or on nothing at all. */
+static bool is_alone(const struct container *c)
+{
+	return json_object_size(c->endpoints) == (json_object_get(c->endpoints, "none") ? 1 : 0);
+}
+
 bool networks_asks(const struct container *c)
 {
 	static const char *const fields[] = {"ExtraHosts", "Dns", "DnsSearch", "DnsOptions"};
 	const char *plain = networks_plain_mode(c);
 
-	if (!plain || str_eq(plain, "container"))
+	if (plain ? str_eq(plain, "container") : !is_alone(c))
 		return !plain;
 	for (size_t i = 0; i < ARRAY_LEN(fields); i++)
 		if (json_array_size(json_object_get(c->host, fields[i])))
 			return true;
-	return str_eq(plain, "host") && available(c->rt);
+	return available(c->rt);
 }
 
 static const char *mode_of(const struct container *c)
@@ -64,7 +70,7 @@ static json_t *networks_of(const struct container *c)
 	return c->endpoints ? json_incref(c->endpoints) : json_object();
 }
 
-/* By which name netd looks for the first network; "none" when the container has been disconnected from all. */
+/* By which name netd looks for the first network; "" when the container has been disconnected from all. */
 static const char *first_network(const struct container *c)
 {
 	const char *name;
@@ -74,7 +80,7 @@ static const char *first_network(const struct container *c)
 		return mode_of(c);
 	json_object_foreach(c->endpoints, name, v)
 		return name;
-	return "none";
+	return "";
 }
 
 static json_t *spec_of(const struct container *c, struct err *e)
@@ -142,6 +148,17 @@ static void tell_linked(struct container *to)
 			describe(c);
 }
 
+static void answer(struct network_call *call, int rc, const struct err *e)
+{
+	struct container *c = call->container;
+
+	container_changed(c);
+	if (call->done)
+		call->done(c, rc, e, call->arg);
+	container_unref(c);
+	free(call);
+}
+
 static void on_state(void *arg, void *reply, const struct err *why)
 {
 	struct network_call *call = arg;
@@ -164,11 +181,7 @@ static void on_state(void *arg, void *reply, const struct err *why)
 		if (call->moves)
 			tell_linked(c);
 	}
-	container_changed(c);
-	if (call->done)
-		call->done(c, rc, &e, call->arg);
-	container_unref(c);
-	free(call);
+	answer(call, rc, &e);
 }
 
 static void ask(struct network_call *call, uint16_t number, void *m)
@@ -207,11 +220,31 @@ static json_t *spec_for(struct network_call *call)
 	return spec;
 }
 
+/* That network is there also without netd. */
+static int only_none(struct container *c, struct err *e)
+{
+	json_t *endpoints = json_object(), *asked = json_object_get(c->endpoints, "none");
+
+	if (json_object_size(c->endpoints) > (asked ? 1 : 0)) {
+		json_decref(endpoints);
+		return err_http(e, 400, "container cannot be connected to network none beside others");
+	}
+	json_object_set_new(endpoints, "none", asked ? json_incref(asked) : json_object());
+	json_decref(c->endpoints);
+	c->endpoints = endpoints;
+	return 0;
+}
+
 void networks_check(struct container *c, struct ipc_request *req, networks_done done, void *arg)
 {
 	struct network_call *call = call_new(c, done, arg);
+	struct err e = {0};
 
 	call->req = req;
+	if (str_eq(mode_of(c), "none")) {
+		answer(call, only_none(c, &e), &e);
+		return;
+	}
 	json_t *spec = spec_for(call);
 	struct network_check m = {.container = c->id, .spec = {.json = spec}};
 	if (spec)
@@ -457,7 +490,7 @@ json_t *networks_ports_listed(const struct container *c)
 	json_object_foreach(ports, port, v)
 		list_port(list, port, v);
 	json_object_foreach(json_object_get(c->config, "ExposedPorts"), port, v)
-		if (!json_object_get(ports, port) && networks_wanted(c))
+		if (!json_object_get(ports, port) && networks_wanted(c) && !is_alone(c))
 			list_port(list, port, NULL);
 	return list;
 }

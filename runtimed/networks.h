@@ -9,11 +9,11 @@ struct ipc_request;
 
 typedef void (*networks_done)(struct container *c, int rc, const struct err *e, void *arg);
 
-/* Does this container have networks of netd's (not none, host, container:X)? */
+/* Does this container have networks of netd's (not host, container:X)? */
 bool networks_wanted(const struct container *c);
 /* Has it something to ask netd for at its start: networks, or files that say more than those of every container? */
 bool networks_asks(const struct container *c);
-/* The host's network namespace, or nobody's: "none", "host", "container"; NULL when netd is in charge. */
+/* Somebody else's network namespace: "host", "container"; NULL when netd is in charge. */
 const char *networks_plain_mode(const struct container *c);
 
 /*

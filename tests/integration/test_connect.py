@@ -171,12 +171,76 @@ def test_refusals_say_why(engine, box):
           {"Container": box, "EndpointConfig": {"IPAMConfig": {"IPv4Address": "10.207.1.9"}}})
     fails(409, "Address already in use: 10.207.2.1", "/networks/blue/connect",
           {"Container": box, "EndpointConfig": {"IPAMConfig": {"IPv4Address": "10.207.2.1"}}})
-    fails(400, "host", "/networks/host/connect", {"Container": box})
-    engine.docker("run", "-d", "--name", "alone", "--network", "none", "busybox", "sleep", "1000")
-    fails(403, "network mode none", "/networks/red/connect", {"Container": "alone"})
-    engine.docker("rm", "-f", "alone")
+    fails(403, "connected to host network", "/networks/host/connect", {"Container": box})
+    fails(403, "private (none) mode", "/networks/none/connect", {"Container": box})
+    engine.docker("run", "-d", "--name", "hosted", "--network", "host", "busybox", "sleep", "1000")
+    fails(403, "network mode host", "/networks/red/connect", {"Container": "hosted"})
+    fails(403, "disconnected from host network", "/networks/host/disconnect", {"Container": "hosted", "Force": True})
+    engine.docker("rm", "-f", "hosted")
     assert list(networks(engine, box)) == ["bridge", "red"]  # what failed left nothing
     assert "eth2" not in inside(engine, box, "ip", "link")
+
+
+def on_none(engine):
+    """Names of who is on the network none, by inspect of it."""
+    shown = engine.api("GET", "/networks/none").json["Containers"]
+    for container, endpoint in shown.items():
+        assert endpoint["EndpointID"] and not endpoint["MacAddress"] + endpoint["IPv4Address"] + endpoint["IPv6Address"], endpoint
+        assert engine.inspect(container)["NetworkSettings"]["Networks"]["none"]["EndpointID"] == endpoint["EndpointID"]
+    return [endpoint["Name"] for endpoint in shown.values()]
+
+
+def test_none_is_a_network(engine, nets):
+    """It has containers, who may leave it for another network and come back, also while they do not run."""
+    none = engine.api("GET", "/networks/none").json["Id"]
+
+    def connects(status, network, words=""):
+        answer = engine.api("POST", f"/networks/{network}/connect", {"Container": "alone"})
+        assert answer.status == status and words in answer.body.decode(), answer
+
+    engine.docker("run", "-d", "--name", "alone", "--network", "none", "busybox", "sleep", "1000")
+    assert on_none(engine) == ["alone"] and networks(engine, "alone")["none"]["NetworkID"] == none
+    connects(403, "red", "private (none) mode")
+    connects(403, "none", "already exists in network none")
+    engine.docker("network", "disconnect", "none", "alone")
+    assert on_none(engine) == [] and networks(engine, "alone") == {}
+    connects(200, "red")
+    connects(403, "none", "private (none) mode")
+    assert "10.207.1." in inside(engine, "alone", "ip", "-4", "addr", "show", "eth0")
+    assert "default via 10.207.1.1" in inside(engine, "alone", "ip", "route")
+    engine.docker("restart", "-t", "0", "alone")
+    assert list(networks(engine, "alone")) == ["red"]
+    engine.docker("network", "disconnect", "red", "alone")
+    connects(200, "none")
+    assert on_none(engine) == ["alone"]
+    engine.docker("stop", "-t", "0", "alone")
+    engine.wait_for(lambda: on_none(engine) == [])
+    assert list(networks(engine, "alone")) == ["none"]
+    engine.docker("network", "disconnect", "none", "alone")
+    connects(200, "none")
+    engine.docker("start", "alone")
+    assert on_none(engine) == ["alone"] and "eth" not in inside(engine, "alone", "ip", "link")
+    engine.docker("rm", "-f", "alone")
+
+
+def test_none_is_not_beside_others(engine, nets):
+    for body in ({"HostConfig": {"NetworkMode": "none"}, "NetworkingConfig": {"EndpointsConfig": {"red": {}}}},
+                 {"HostConfig": {"NetworkMode": "red"}, "NetworkingConfig": {"EndpointsConfig": {"none": {}}}}):
+        answer = engine.api("POST", "/containers/create", {"Image": "busybox", "Cmd": ["true"], **body}, version="1.44")
+        assert answer.status == 400 and "network none beside others" in answer.message, answer
+
+
+@pytest.mark.parametrize("killed", ("netd", "runtimed"))
+def test_on_none_over_a_kill(engine, nets, killed):
+    """covers D-17: who is on the network none stays there, and can leave it."""
+    engine.docker("run", "-d", "--name", "alone", "--network", "none", "busybox", "sleep", "1000")
+    before = networks(engine, "alone")
+    os.kill(engine.pids()[killed], signal.SIGKILL)
+    assert on_none(engine) == ["alone"] and networks(engine, "alone") == before
+    engine.docker("network", "disconnect", "none", "alone")
+    engine.docker("network", "connect", "red", "alone")
+    assert "10.207.1." in inside(engine, "alone", "ip", "-4", "addr", "show", "eth0")
+    engine.docker("rm", "-f", "alone")
 
 
 UNABLE = [
@@ -232,6 +296,25 @@ def test_events(engine, box):
     events = [(action, json.loads(attributes)) for action, attributes in (line.split(" ", 1) for line in since(start))]
     red, green = {"name": "red", "type": "bridge", "container": container}, {"name": "green", "type": "bridge"}
     assert events == [("connect", red), ("disconnect", red), ("create", green), ("destroy", green), ("prune", {"reclaimed": "0"})]
+
+
+@pytest.mark.parametrize("mode, driver", (("none", "null"), ("host", "host")))
+def test_events_of_a_start_and_end(engine, mode, driver):
+    """Who is on one of them comes and goes as on any other network."""
+    container = engine.docker("create", "--network", mode, "busybox", "true").stdout.strip()
+    words = ["--filter", "type=network", "--filter", f"network={mode}"]
+    start = engine.docker("info", "--format", "{{.SystemTime}}").stdout.strip()
+    engine.docker("start", "-a", container)
+
+    def events():
+        until = engine.docker("info", "--format", "{{.SystemTime}}").stdout.strip()
+        shown = engine.docker("events", "--since", start, "--until", until, *words, "--format",
+                              "{{.Action}} {{.Actor.Attributes.type}} {{.Actor.Attributes.container}}").stdout
+        return [line for line in shown.splitlines() if container in line]
+
+    engine.wait_for(lambda: len(events()) == 2)
+    assert events() == [f"connect {driver} {container}", f"disconnect {driver} {container}"]
+    engine.docker("rm", container)
 
 
 def test_a_killed_runtimed_knows_addresses(engine, box):
