@@ -27,12 +27,12 @@ def sh(*words):
 
 
 @contextlib.contextmanager
-def loop_device(path, mib=16, make=("mkfs.ext4", "-q")):
+def loop_device(path, mib=16, make=("mkfs.ext4", "-q"), options=()):
     """A block device with a file behind it."""
     sh("truncate", "-s", f"{mib}M", path)
     if make:
         sh(*make, path)
-    device = sh("losetup", "-f", "--show", path)
+    device = sh("losetup", *options, "-f", "--show", path)
     try:
         yield device
     finally:
@@ -177,7 +177,36 @@ def test_what_cannot_be_mounted(engine, device, kind, what, o, words):
         for word in words:
             assert word in failed.stderr, failed.stderr
         assert engine.docker("rm", "fails", check=False).returncode == 1
+        assert used(engine, "bad").status == 400
         remove(engine, "bad")
+
+
+def used(engine, name):
+    """The answer to who makes a container with the volume: it is mounted for a look at what is there."""
+    return engine.api("POST", "/containers/create?name=fails", {
+        "Image": "busybox", "Cmd": ["true"], "HostConfig": {"NetworkMode": "none", "Binds": [f"{name}:/data"]}})
+
+
+def test_a_device_that_can_only_be_read(engine):
+    with loop_device(engine.dir / "fixed", options=("-r",)) as device:
+        volume(engine, "bad", "ext4", device)
+        answer = used(engine, "bad")
+        assert answer.status == 400 and device in answer.message and "can only be read (o=ro)" in answer.message, answer
+        volume(engine, "good", "ext4", device, "ro")
+        assert run(engine, "good", "test -d /data/lost+found; touch /data/x || echo fixed").stdout == "fixed\n"
+        remove(engine, "bad", "good")
+
+
+def test_a_device_in_use(engine, device):
+    """What is mounted already is not mounted with options that contradict."""
+    volume(engine, "first", "ext4", device)
+    volume(engine, "second", "ext4", device, "ro")
+    keep(engine, "holder", "first")
+    answer = used(engine, "second")
+    assert answer.status == 409 and device in answer.message and "the device is in use" in answer.message, answer
+    engine.docker("rm", "-f", "holder")
+    assert run(engine, "second", "echo free").stdout == "free\n"
+    remove(engine, "first", "second")
 
 
 def test_a_start_that_fails(engine):

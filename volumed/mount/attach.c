@@ -13,29 +13,45 @@
 #include "lib/mount_options.h"
 #include "lib/util.h"
 
-/* What users ask next when all that they are told is the error's own text. */
+/*
+ * What users ask next when all that they are told is the error's own text; and whose fault it is: 400 when the volume
+ * was made with options that cannot work here, 500 (the rest, too) when another moment may be a better one.
+ */
 static const struct {
-	int error;
+	int error, status;
 	const char *meaning;
 } meanings[] = {
-	{ENODEV, "the kernel has no file system of this type"},
-	{ENOENT, "there is no such device or directory"},
-	{ENOTBLK, "the device is no block device; a file with a file system in it needs a loop device"},
-	{ENOTDIR, "it is no directory"},
-	{ELOOP, "the path of a bind leads over a symbolic link; name the real one"},
-	{EBUSY, "the device is in use, or mounted elsewhere with other options"},
-	{EINVAL, "no such file system on the device, or an option that it does not take; the kernel's log says more"},
+	{ENODEV, 400, "the kernel has no file system of this type"},
+	{ENOENT, 400, "there is no such device or directory"},
+	{ENXIO, 400, "the device's node is there, and no device behind it"},
+	{ENOTBLK, 400, "the device is no block device; a file with a file system in it needs a loop device"},
+	{ENOTDIR, 400, "it is no directory"},
+	{ELOOP, 400, "the path of a bind leads over a symbolic link; name the real one"},
+	{EINVAL, 400,
+	 "no such file system on the device, or an option that it does not take; the kernel's log says more"},
+	{EACCES, 400, "the device can only be read (o=ro), or the server does not let this host in"},
+	{EROFS, 400, "the device can only be read (o=ro)"},
+	{EBUSY, 409, "the device is in use, or mounted elsewhere with other options"},
+	{ECONNREFUSED, 500, "no server listens there"},
+	{EHOSTUNREACH, 500, "the server is not reached"},
+	{ENETUNREACH, 500, "the server is not reached"},
+	{ETIMEDOUT, 500, "the server does not answer"},
 };
 
 static int refused(struct err *e, const struct volume_mount_do *m, const struct mount_options *o)
 {
 	const int error = errno;
 	const char *meaning = "";
+	int status = 500;
 
-	for (size_t i = 0; i < ARRAY_LEN(meanings); i++)
-		if (meanings[i].error == error)
-			meaning = meanings[i].meaning;
-	return err_http(e, 500, "failed to mount local volume: mount %s:%s, type: %s, flags: 0x%lx, data: %s: %s%s%s",
+	for (size_t i = 0; i < ARRAY_LEN(meanings); i++) {
+		if (meanings[i].error != error)
+			continue;
+		meaning = meanings[i].meaning;
+		status = meanings[i].status;
+	}
+	return err_http(e, status,
+			"failed to mount local volume: mount %s:%s, type: %s, flags: 0x%lx, data: %s: %s%s%s",
 			m->device, m->name, m->type, o->flags, o->data, strerror(error), *meaning ? ": " : "", meaning);
 }
 
