@@ -10,8 +10,7 @@
 
 /* What the thread has to know of a volume: it may change or go meanwhile. */
 struct used {
-	char *name; /* of its directory; NULL: a plugin's, which nobody can measure */
-	char *text; /* as in the list */
+	char *name, *text; /* of its directory; as in the list */
 	size_t holds;
 };
 
@@ -53,7 +52,7 @@ static void measure(void *arg, const atomic_bool *stop)
 	for (size_t i = 0; i < u->n; i++) {
 		const struct used *v = &u->volumes[i];
 		uint64_t bytes;
-		const bool known = v->name && tree_size(u->dir, v->name, stop, &bytes, NULL) == 0;
+		const bool known = tree_size(u->dir, v->name, stop, &bytes, NULL) == 0;
 
 		if (i)
 			putc(',', out);
@@ -83,14 +82,16 @@ static void dropped(void *arg)
 
 static const struct job_kind kind = {.run = measure, .done = measured, .drop = dropped};
 
+/* As with Docker not those of plugins: nobody here can measure them, or say that they are still there. */
 static void add(void *arg, struct volume *v)
 {
 	struct usage *u = arg;
 
+	if (!str_eq(v->driver, VOLUME_LOCAL))
+		return;
 	u->volumes = xrealloc(u->volumes, u->n + 1, sizeof *u->volumes);
-	u->volumes[u->n++] = (struct used){.name = str_eq(v->driver, VOLUME_LOCAL) ? xstrdup(v->name) : NULL,
-					   .text = xstrdup(volume_text(u->d, v)),
-					   .holds = v->nholds};
+	u->volumes[u->n++] =
+		(struct used){.name = xstrdup(v->name), .text = xstrdup(volume_text(u->d, v)), .holds = v->nholds};
 }
 
 void on_volume_usage(struct ipc_request *req, struct volume_usage *m, struct volumed *d)

@@ -376,6 +376,9 @@ def lost(engine, plugin):
 
 def test_lost_is_not_there(engine, plugin, lost):
     assert lost not in names(engine)
+    engine.docker("volume", "create", "beside")
+    assert [volume["Name"] for volume in engine.api("GET", "/system/df").json["Volumes"]] == ["beside"]
+    engine.docker("volume", "rm", "beside")
     answer = engine.api("GET", "/volumes/lost")
     assert answer.status == 404 and "no such volume" in answer.message, answer
     (plugin.store / "lost").mkdir()  # made elsewhere: the engine has forgotten its own
