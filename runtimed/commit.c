@@ -1,4 +1,5 @@
 /* commit: POST /commit: what a container has changed becomes a layer of a new image, in imaged. */
+#include <errno.h>
 #include <stdio.h>
 
 #include "runtimed/events.h"
@@ -9,7 +10,8 @@
 struct commit {
 	struct ipc_request *req;
 	struct container *container;
-	struct launch_run *held; /* paused by us */
+	struct launch_hold *hold;
+	bool frozen; /* by it */
 	struct launch_files *files;
 	struct ipc_call *call;
 	json_t *config;
@@ -23,16 +25,11 @@ static const char *const kept[] = {
 
 static void release(struct commit *x)
 {
-	struct container *c = x->container;
-
-	if (!x->held)
+	if (!x->hold)
 		return;
-	/* It may have ended, and even have been started again, meanwhile. */
-	if (c->run == x->held) {
-		launch_release(c->run, c->state.status == CT_PAUSED);
-		event_container(c, "unpause", NULL);
-	}
-	x->held = NULL;
+	launch_hold_end(STEAL(x->hold), false);
+	if (x->frozen)
+		event_container(x->container, "unpause", NULL);
 }
 
 static void commit_free(struct commit *x)
@@ -135,27 +132,48 @@ static int make_config(struct commit *x, const json_t *given, struct err *e)
 	return rc;
 }
 
-static int begin(struct commit *x, const struct container_commit *m, struct err *e)
+static int read_files(struct commit *x, struct err *e)
 {
 	static const struct launch_files_events events = {.stream = on_stream, .done = on_written};
 	struct container *c = x->container;
 	struct spec spec;
-	int rc = make_config(x, m->body.json, e);
 
-	if (rc == 0 && m->pause && c->run && c->state.status == CT_RUNNING) {
-		rc = launch_hold(c->run, e);
-		if (rc == 0) {
-			x->held = c->run;
-			event_container(c, "pause", NULL);
-		}
-	}
-	if (rc < 0)
-		return rc;
 	spec_basic(c, &spec);
 	struct launch_root root = {.launch = c->rt->launch, .spec = &spec.launch};
-	rc = launch_commit_tar(&root, &events, x, &x->files, e);
+	int rc = launch_commit_tar(&root, &events, x, &x->files, e);
 	spec_clean(&spec);
 	return rc;
+}
+
+static void on_frozen(void *arg, const struct err *why)
+{
+	struct commit *x = arg;
+	struct err e;
+
+	if (why)
+		x->hold = NULL;
+	/* One that has ended meanwhile changes nothing any more. */
+	if (why && why->code != -ESRCH) {
+		commit_fail(x, why);
+		return;
+	}
+	x->frozen = !why;
+	if (x->frozen)
+		event_container(x->container, "pause", NULL);
+	if (read_files(x, &e) < 0)
+		commit_fail(x, &e);
+}
+
+static int begin(struct commit *x, const struct container_commit *m, struct err *e)
+{
+	struct container *c = x->container;
+	int rc = make_config(x, m->body.json, e);
+
+	if (rc < 0)
+		return rc;
+	if (m->pause && c->run && c->state.status == CT_RUNNING)
+		return launch_hold(c->run, on_frozen, x, &x->hold, e);
+	return read_files(x, e);
 }
 
 void on_container_commit(struct ipc_request *req, struct container_commit *m, struct runtimed *rt)

@@ -26,7 +26,7 @@ struct container;
 struct exec;
 struct health;
 struct launch_run;
-struct stop;
+struct pausing;
 
 #define ID_LEN 64
 
@@ -122,7 +122,7 @@ struct container {
 	struct exec_list execs;
 	struct attach_list attaches; /* streams that wait for the start */
 	struct launch_run *run;	     /* from the beginning of a start until the exit */
-	struct stop *stop;	     /* the stop in progress */
+	struct pausing *pausing;     /* the pause in progress */
 
 	char *listed; /* the list item's JSON up to the words of "Status", made when first asked for; NULL after a
 			 change */

@@ -1,4 +1,4 @@
-/* control: the operations pause, unpause, rename, resize. */
+/* control: the operations rename and resize. */
 #include <errno.h>
 
 #include "runtimed/db.h"
@@ -6,56 +6,6 @@
 #include "runtimed/names.h"
 #include "runtimed/networks.h"
 #include "runtimed/runtimed.h"
-
-static bool refuse_not_running(struct ipc_request *req, const struct container *c)
-{
-	if (container_alive(c) && c->run)
-		return false;
-	ipc_fail(req, 409, "container %s is not running", c->id);
-	return true;
-}
-
-void on_container_pause(struct ipc_request *req, struct container_pause *m, struct runtimed *rt)
-{
-	struct container *c = request_container(rt, req, m->id);
-	struct err e;
-
-	if (!c || refuse_not_running(req, c))
-		return;
-	if (c->state.status == CT_PAUSED) {
-		ipc_fail(req, 409, "container %s is already paused", c->id);
-		return;
-	}
-	if (launch_pause(c->run, &e) < 0) {
-		ipc_reply_error(req, &e);
-		return;
-	}
-	c->state.status = CT_PAUSED;
-	container_changed(c);
-	event_container(c, "pause", NULL);
-	reply_no_content(req);
-}
-
-void on_container_unpause(struct ipc_request *req, struct container_unpause *m, struct runtimed *rt)
-{
-	struct container *c = request_container(rt, req, m->id);
-	struct err e;
-
-	if (!c || refuse_not_running(req, c))
-		return;
-	if (c->state.status != CT_PAUSED) {
-		ipc_fail(req, 409, "container %s is not paused", c->id);
-		return;
-	}
-	if (launch_unpause(c->run, &e) < 0) {
-		ipc_reply_error(req, &e);
-		return;
-	}
-	c->state.status = CT_RUNNING;
-	container_changed(c);
-	event_container(c, "unpause", NULL);
-	reply_no_content(req);
-}
 
 static int rename_it(struct container *c, const char *given, struct err *e)
 {
@@ -114,8 +64,12 @@ void on_container_resize(struct ipc_request *req, struct container_resize *m, st
 	const char *const extra[] = {"height", height, "width", width, NULL};
 	struct err e;
 
-	if (!c || refuse_not_running(req, c))
+	if (!c)
 		return;
+	if (!container_alive(c) || !c->run) {
+		ipc_fail(req, 409, "container %s is not running", c->id);
+		return;
+	}
 	if (!json_true_at(c->config, "Tty")) {
 		ipc_fail(req, 409, "container %s has no terminal", c->id);
 		return;

@@ -161,8 +161,8 @@ static int kill_it(struct container *c, int sig, struct err *e)
 		return rc == -ESRCH ? err_http(e, 409, "cannot kill container: %s: container %s is not running",
 					       c->name, c->id)
 				    : rc;
-	if (ends && launch_paused(c->run))
-		launch_unpause(c->run, NULL);
+	if (ends)
+		launch_wake(c->run);
 	event_kill(c, sig);
 	return 0;
 }

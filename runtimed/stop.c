@@ -105,9 +105,7 @@ static void begin(struct stopping *s)
 	int rc = launch_signal(c->run, s->sig, &e);
 	if (rc < 0 && rc != -ESRCH)
 		log_warn("stop container %.12s: %s", c->id, e.text);
-	/* Frozen processes take no signal. */
-	if (launch_paused(c->run))
-		launch_unpause(c->run, NULL);
+	launch_wake(c->run);
 	if (seconds == 0)
 		on_timer(-1, 0, s);
 	else if (seconds > 0)

@@ -316,7 +316,7 @@ int cgroup_doors(const char *path, pid_t pid, struct shim_settings *s, struct er
 	return r < 0 ? err_sys(e, r, "open the container's cgroup") : 0;
 }
 
-static int freeze_one(const char *path, bool freeze)
+int cgroup_freeze(const char *path, bool freeze)
 {
 	if (cgroup_is_v2())
 		return cgroup_write("", path, "cgroup.freeze", freeze ? "1" : "0");
@@ -329,17 +329,17 @@ void cgroup_kill(const char *path, bool hold)
 
 	if (!cgroup_is_v2() || cgroup_write("", path, "cgroup.kill", "1") < 0) {
 		if (hold)
-			freeze_one(path, true);
+			cgroup_freeze(path, true);
 		ssize_t n = cgroup_pids(path, &pids, NULL);
 		for (ssize_t i = 0; i < n; i++)
 			kill(pids[i], SIGKILL);
 		free(pids);
 	}
 	/* Thawed, the killed ones end. */
-	freeze_one(path, false);
+	cgroup_freeze(path, false);
 }
 
-bool cgroup_frozen(const char *path)
+bool cgroup_freezing(const char *path)
 {
 	char text[64];
 
@@ -348,28 +348,14 @@ bool cgroup_frozen(const char *path)
 	return cgroup_read("freezer", path, "freezer.state", text, sizeof text) == 0 && strcmp(text, "THAWED") != 0;
 }
 
-int cgroup_freeze(const char *path, bool freeze, struct err *e)
+bool cgroup_frozen(const char *path)
 {
 	char text[1024];
-	int r = freeze_one(path, freeze);
 
-	if (r < 0)
-		return err_sys(e, r, freeze ? "freeze the container" : "thaw the container");
-	/* The write asks; v1 settles within some reads, which themselves drive it. */
-	for (int i = 0; freeze && i < 1000; i++) {
-		if (cgroup_is_v2()) {
-			if (cgroup_read("", path, "cgroup.events", text, sizeof text) == 0 && strstr(text, "frozen 1"))
-				return 0;
-		} else if (cgroup_read("freezer", path, "freezer.state", text, sizeof text) == 0 &&
-			   str_eq(text, "FROZEN")) {
-			return 0;
-		}
-		usleep(i < 20 ? 50 : 500);
-	}
-	if (!freeze)
-		return 0;
-	freeze_one(path, false);
-	return err_set(e, -EBUSY, "the container's processes do not freeze");
+	if (cgroup_is_v2())
+		return cgroup_read("", path, "cgroup.events", text, sizeof text) == 0 && strstr(text, "frozen 1");
+	/* The kernel finds out while it is read. */
+	return cgroup_read("freezer", path, "freezer.state", text, sizeof text) == 0 && str_eq(text, "FROZEN");
 }
 
 uint64_t cgroup_oom_kills(const char *path)

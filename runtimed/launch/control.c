@@ -17,7 +17,7 @@
 #include "lib/util.h"
 #include "runtimed/launch/room.h"
 
-static int must_run(const struct launch_run *run, struct err *e)
+int run_must_run(const struct launch_run *run, struct err *e)
 {
 	return run->state == RUN_RUNNING && run->pidfd >= 0
 		       ? 0
@@ -26,7 +26,7 @@ static int must_run(const struct launch_run *run, struct err *e)
 
 int launch_signal(struct launch_run *run, int sig, struct err *e)
 {
-	int r = must_run(run, e);
+	int r = run_must_run(run, e);
 
 	if (r == 0 && syscall(SYS_pidfd_send_signal, run->pidfd, sig, NULL, 0) < 0)
 		r = err_sys(e, -errno, "send signal %d to container %.12s", sig, run->id);
@@ -35,64 +35,14 @@ int launch_signal(struct launch_run *run, int sig, struct err *e)
 
 int launch_kill_all(struct launch_run *run, struct err *e)
 {
-	int r = must_run(run, e);
+	int r = run_must_run(run, e);
 
 	/* Its first process is among them: what forks away meanwhile ends with the run. */
-	if (r == 0)
-		cgroup_kill(run->cgroup, false);
-	return r;
-}
-
-int launch_pause(struct launch_run *run, struct err *e)
-{
-	int r = must_run(run, e);
-
-	return r < 0 ? r : cgroup_freeze(run->cgroup, true, e);
-}
-
-int launch_unpause(struct launch_run *run, struct err *e)
-{
-	int r = must_run(run, e);
-
-	return r < 0 ? r : cgroup_freeze(run->cgroup, false, e);
-}
-
-bool launch_paused(const struct launch_run *run)
-{
-	return run->state == RUN_RUNNING && cgroup_frozen(run->cgroup);
-}
-
-/* A file in the run's directory tells a runtimed that comes after this one. */
-#define HELD "held"
-
-int launch_hold(struct launch_run *run, struct err *e)
-{
-	int r = must_run(run, e);
-
-	if (r < 0 || run->holds++)
-		return r;
-	AUTO_CLOSE int fd = openat(run->dir, HELD, O_CREAT | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0600);
-	r = fd < 0 ? err_sys(e, -errno, "hold container %.12s", run->id) : cgroup_freeze(run->cgroup, true, e);
 	if (r < 0)
-		launch_release(run, false);
-	return r;
-}
-
-void launch_release(struct launch_run *run, bool stay)
-{
-	if (!run->holds || --run->holds)
-		return;
-	if (!stay && run->state == RUN_RUNNING)
-		cgroup_freeze(run->cgroup, false, NULL);
-	unlinkat(run->dir, HELD, 0);
-}
-
-void run_release_held(struct launch_run *run)
-{
-	if (faccessat(run->dir, HELD, F_OK, AT_SYMLINK_NOFOLLOW) < 0)
-		return;
-	run->holds = 1;
-	launch_release(run, false);
+		return r;
+	cgroup_kill(run->cgroup, false);
+	freeze_give_up(run, "was killed");
+	return 0;
 }
 
 int launch_resize(struct launch_run *run, unsigned rows, unsigned columns, struct err *e)
@@ -106,7 +56,7 @@ int launch_namespace(const struct launch_run *run, const char *name, struct err 
 {
 	char path[64];
 
-	int r = must_run(run, e);
+	int r = run_must_run(run, e);
 	if (r < 0)
 		return r;
 	snprintf(path, sizeof path, "/proc/%d/ns/%s", run->pid, name);
@@ -121,7 +71,7 @@ int launch_namespace(const struct launch_run *run, const char *name, struct err 
 
 ssize_t launch_pids(const struct launch_run *run, pid_t **pids, struct err *e)
 {
-	int r = must_run(run, e);
+	int r = run_must_run(run, e);
 
 	return r < 0 ? r : cgroup_pids(run->cgroup, pids, e);
 }

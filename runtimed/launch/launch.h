@@ -252,15 +252,28 @@ const char *launch_id(const struct launch_run *run);
 int launch_signal(struct launch_run *run, int sig, struct err *e);
 /* SIGKILL to every process of the cgroup, thawing it first. */
 int launch_kill_all(struct launch_run *run, struct err *e);
-int launch_pause(struct launch_run *run, struct err *e);
-int launch_unpause(struct launch_run *run, struct err *e);
+/* Paused for its user: see launch_hold_end(). */
 bool launch_paused(const struct launch_run *run);
+int launch_unpause(struct launch_run *run, struct err *e);
+/* Frozen processes take no signal: they go on, for whomever they are held. */
+void launch_wake(struct launch_run *run);
+
+struct launch_hold;
 /*
- * Paused by the engine for a while, perhaps more than once: a runtimed that finds it so after a restart lets it go on.
- * Each hold is ended by launch_release(); `stay`: it is paused for its user, too, by now.
+ * All processes are frozen; or, with `e`, they are not and will not be, and the hold is gone: they do not freeze, they
+ * were woken (409), or the container has ended (-ESRCH).
  */
-int launch_hold(struct launch_run *run, struct err *e);
-void launch_release(struct launch_run *run, bool stay);
+typedef void (*launch_frozen)(void *arg, const struct err *e);
+/*
+ * Freeze it, perhaps for more than one at once. `done` comes once, from the event loop, unless the hold is ended
+ * before. A runtimed that finds it held after a restart lets it go on.
+ */
+int launch_hold(struct launch_run *run, launch_frozen done, void *arg, struct launch_hold **out, struct err *e);
+/*
+ * At any time, also after the run. The last hold lets the processes go on; with `stay` they are paused from now on,
+ * whatever becomes of other holds.
+ */
+void launch_hold_end(struct launch_hold *h, bool stay);
 /* Write the limits of `host` (the whole new HostConfig) to the cgroup. Nothing or all: on failure the old ones are
  * back. */
 int launch_update(struct launch_run *run, const json_t *old_host, const json_t *host, struct err *e);

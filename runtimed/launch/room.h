@@ -28,6 +28,7 @@ struct orphan {
 LIST_HEAD(orphans, orphan);
 LIST_HEAD(launch_views, launch_view);
 LIST_HEAD(launch_leftovers, leftovers);
+TAILQ_HEAD(launch_holds, launch_hold);
 TAILQ_HEAD(launch_lookups, launch_run);
 
 struct launch {
@@ -166,8 +167,10 @@ bool cgroup_exists(const char *path);
 void cgroup_parent_make(const char *path);
 /* In each hierarchy where nothing is in it. */
 void cgroup_remove_empty(const char *path);
-int cgroup_freeze(const char *path, bool freeze, struct err *e);
+/* Asks the kernel; cgroup_frozen() tells when all of its processes are, cgroup_freezing() that they are to be. */
+int cgroup_freeze(const char *path, bool freeze);
 bool cgroup_frozen(const char *path);
+bool cgroup_freezing(const char *path);
 /* Counter of the kernel's OOM kills in it. */
 uint64_t cgroup_oom_kills(const char *path);
 ssize_t cgroup_pids(const char *path, pid_t **pids, struct err *e);
@@ -319,7 +322,9 @@ struct launch_run {
 	struct launch_exit exit;
 	char exit_error[128];
 	struct logger *logger; /* NULL: the driver has no worker */
-	unsigned holds;	       /* launch_hold() */
+	struct launch_holds holds;
+	bool stays_frozen;  /* also without them: its user has paused it */
+	struct event *look; /* whether it is frozen */
 	struct launch_execs execs;
 };
 
@@ -430,12 +435,21 @@ void finding_free(struct launch *l);
 
 /* ---- control.c ---- */
 
-/* End the hold of a runtimed that has died. */
-void run_release_held(struct launch_run *run);
+/* -ESRCH when it does not. */
+int run_must_run(const struct launch_run *run, struct err *e);
 
 /* Hand `stream` (borrowed) to a shim. */
 int shim_attach(struct launch_shim *s, const struct launch_attach *how, bool tty, int stream, const void *early,
 		size_t len, struct err *e);
+
+/* ---- freeze.c ---- */
+
+/* It runs, as before if it was found again: what a runtimed that has died has held goes on. */
+void freeze_find(struct launch_run *run);
+/* It is thawed, or has ended: nobody waits for it to freeze any more. `why` as in "was killed". */
+void freeze_give_up(struct launch_run *run, const char *why);
+/* The run goes, without a word; its holds stay their owners'. */
+void freeze_forget(struct launch_run *run);
 
 /* ---- enter.c ---- */
 

@@ -37,6 +37,7 @@ void run_free(struct launch_run *run)
 		LIST_REMOVE(run, link);
 	shim_free(&run->shim, run->state < RUN_STARTING);
 	exec_forget_all(run);
+	freeze_forget(run);
 	logger_free(run->logger);
 	if (run->soon)
 		event_free(run->soon);
@@ -96,6 +97,7 @@ static void finish(struct launch_run *run)
 	int r = leftovers_remove(run->launch, run->id, run->cgroup);
 
 	run->state = RUN_ENDED;
+	freeze_give_up(run, "has ended");
 	if (r == -EBUSY)
 		leftovers_wait(run->launch, run->id, run->cgroup, on_cleaned, run);
 	else
@@ -210,7 +212,7 @@ static void on_shim(void *arg, const struct wire_head *head, char *text, size_t 
 		run->pidfd = fd_keep(STEAL_FD(fds[0]));
 		run->dir = fd_keep(run->dir);
 		close_parts(run);
-		run_release_held(run);
+		freeze_find(run);
 		reattach_settled(run);
 		run->events->started(run->arg, run, run->pid, run->started_at);
 		break;
@@ -378,6 +380,7 @@ struct launch_run *run_new(struct launch *l, const struct launch_spec *spec, con
 	run->cgroup = cgroup_of(l, spec->id, spec->host);
 	run->soon = evtimer_new(l->c.base, on_soon, run);
 	LIST_INIT(&run->execs);
+	TAILQ_INIT(&run->holds);
 	LIST_INSERT_HEAD(&l->runs, run, link);
 	run->listed = true;
 	return run;

@@ -1,4 +1,4 @@
-"""A SIGKILL between every two steps of create, start, exit and remove: lib/fault.def lists the places.
+"""A SIGKILL between every two steps of create, start, pause, exit and remove: lib/fault.def lists the places.
 
 Each time: who asked gets an answer, or the connection ends; afterwards everything agrees about what containers there are,
 what was acknowledged is there, and the same request works.
@@ -90,6 +90,10 @@ def test_killed_at(engine, point):
         assert not started or left, "an acknowledged start is lost"
         answer = engine.api("POST", f"/containers/{name}/start")
         assert answer.status == 204, answer
+    if request == "pause":
+        paused = step("pause", "POST", f"/containers/{name}/pause")
+        assert status(engine, name)["Status"] == ("paused" if paused else "running")
+        assert engine.api("POST", f"/containers/{name}/exec", {"Cmd": ["true"]}).status == (409 if paused else 201)
     ask(engine, "POST", f"/containers/{name}/kill")
     deadline = time.monotonic() + 60
     while (state := status(engine, name))["Running"]:
