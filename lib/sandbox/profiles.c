@@ -18,7 +18,8 @@
 #define FILE_POWER (CAP(CHOWN) | CAP(DAC_OVERRIDE) | CAP(FOWNER) | CAP(FSETID))
 
 #define LIMITS(...) ((const struct sandbox_limit[]){__VA_ARGS__, {-1, 0}})
-#define CALLS(...)  ((const enum call_set[]){CALLS_core, __VA_ARGS__, CALLS_END})
+#define ONLY(...)   ((const enum call_set[]){__VA_ARGS__, CALLS_END})
+#define CALLS(...)  ONLY(CALLS_core, __VA_ARGS__)
 #define PATHS(...)  ((const struct sandbox_path[]){__VA_ARGS__, {NULL, 0}})
 
 /* Secrets leave no core file; nobody makes processes, whatever a filter may say. */
@@ -101,12 +102,12 @@ static const struct sandbox_profile profiles[PROC_LIMIT] = {
 		{
 			.keeps = "it confines itself once its container runs",
 /* Made by runtimed, entered by its own code: see runtimed/shim/drop.c. */
-#ifdef POUCH_SANITIZED
-			.second.calls = CALLS(CALLS_shim, CALLS_core, CALLS_fault),
-#elif defined POUCH_FAULTS
-			.second.calls = CALLS(CALLS_shim, CALLS_fault),
-#else
+#ifdef POUCH_SANITIZED /* AddressSanitizer and its reports need more of the C library */
 			.second.calls = CALLS(CALLS_shim),
+#elif defined POUCH_FAULTS
+			.second.calls = ONLY(CALLS_shim, CALLS_fault),
+#else
+			.second.calls = ONLY(CALLS_shim),
 #endif
 			.limits = LIMITS(NO_CORE),
 		},

@@ -191,6 +191,26 @@ static void calls_outside_the_list_kill(void **state)
 	}
 }
 
+/* Which links no library and has no loop of ours: most of what other processes have is not for it. */
+static void a_shim_has_its_list_alone(void **state)
+{
+	struct err e = {0};
+	int status;
+
+	(void)state;
+#ifdef POUCH_SANITIZED
+	skip();
+#endif
+	pid_t pid = fork();
+	if (pid == 0) {
+		if (calls_enter(sandbox_profile(PROC_shim)->second.calls, &e) < 0)
+			_exit(100);
+		_exit(memfd_create("x", MFD_CLOEXEC) < 0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS);
+}
+
 /* ---- files ---- */
 
 static int see_no_host(enum process_id id, const struct sandbox_report *r)
@@ -437,6 +457,7 @@ int main(void)
 		cmocka_unit_test(every_profile_is_entered),
 		cmocka_unit_test(who_keeps_root_says_why),
 		cmocka_unit_test(calls_outside_the_list_kill),
+		cmocka_unit_test(a_shim_has_its_list_alone),
 		cmocka_unit_test(nobody_sees_the_host),
 		cmocka_unit_test(state_is_writable),
 		cmocka_unit_test(proc_is_for_reading),
