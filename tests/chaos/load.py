@@ -9,7 +9,6 @@ import time
 
 from tests.harness.engine import Answer, UnixConnection
 
-LONG = bool(os.environ.get("LONG"))
 SERVICES = ["apid", "auditd", "imaged", "volumed", "netd", "runtimed"]
 TIMEOUT = 60
 

@@ -5,9 +5,10 @@ whose removal was acknowledged.
 """
 import random
 
-from tests.chaos.load import LONG, SERVICES, Client, kill_under, seeded, settle
+from tests.chaos.load import SERVICES, Client, kill_under, seeded, settle
 from tests.harness import agree
 from tests.harness.engine import Engine
+from tests.harness.long import LONG
 
 KILLS = 500 if LONG else 40
 CLIENTS = 6

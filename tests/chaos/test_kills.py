@@ -10,8 +10,9 @@ import time
 import pytest
 
 from tests.chaos import load
-from tests.chaos.load import LONG, SERVICES, kill_under, seeded, settle
+from tests.chaos.load import SERVICES, kill_under, seeded, settle
 from tests.harness.engine import Answer, Engine, UnixConnection
+from tests.harness.long import LONG
 
 KILLS = 600 if LONG else 40
 CLIENTS, RATE = 10, 50  # threads; requests a second by all of them

@@ -4,9 +4,10 @@ Data is never gone while something refers to it; no mount, directory, record or 
 """
 import random
 
-from tests.chaos.load import LONG, Client, kill_under, seeded, settle
+from tests.chaos.load import Client, kill_under, seeded, settle
 from tests.harness import agree, leaks
 from tests.harness.engine import Engine
+from tests.harness.long import LONG
 
 KILLS = 600 if LONG else 60
 CLIENTS = 4

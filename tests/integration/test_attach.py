@@ -8,10 +8,10 @@ import time
 import pytest
 import websocket
 
+from tests.harness.long import LONG
 from tests.harness.marks import memory_bound
 from tests.harness.streams import TIMEOUT, Stream, connect
 
-LONG = bool(os.environ.get("LONG"))
 
 
 def create(engine, *command, start=True, **config):

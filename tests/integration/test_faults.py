@@ -10,6 +10,7 @@ import pytest
 from tests.harness import leaks
 from tests.harness.engine import Engine
 from tests.harness.fields import Run
+from tests.harness.long import LONG
 from tests.harness.rootfs import Tar, busybox_tar
 
 NET = ("--network", "none")
@@ -213,7 +214,7 @@ def test_runtimed_finds_all_again(fresh):
     """covers D-16, D-17 in part: kill -9 of runtimed with many containers; each is found with its process, and those that
     ended meanwhile have their exit code."""
     fresh.busybox()
-    count = 50 if os.environ.get("LONG") else 20
+    count = 50 if LONG else 20
     runs = [Run(fresh, "sleep 1000") for _ in range(count)]
     ending = Run(fresh, "trap 'exit 42' TERM; echo up; while :; do sleep 0.05; done")
     until(lambda: "up" in ending.log(), "it is up")

@@ -12,11 +12,11 @@ import pytest
 
 from tests.harness.disk import small_disk
 from tests.harness.engine import Engine
+from tests.harness.long import LONG
 from tests.harness.rootfs import Tar
 from tests.harness.store import (assert_whole, blobs, failure, import_raw, layers, load, save_archive, wait_unstaged)
 
 MIB = 1 << 20
-LONG = bool(os.environ.get("LONG"))
 
 
 @pytest.fixture(params=[0, 16 * MIB], ids=["without-a-mark", "with-a-mark"])

@@ -8,11 +8,11 @@ import time
 
 import pytest
 
+from tests.harness.long import LONG
 from tests.harness.rootfs import Tar
 from tests.harness.store import (assert_whole, blobs, failure, import_raw, layer_dir, layers, wait_unstaged)
 
 FILE, LINK, HARD = tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE
-LONG = bool(os.environ.get("LONG"))
 ALLOWED = ("security.capability", "system.posix_acl_access", "system.posix_acl_default")
 
 

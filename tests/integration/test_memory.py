@@ -1,6 +1,5 @@
 """Processes without memory: what cannot be done is refused clearly, nothing is left half done, and with memory again all goes on."""
 import http.client
-import os
 import pathlib
 import re
 import subprocess
@@ -9,10 +8,10 @@ import pytest
 
 from tests.harness import agree
 from tests.harness.fields import Run
+from tests.harness.long import LONG
 from tests.harness.marks import memory_bound
 
 pytestmark = memory_bound
-LONG = bool(os.environ.get("LONG"))
 # More than a heap that is there has room for.
 LABELS = {f"label{i}": "v" * 1000 for i in range(300)}
 CREATE = {"Image": "busybox", "Cmd": ["sleep", "1000"], "Labels": LABELS, "HostConfig": {"NetworkMode": "none"}}

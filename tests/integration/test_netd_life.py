@@ -13,9 +13,9 @@ import pytest
 
 from tests.harness import leaks
 from tests.harness.engine import Engine
+from tests.harness.long import LONG
 from tests.harness.machine import Machine, Namespace, Servers
 
-LONG = bool(os.environ.get("LONG"))
 
 
 @pytest.fixture

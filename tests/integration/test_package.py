@@ -11,6 +11,7 @@ import pytest
 
 from tests.harness import rootfs
 from tests.harness.engine import BUILD, REPOSITORY
+from tests.harness.long import LONG
 from tests.harness.systemd import Systemd
 
 HELPERS = ["auditd", "imaged", "volumed", "netd", "dns", "runtimed", "apid"]
@@ -25,7 +26,7 @@ def built(tmp_path_factory):
     archive = subprocess.run(["tar", "-c", "--null", "-T", "-"], cwd=REPOSITORY, input=files, capture_output=True, check=True).stdout
     subprocess.run(["tar", "-x", "-C", tree], input=archive, check=True)
     environment = {**os.environ, "DEB_BUILD_OPTIONS": "parallel=2"}
-    if not os.environ.get("LONG"):
+    if not LONG:
         environment |= {"BUILT": str(BUILD), "DPKG_DEB_COMPRESSOR_TYPE": "gzip"}  # xz takes long
     done = subprocess.run(["dpkg-buildpackage", "-us", "-uc", "-b"], cwd=tree, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

@@ -13,10 +13,11 @@ import pytest
 
 from tests.harness.engine import Engine, UnixConnection
 from tests.harness.fake_registry import FakeRegistry
+from tests.harness.long import LONG
 from tests.harness.rootfs import Tar
 from tests.harness.store import staged, wait_unstaged
 
-MOMENTS = 20 if os.environ.get("LONG") else 2
+MOMENTS = 20 if LONG else 2
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ import urllib.parse
 
 import pytest
 
-LONG = bool(os.environ.get("LONG"))
+from tests.harness.long import LONG
+
 NET = ("--network", "none")
 
 

@@ -6,11 +6,11 @@ import tarfile
 
 import pytest
 
+from tests.harness.long import rounds
 from tests.harness.rootfs import Tar, busybox_tar
 from tests.integration.test_files import get, members, put, tar_of
 
 NET = ("--network", "none")
-LONG = os.environ.get("LONG") == "1"
 HOST = "the host's own\n"
 
 
@@ -73,32 +73,32 @@ def race(engine, image, name, canary, *more):
 
 @pytest.mark.parametrize("kind", ["absolute", "relative"])
 def test_archives_of_a_container_that_swaps(engine, racer, canary, kind):
-    """covers S-30"""
+    """covers S-30. LONG=1: four minutes of it, or 50,000 rounds."""
     race(engine, racer, "swaps", canary, kind)
     tar = Tar().file("file", "overwritten\n").file("new/deep", "made\n").symlink("planted", "/etc").bytes()
-    rounds = 50000 if LONG else 250
     statuses = set()
-    for _ in range(rounds):
+    for number in rounds(250, long=50000, seconds=240):
         answer = put(engine, "swaps", "/race/dir", tar)
         statuses.add(answer.status)
         answer = get(engine, "swaps", "/race/dir/file")
         statuses.add(answer.status)
         assert HOST.encode() not in answer.body
-    for _ in range(max(2, rounds // 100)):
-        assert HOST.encode() not in engine.api("GET", "/containers/swaps/export").body
-        assert HOST.encode() not in get(engine, "swaps", "/race").body
-        engine.api("GET", "/containers/swaps/changes")
+        if number % 100 == 0:
+            assert HOST.encode() not in engine.api("GET", "/containers/swaps/export").body
+            assert HOST.encode() not in get(engine, "swaps", "/race").body
+            engine.api("GET", "/containers/swaps/changes")
     canary.check()
     assert 200 in statuses and statuses <= {200, 400, 404, 500}, statuses
     engine.docker("rm", "-f", "swaps")
 
 
 def test_mounts_into_a_volume_that_another_swaps(engine, racer, canary):
-    """covers S-31 S-43: the place of a mount inside a shared volume leads elsewhere from one moment to the next."""
+    """covers S-31 S-43: the place of a mount inside a shared volume leads elsewhere from one moment to the next.
+    LONG=1: three minutes of it, or 1,000 rounds."""
     race(engine, racer, "swaps", canary, "absolute", "-v", "shared:/race")
     engine.docker("create", "--name", "still", *NET, "-v", "shared:/race", "-v", "inner:/race/dir/made", racer, "true")
     outcomes = set()
-    for _ in range(1000 if LONG else 25):
+    for _ in rounds(25, long=1000, seconds=180):
         done = engine.docker("run", "--rm", *NET, "-v", "shared:/race", "-v", "inner:/race/dir/made", racer, "true",
                              check=False)
         outcomes.add(done.returncode)

@@ -11,8 +11,8 @@ import pytest
 from tests.harness import leaks
 from tests.harness.engine import Engine
 from tests.harness.fields import Run, filter_probe, output
+from tests.harness.long import LONG, rounds
 
-LONG = bool(os.environ.get("LONG"))
 MIB = 1 << 20
 V2 = (leaks.CGROUPS / "cgroup.controllers").exists()
 
@@ -279,6 +279,7 @@ def test_endless_output_of_an_exec(engine):
 
 # covers S-61
 def test_aborted_attaches_and_execs_leave_nothing(engine):
+    """Of each as many. LONG=1: five minutes of it, or 50,000 of each; test_attach.py has 100,000 that never come to a process."""
     import socket
     run = Run(engine, "sleep 1000")
     run.execute("true")
@@ -290,8 +291,8 @@ def test_aborted_attaches_and_execs_leave_nothing(engine):
                        f"Connection: Upgrade\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
         return client
 
-    def round_of(n):
-        for i in range(n):
+    def round_of(numbers):
+        for i in numbers:
             client = abort(f"/containers/{run.id}/attach?stream=1&stdout=1&stdin=1", "")
             if i % 2:
                 client.recv(64)
@@ -312,9 +313,9 @@ def test_aborted_attaches_and_execs_leave_nothing(engine):
             assert time.monotonic() < deadline, (limit, descriptors(engine))
         return descriptors(engine), engine_memory(engine)
 
-    round_of(50)
+    round_of(range(50))
     before, memory = settled()
-    round_of(100000 if LONG else 100)
+    round_of(rounds(100, long=50000, seconds=300))
     _, memory_after = settled({name: n + 2 for name, n in before.items()})
     run.remove()
     assert memory_after - memory < 4 * MIB, (memory, memory_after)

@@ -1,12 +1,11 @@
 """The tests of containers, on Debian's kernel with cgroup v2."""
-import os
-
 import pytest
 
 from tests.harness.engine import BUILD, REPOSITORY
+from tests.harness.long import LONG
 from tests.vm import vm
 
-pytestmark = pytest.mark.skipif(not os.environ.get("LONG"), reason="takes minutes: LONG=1")
+pytestmark = pytest.mark.skipif(not LONG, reason="takes minutes: LONG=1")
 
 # What the kernel, the cgroups or a whole set of capabilities have to do with.
 SUITES = ["test_exec.py", "test_fields_host.py", "test_fields_config.py", "test_fields_mounts.py", "test_operations.py",
