@@ -36,9 +36,10 @@ chaos: all	## kill, freeze and restart the engine's processes under load, and at
 	POUCH_BUILD=$(abspath $(B)) $(PYTHON) -m pytest -q -p no:cacheprovider $(PYTEST_ARGS) tests/chaos
 
 .PHONY: vm
-vm: all	## the tests of containers on Debian's kernel with cgroup v2, in a virtual machine (takes long)
-	tools/install-packages vm
-	LONG=1 POUCH_BUILD=$(abspath $(B)) $(PYTHON) -m pytest -q -p no:cacheprovider $(PYTEST_ARGS) tests/vm
+vm:	## the tests of containers on Debian's kernel with cgroup v2, in virtual machines (takes long)
+	tools/install-packages build run demo test vm
+	$(MAKE) --no-print-directory -s all
+	LONG=1 POUCH_BUILD=$(abspath $(B)) $(PYTHON) -m pytest -v -p no:cacheprovider $(PYTEST_ARGS) tests/vm
 
 .PHONY: packages
 packages:

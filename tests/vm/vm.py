@@ -5,6 +5,7 @@
 The machine sees the host's files read-only, with a disk of its own above them: what it writes is gone with it. It has no
 network but its loopback, and no systemd. The kernel comes from Debian's package and stays in the build directory.
 """
+import fcntl
 import os
 import pathlib
 import re
@@ -25,16 +26,18 @@ def command(*words, **more):
 
 
 def kernel():
-    """The directory of an unpacked kernel package, and its version."""
-    if not list(CACHE.glob("kernel/boot/vmlinuz-*")):
-        CACHE.mkdir(parents=True, exist_ok=True)
-        package = re.search(r"Depends: (linux-image-\S+)", command("apt-cache", "depends", "linux-image-amd64")).group(1)
-        command("apt-get", "-q", "download", package, cwd=CACHE, stderr=subprocess.DEVNULL)
-        command("dpkg-deb", "-x", str(next(CACHE.glob(package + "_*.deb"))), str(CACHE / "kernel"))
-    version = next(CACHE.glob("kernel/boot/vmlinuz-*")).name.removeprefix("vmlinuz-")
-    if not (CACHE / "kernel/lib/modules" / version / "modules.dep").exists():
-        command("depmod", "-b", str(CACHE / "kernel"), version)
-    return CACHE / "kernel", version
+    """The directory of an unpacked kernel package, and its version. Several tests may want it at the same time."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with open(CACHE / "lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (CACHE / "kernel").exists():
+            package = re.search(r"Depends: (linux-image-\S+)", command("apt-cache", "depends", "linux-image-amd64")).group(1)
+            command("apt-get", "-q", "download", package, cwd=CACHE, stderr=subprocess.DEVNULL)
+            unpacked = pathlib.Path(tempfile.mkdtemp(prefix="new-", dir=CACHE))
+            command("dpkg-deb", "-x", str(next(CACHE.glob(package + "_*.deb"))), str(unpacked))
+            command("depmod", "-b", str(unpacked), next(unpacked.glob("boot/vmlinuz-*")).name.removeprefix("vmlinuz-"))
+            unpacked.rename(CACHE / "kernel")  # whole, or not there
+    return CACHE / "kernel", next(CACHE.glob("kernel/boot/vmlinuz-*")).name.removeprefix("vmlinuz-")
 
 
 def modules(root, version):
