@@ -55,9 +55,9 @@ static json_t *read_counts(const void *reply, struct err *e)
 	const struct container_counted *c = reply;
 
 	(void)e;
-	return json_pack("{s:I s:I s:I s:I}", "Containers", (json_int_t)c->total, "ContainersRunning",
+	return json_pack("{s:I s:I s:I s:I s:s?}", "Containers", (json_int_t)c->total, "ContainersRunning",
 			 (json_int_t)c->running, "ContainersPaused", (json_int_t)c->paused, "ContainersStopped",
-			 (json_int_t)c->stopped);
+			 (json_int_t)c->stopped, INFO_HOST_IDS, c->host_ids);
 }
 
 static json_t *parse(const char *text, size_t len, struct err *e)

@@ -75,13 +75,23 @@ static json_t *now_text(void)
 	return json_string(time_rfc3339_full(time_now(), text));
 }
 
-static json_t *security(const struct config *c)
+static void set(json_t *o, const char *key, json_t *take_value)
+{
+	json_object_set_new(o, key, take_value);
+}
+
+static void add_security(json_t *o, const struct config *c, json_t *warnings)
 {
 	json_t *list = json_pack("[s]", "name=seccomp,profile=builtin");
+	const char *host_ids = json_string_value(json_object_get(o, INFO_HOST_IDS));
 
-	if (c->userns_enabled)
+	if (host_ids)
+		json_array_append_new(warnings,
+				      json_sprintf("WARNING: containers run with the ids of the host: %s", host_ids));
+	else if (c->userns_enabled)
 		json_array_append_new(list, json_string("name=userns"));
-	return list;
+	json_object_del(o, INFO_HOST_IDS);
+	set(o, "SecurityOptions", list);
 }
 
 static json_t *images_of(const json_t *images)
@@ -104,11 +114,6 @@ static void add_missing(json_t *services, json_t *warnings)
 							   json_string_value(json_object_get(service, "Name")),
 							   json_string_value(what)));
 	}
-}
-
-static void set(json_t *o, const char *key, json_t *take_value)
-{
-	json_object_set_new(o, key, take_value);
 }
 
 static json_t *log_drivers(void)
@@ -135,7 +140,6 @@ static void add_configured(json_t *o, const struct config *c)
 	set(o, "HttpProxy", json_string(c->images_proxy));
 	set(o, "HttpsProxy", json_string(c->images_proxy));
 	set(o, "NoProxy", json_string(""));
-	set(o, "SecurityOptions", security(c));
 	set(o, "Debug", json_boolean(c->log_level == 3));
 	set(o, "CDISpecDirs", json_array());
 }
@@ -179,6 +183,7 @@ struct json_t *info_document(const struct apid *a, const struct json_t *supervis
 	set(o, "NEventsListener", json_integer(0));
 	add_configured(o, a->config);
 	add_constant(o);
+	add_security(o, a->config, take_warnings);
 	add_missing(services, take_warnings);
 	set(o, "Services", services ? json_incref(services) : json_array());
 	set(o, "Warnings", take_warnings);

@@ -5,6 +5,9 @@
 struct apid;
 struct json_t;
 
+/* A member of `containers` that is no member of the document: why containers have the ids of the host; or null. */
+#define INFO_HOST_IDS "HostIds"
+
 /*
  * SystemInfo of both specifications and Services. The parts are borrowed, each NULL when that process did not answer;
  * takes `warnings`. A new reference.

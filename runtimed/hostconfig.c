@@ -335,10 +335,9 @@ int hostconfig_range(struct container *c, json_t *warnings, struct err *e)
 	}
 	if (host_ids || !rt->d.config->userns_enabled)
 		return 0;
-	if (!launch_can_idmap(rt->launch)) {
-		json_array_append_new(
-			warnings, json_string("this kernel cannot map ids of mounts: the container runs with the ids "
-					      "of the host"));
+	const char *why = launch_cannot_idmap(rt->launch);
+	if (why) {
+		json_array_append_new(warnings, json_sprintf("the container runs with the ids of the host: %s", why));
 		return 0;
 	}
 	return idrange_take(rt->ranges, &c->range, e);

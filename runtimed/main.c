@@ -45,6 +45,8 @@ void on_container_counts(struct ipc_request *req, struct container_counts *m, st
 		counted.paused += c->state.status == CT_PAUSED;
 	}
 	counted.stopped = counted.total - counted.running - counted.paused;
+	if (rt->d.config->userns_enabled)
+		counted.host_ids = launch_cannot_idmap(rt->launch);
 	ipc_reply(req, &counted);
 }
 
@@ -279,7 +281,10 @@ static int open_launch(struct runtimed *rt, struct err *e)
 {
 	const struct launch_config config = launch_settings(rt);
 
-	return launch_new(&config, &rt->launch, e);
+	int r = launch_new(&config, &rt->launch, e);
+	if (r == 0 && rt->d.config->userns_enabled && launch_cannot_idmap(rt->launch))
+		log_warn("containers run with the ids of the host: %s", launch_cannot_idmap(rt->launch));
+	return r;
 }
 
 /* ---- who holds what, after either side has been away ---- */

@@ -216,9 +216,8 @@ int launch_check_limits(const json_t *host, json_t *warnings, struct err *e)
 
 static int check_ids(const struct launch *l, const struct launch_spec *spec, struct err *e)
 {
-	if (spec->ids.size && !l->idmap)
-		return err_http(e, 400,
-				"the kernel or its file systems cannot map ids: only UsernsMode=host is possible here");
+	if (spec->ids.size && l->no_idmap)
+		return err_http(e, 400, "ids cannot be mapped, only UsernsMode=host is possible here: %s", l->no_idmap);
 	return 0;
 }
 

@@ -166,8 +166,11 @@ int launch_check_limits(const json_t *host, json_t *warnings, struct err *e);
  */
 int launch_open_source(const char *path, bool create, char *real, size_t size, struct err *e);
 
-/* Can mounts be idmapped here (kernel 5.19 or newer, state and layers on a file system that can)? */
-bool launch_can_idmap(const struct launch *l);
+/*
+ * NULL: mounts can be idmapped here (kernel 5.19 or newer, state and layers on a file system that can, no chroot).
+ * Otherwise why not: containers have the ids of the host.
+ */
+const char *launch_cannot_idmap(const struct launch *l);
 
 /* ---- start, exit ---- */
 

@@ -42,8 +42,10 @@ static void find_stages(struct launch *l)
 	}
 }
 
-static bool probe_idmap(const struct launch *l)
+/* NULL: works. */
+static char *probe_idmap(const struct launch *l)
 {
+	struct err e = {0};
 	const struct launch_ids ids = {.base = 1u << 20, .size = 65536};
 	AUTO_CLOSE int user = -1;
 	AUTO_CLOSE int net = -1;
@@ -52,12 +54,12 @@ static bool probe_idmap(const struct launch *l)
 
 	/* Overlay takes idmapped layers since 5.19. */
 	if (uname(&u) < 0 || sscanf(u.release, "%u.%u", &major, &minor) != 2 || major < 5 || (major == 5 && minor < 19))
-		return false;
-	if (namespaces_make(&ids, false, -1, &user, &net, NULL) < 0)
-		return false;
-	AUTO_CLOSE int state = clone_mount(l->c.state_dir, false, false, MS_PRIVATE, user, NULL);
-	AUTO_CLOSE int layers = state < 0 ? -1 : clone_mount(l->c.layers_dir, false, false, MS_PRIVATE, user, NULL);
-	return layers >= 0;
+		return xasprintf("this kernel is older than 5.19");
+	if (namespaces_make(&ids, false, -1, &user, &net, &e) < 0)
+		return xasprintf("the kernel makes no user namespace, as in a chroot: %.800s", e.text);
+	AUTO_CLOSE int state = clone_mount(l->c.state_dir, false, false, MS_PRIVATE, user, &e);
+	AUTO_CLOSE int layers = state < 0 ? -1 : clone_mount(l->c.layers_dir, false, false, MS_PRIVATE, user, &e);
+	return layers >= 0 ? NULL : xasprintf("the store: %.800s", e.text);
 }
 
 /* A directory with one directory a container. */
@@ -116,7 +118,7 @@ int launch_new(const struct launch_config *config, struct launch **out, struct e
 	}
 	l->runtime_root = xasprintf("%s/rt", config->run_dir);
 	find_stages(l);
-	l->idmap = probe_idmap(l);
+	l->no_idmap = probe_idmap(l);
 	l->own_parent = l->c.cgroup_parent_derived || !cgroup_exists(l->c.cgroup_parent);
 	if (l->own_parent)
 		cgroup_parent_make(l->c.cgroup_parent);
@@ -153,12 +155,13 @@ void launch_free(struct launch *l)
 	fd_close(&l->shim_filter);
 	fd_close(&l->nulls);
 	free(l->runtime_root);
+	free(l->no_idmap);
 	free(l);
 }
 
-bool launch_can_idmap(const struct launch *l)
+const char *launch_cannot_idmap(const struct launch *l)
 {
-	return l->idmap;
+	return l->no_idmap;
 }
 
 char *cgroup_of(const struct launch *l, const char *id, const json_t *host)

@@ -33,10 +33,10 @@ TAILQ_HEAD(launch_lookups, launch_run);
 
 struct launch {
 	struct launch_config c;
-	int run_dir;	    /* <run> */
-	int runs_dir;	    /* <run>/c */
-	char *runtime_root; /* <run>/rt: the OCI runtime's state */
-	bool idmap;
+	int run_dir;	       /* <run> */
+	int runs_dir;	       /* <run>/c */
+	char *runtime_root;    /* <run>/rt: the OCI runtime's state */
+	char *no_idmap;	       /* why mounts cannot be idmapped */
 	bool own_parent;       /* the cgroup of all containers is the engine's: it goes when it is empty at the end */
 	uint64_t capabilities; /* what the engine itself can give */
 	const char *stages[8]; /* directories that a private mount namespace may cover */

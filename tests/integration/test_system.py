@@ -32,6 +32,28 @@ def test_version(front):
     assert "Server" in front.docker("version").stdout
 
 
+class Chroot:
+    """Stands for a machine whose processes have another root than their mount namespace: they make no user namespace."""
+
+    def __init__(self, directory):
+        self.prefix = ["unshare", "-m", "sh", "-c", 'mount --rbind / "$0" && exec chroot "$0" "$@"', str(directory)]
+
+
+def test_info_says_that_ids_are_the_hosts(front, tmp_path):
+    assert "name=userns" in front.api("GET", "/info").json["SecurityOptions"]
+    with Engine(machine=Chroot(tmp_path)) as engine:
+        info = engine.api("GET", "/info").json
+        assert "name=userns" not in info["SecurityOptions"] and "HostIds" not in info
+        warning, = [w for w in info["Warnings"] if "ids of the host" in w]
+        assert "user namespace" in warning and "ids of the host" in engine.log()
+        engine.busybox()
+        made = engine.api("POST", "/containers/create", {"Image": "busybox", "Cmd": ["true"], "HostConfig": {"NetworkMode": "none"}})
+        assert made.status == 201 and [w for w in made.json["Warnings"] if "ids of the host" in w], made
+    with Engine(machine=Chroot(tmp_path), config={"userns": {"enabled": False}}) as engine:  # as it was asked for
+        info = engine.api("GET", "/info").json
+        assert "name=userns" not in info["SecurityOptions"] and not [w for w in info["Warnings"] if "ids" in w]
+
+
 def test_info(front):
     info = front.api("GET", "/info").json
     assert info["Containers"] == info["ContainersRunning"] + info["ContainersPaused"] + info["ContainersStopped"]
