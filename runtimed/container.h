@@ -51,7 +51,8 @@ struct container_state {
 	uint32_t restart_count;
 	bool restart_counted; /* the restart that is awaited or under way is in restart_count */
 	bool restart_due; /* ended for a restart by request, whose start is not settled; the policy wants it to run */
-	uint64_t starts;  /* how often it was asked to start */
+	uint64_t starts;  /* how often it was asked to start: the number of the last one */
+	uint64_t ended;	  /* the last start that is known to be over */
 	uint64_t exits;	  /* how often it has exited; tells a cut wait what it has missed */
 };
 

@@ -30,12 +30,12 @@ static const char *const schema[] = {
 
 json_t *state_to_json(const struct container_state *s)
 {
-	json_t *o =
-		json_pack("{s:s s:i s:i s:b s:b s:I s:I s:i s:b s:b s:I s:I}", "status",
-			  container_status_name(s->status), "pid", (int)s->pid, "exit", s->exit_code, "oom",
-			  s->oom_killed, "by_user", s->stopped_by_user, "started", (json_int_t)s->started, "finished",
-			  (json_int_t)s->finished, "restarts", (int)s->restart_count, "counted", s->restart_counted,
-			  "due", s->restart_due, "exits", (json_int_t)s->exits, "starts", (json_int_t)s->starts);
+	json_t *o = json_pack("{s:s s:i s:i s:b s:b s:I s:I s:i s:b s:b s:I s:I s:I}", "status",
+			      container_status_name(s->status), "pid", (int)s->pid, "exit", s->exit_code, "oom",
+			      s->oom_killed, "by_user", s->stopped_by_user, "started", (json_int_t)s->started,
+			      "finished", (json_int_t)s->finished, "restarts", (int)s->restart_count, "counted",
+			      s->restart_counted, "due", s->restart_due, "exits", (json_int_t)s->exits, "starts",
+			      (json_int_t)s->starts, "ended", (json_int_t)s->ended);
 
 	if (s->error)
 		json_object_set_new(o, "error", json_string(s->error));
@@ -60,6 +60,7 @@ void state_from_json(struct container_state *s, const json_t *o)
 		.restart_due = json_true_at(o, "due"),
 		.exits = (uint64_t)json_int(o, "exits"),
 		.starts = (uint64_t)json_int(o, "starts"),
+		.ended = (uint64_t)json_int(o, "ended"),
 	};
 	if (json_text(o, "error"))
 		s->error = xstrdup(json_text(o, "error"));

@@ -34,7 +34,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	if (!c->state.restart_counted)
 		c->state.restart_count++;
 	c->state.restart_counted = true;
-	container_changed(c);
+	/* Before it begins: whoever comes after this process knows by it that there may be something to adopt. */
+	container_settled(c);
 	if (run_start(c, &e) < 0)
 		log_warn("container %.12s is not restarted: %s", c->id, e.text);
 	container_unref(c);

@@ -38,6 +38,7 @@ static void start_failed(struct container *c, const struct err *e, int exit_code
 {
 	c->starting = false;
 	c->run = NULL;
+	c->state.ended = c->state.starts;
 	if (!c->start_error)
 		c->start_error = XNEW(struct err);
 	*c->start_error = *e;
@@ -114,7 +115,7 @@ static void on_started(void *arg, struct launch_run *run, pid_t pid, int64_t sta
 	bool again = !c->starting; /* a reattached one */
 
 	FAULT(start_started);
-	c->streams_ready = true;
+	attaches_ready(c);
 	c->starting = false;
 	c->state.restart_due = false;
 	c->state.status = launch_paused(run) ? CT_PAUSED : CT_RUNNING;
@@ -173,6 +174,7 @@ static void on_exited(void *arg, struct launch_run *run, const struct launch_exi
 	c->state.oom_killed = x->oom;
 	c->state.finished = x->finished_at;
 	c->state.exits++;
+	c->state.ended = c->state.starts;
 	c->state.status = CT_EXITED;
 	container_set_error(c, x->error);
 	health_stop(c);
@@ -360,6 +362,51 @@ static void reattach(struct container *c)
 	execs_reattach(c);
 }
 
+/* Its program has not run: the restart begins anew, once everybody has been found whom it may join. */
+static void on_not_adopted(void *arg, struct launch_run *run, const struct err *e, int exit_code)
+{
+	struct container *c = arg;
+
+	(void)run;
+	(void)exit_code;
+	log_warn("container %.12s: its restart was cut and begins anew: %s", c->id, e->text);
+	c->run = NULL;
+	c->starting = false;
+	let_go(c);
+	container_notify(c, CE_SETTLED);
+	if (c->rt->found)
+		restart_resume(c);
+	else
+		c->resumes = true;
+}
+
+/*
+ * A restart that nobody has asked for, or whose asker is gone: runtimed has ended in the middle of it. What the shim
+ * was told to run may run, or have run: it is not run a second time.
+ */
+static bool adopt(struct container *c)
+{
+	static const struct launch_events events = {
+		.started = on_started, .failed = on_not_adopted, .exited = on_exited};
+	const bool by_policy = c->state.status == CT_RESTARTING && c->state.restart_counted;
+	const uint64_t start = launch_last_start(c->rt->launch, c->id);
+	struct spec spec;
+	struct err e;
+
+	if (start <= c->state.ended || !(by_policy || c->state.restart_due))
+		return false;
+	spec_basic(c, &spec);
+	int rc = launch_adopt(c->rt->launch, &spec.launch, &events, c, &c->run, &e);
+	spec_clean(&spec);
+	if (rc < 0)
+		return false;
+	c->state.starts = start;
+	c->starting = true;
+	c->attached_network = networks_asks(c);
+	c->uses_volumes = volumes_any(c);
+	return true;
+}
+
 static bool is_known(void *arg, const char *id)
 {
 	struct runtimed *rt = arg;
@@ -378,7 +425,7 @@ void run_reattach_all(struct runtimed *rt)
 			remove_later(c);
 		else if (container_alive(c))
 			reattach(c);
-		else
+		else if (!adopt(c))
 			c->resumes = true;
 		container_unref(c);
 	}
@@ -392,6 +439,7 @@ void run_found(void *arg)
 	struct runtimed *rt = arg;
 	struct container *c;
 
+	rt->found = true;
 	TAILQ_FOREACH(c, &rt->containers.all, link)
 		if (c->resumes)
 			restart_resume(c);

@@ -37,6 +37,7 @@ struct runtimed {
 	struct creating_list creating;
 	struct runtimed_paths *paths; /* what launch_config points to */
 	bool first_start;	      /* the first runtimed since the host (or the run directory) came up */
+	bool found;		      /* every shim has said how things are, or is slow to */
 	size_t waiting_attaches;
 };
 

@@ -22,6 +22,7 @@ void spec_basic(struct container *c, struct spec *out)
 		out->layers[i] = json_string_value(layer);
 	out->launch = (struct launch_spec){
 		.id = c->id,
+		.start = c->state.starts,
 		.config = c->config,
 		.host = c->host,
 		.layers = out->layers,

@@ -121,6 +121,7 @@ struct launch_log {
  */
 struct launch_spec {
 	const char *id;		   /* 64 hexadecimal digits */
+	uint64_t start;		   /* the start's number */
 	const json_t *config;	   /* ContainerConfig */
 	const json_t *host;	   /* HostConfig with Resources */
 	const char *const *layers; /* names below layers_dir, lowest first */
@@ -229,6 +230,14 @@ void launch_cancel(struct launch_run *run);
  */
 int launch_reattach(struct launch *l, const struct launch_spec *spec, const struct launch_events *events, void *arg,
 		    struct launch_run **out, struct err *e);
+/* The number of the start that has left the newest traces; 0: none has. */
+uint64_t launch_last_start(const struct launch *l, const char *id);
+/*
+ * The same for a start that was cut by the end of runtimed: started() follows when the container runs after all,
+ * exited() when it has run, and failed() when it never will.
+ */
+int launch_adopt(struct launch *l, const struct launch_spec *spec, const struct launch_events *events, void *arg,
+		 struct launch_run **out, struct err *e);
 /*
  * After all of them. found() comes, once, from the event loop, when every shim has said how things are, or is slow to:
  * it is stopped, or the machine is. The loop serves others meanwhile.

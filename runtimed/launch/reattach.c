@@ -1,6 +1,7 @@
 /* reattach: after a restart of runtimed the shims are found again, some at a time: the loop serves others between. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 
 #include "lib/fd.h"
 #include "lib/log.h"
@@ -106,8 +107,8 @@ void reattach_settled(struct launch_run *run)
 		event_active(f->next, 0, 0);
 }
 
-int launch_reattach(struct launch *l, const struct launch_spec *spec, const struct launch_events *events, void *arg,
-		    struct launch_run **out, struct err *e)
+static int seek(struct launch *l, const struct launch_spec *spec, enum run_state state,
+		const struct launch_events *events, void *arg, struct launch_run **out, struct err *e)
 {
 	struct finding *f = finding_of(l);
 	int r = run_check_free(l, spec->id, e);
@@ -115,7 +116,7 @@ int launch_reattach(struct launch *l, const struct launch_spec *spec, const stru
 	if (r < 0)
 		return r;
 	struct launch_run *run = run_new(l, spec, events, arg);
-	run->state = RUN_RUNNING;
+	run->state = state;
 	run->told_prepared = true;
 	if (spec->log && spec->log->setup)
 		logger_remember(run, spec->log->setup);
@@ -125,6 +126,27 @@ int launch_reattach(struct launch *l, const struct launch_spec *spec, const stru
 	TAILQ_INSERT_TAIL(&f->to_ask, run, lookup);
 	*out = run;
 	return 0;
+}
+
+int launch_reattach(struct launch *l, const struct launch_spec *spec, const struct launch_events *events, void *arg,
+		    struct launch_run **out, struct err *e)
+{
+	return seek(l, spec, RUN_RUNNING, events, arg, out, e);
+}
+
+int launch_adopt(struct launch *l, const struct launch_spec *spec, const struct launch_events *events, void *arg,
+		 struct launch_run **out, struct err *e)
+{
+	return seek(l, spec, RUN_STARTING, events, arg, out, e);
+}
+
+uint64_t launch_last_start(const struct launch *l, const char *id)
+{
+	char text[24] = "";
+	AUTO_CLOSE int dir = openat(l->runs_dir, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	AUTO_CLOSE int fd = dir < 0 ? -1 : openat(dir, "start", O_RDONLY | O_CLOEXEC);
+
+	return fd >= 0 && fd_read_full(fd, text, sizeof text - 1, NULL) > 0 ? strtoull(text, NULL, 10) : 0;
 }
 
 void launch_find(struct launch *l)

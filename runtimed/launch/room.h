@@ -292,6 +292,7 @@ struct launch_run {
 	LIST_ENTRY(launch_run) link;
 	struct launch *launch;
 	char id[ID_CHARS + 1];
+	uint64_t start;
 	const struct launch_events *events;
 	void *arg;
 	enum run_state state;

@@ -97,6 +97,7 @@ static void finish(struct launch_run *run)
 	int r = leftovers_remove(run->launch, run->id, run->cgroup);
 
 	run->state = RUN_ENDED;
+	reattach_settled(run);
 	freeze_give_up(run, "has ended");
 	if (r == -EBUSY)
 		leftovers_wait(run->launch, run->id, run->cgroup, on_cleaned, run);
@@ -126,12 +127,15 @@ void run_shim_lost(struct launch_run *run)
 	struct wire_exit x;
 	AUTO_CLOSE int fd = openat(run->dir, "exit", O_RDONLY | O_CLOEXEC);
 
-	reattach_settled(run);
 	shim_free(&run->shim, false);
 	if (fd >= 0 && fd_read_full(fd, &x, sizeof x, NULL) == (ssize_t)sizeof x && x.magic == WIRE_MAGIC) {
 		run->exit.code = x.code;
 		run->exit.signal = x.sig;
 		run->exit.finished_at = x.time;
+	} else if (run->state != RUN_RUNNING) {
+		err_set(&run->failure, -EIO, "the container's shim was killed");
+		fail(run, 128);
+		return;
 	} else {
 		run->exit.code = 137;
 		run->exit.signal = SIGKILL;
@@ -179,12 +183,8 @@ static void on_shim(void *arg, const struct wire_head *head, char *text, size_t 
 	struct launch_run *run = arg;
 
 	if (!head) {
-		if (run->state == RUN_RUNNING) {
+		if (run->state != RUN_ENDED) /* after its last word it may go before the cgroup is empty */
 			run_shim_lost(run);
-		} else if (run->state != RUN_ENDED) { /* after its last word it may go before the cgroup is empty */
-			err_set(&run->failure, -EIO, "the container's shim was killed");
-			fail(run, 128);
-		}
 		return;
 	}
 	switch (head->type) {
@@ -346,6 +346,14 @@ static void on_soon(evutil_socket_t fd, short what, void *arg)
 
 /* ---- begin ---- */
 
+/* For a runtimed that comes after this one. */
+static int note(const struct launch_run *run, const char *name, const char *text, struct err *e)
+{
+	AUTO_CLOSE int fd = openat(run->dir, name, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
+
+	return fd < 0 ? err_sys(e, -errno, "write in the run directory") : fd_write_all(fd, text, strlen(text), e);
+}
+
 int run_dir_make(struct launch_run *run, struct err *e)
 {
 	struct launch *l = run->launch;
@@ -354,10 +362,11 @@ int run_dir_make(struct launch_run *run, struct err *e)
 	if (mkdirat(l->runs_dir, run->id, 0700) < 0)
 		return err_sys(e, -errno, "make the run directory");
 	run->dir = openat(l->runs_dir, run->id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	AUTO_CLOSE int fd = openat(run->dir, "cgroup", O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0600);
-	if (run->dir < 0 || fd < 0)
+	if (run->dir < 0)
 		return err_sys(e, -errno, "open the run directory");
-	return fd_write_all(fd, run->cgroup, strlen(run->cgroup), e);
+	AUTO_FREE char *start = xasprintf("%llu", (unsigned long long)run->start);
+	int r = note(run, "start", start, e);
+	return r < 0 ? r : note(run, "cgroup", run->cgroup, e);
 }
 
 struct launch_run *run_new(struct launch *l, const struct launch_spec *spec, const struct launch_events *events,
@@ -367,6 +376,7 @@ struct launch_run *run_new(struct launch *l, const struct launch_spec *spec, con
 
 	run->launch = run->shim.launch = l;
 	memcpy(run->id, spec->id, ID_CHARS + 1);
+	run->start = spec->start;
 	run->events = events;
 	run->arg = arg;
 	run->shim.on = on_shim;

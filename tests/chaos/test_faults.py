@@ -13,6 +13,7 @@ import pytest
 
 from tests.harness import agree
 from tests.harness.engine import BUILD, REPOSITORY, Engine
+from tests.harness.rootfs import Tar
 
 FAULTS = re.findall(r"^FAULT_POINT\((\w+)", (REPOSITORY / "lib/fault.def").read_text(), re.M)
 BUILD_FAULTS = BUILD.with_name(BUILD.name + "-faults")
@@ -115,11 +116,20 @@ def test_killed_at(engine, point):
 RESTARTED = ("start_shim", "start_prepared", "start_network", "start_go", "start_started", "start_noted")
 
 
+COUNTS_RUNS = ["sh", "-c", "echo run >> /runs; exec sleep 1000"]
+
+
+def runs(engine, name):
+    """How often the program has been run."""
+    done = engine.docker("cp", f"{name}:/runs", "-", check=False)
+    return done.stdout.count("run\n")
+
+
 @pytest.mark.parametrize("point", RESTARTED)
-def test_a_restart_that_is_cut_is_counted_once(engine, point):
+def test_a_restart_that_is_cut_is_made_once(engine, point):
     """on-failure:2 is two restarts that took place, however often runtimed died in them."""
     name = "again-" + point
-    body = {"Image": "busybox", "Cmd": ["sleep", "1000"], "HostConfig": {"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 2}}}
+    body = {"Image": "busybox", "Cmd": COUNTS_RUNS, "HostConfig": {"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 2}}}
     assert engine.api("POST", f"/containers/create?name={name}", body).status == 201
     assert engine.api("POST", f"/containers/{name}/start").status == 204
 
@@ -136,13 +146,16 @@ def test_a_restart_that_is_cut_is_counted_once(engine, point):
                         or after["State"]["Status"] == "running" and after["State"]["Pid"] != now["State"]["Pid"])
 
     armed = engine.faults / point
+    engine.wait_for(lambda: runs(engine, name))
     armed.touch()
     fails()
     engine.wait_for(lambda: not armed.exists())
     for count in (1, 2):
         now = shown()
         assert (now["State"]["Status"], now["RestartCount"]) == ("running", count), now
+        engine.wait_for(lambda: runs(engine, name) > count)
         fails()
+    assert runs(engine, name) == 3
     now = shown()
     assert (now["State"]["Status"], now["State"]["ExitCode"], now["RestartCount"]) == ("exited", 137, 2), now
     assert engine.api("DELETE", f"/containers/{name}").status == 204
@@ -153,22 +166,48 @@ def test_a_restart_that_is_cut_is_counted_once(engine, point):
 def test_a_restart_by_request_that_is_cut_goes_on(engine, point):
     """Nobody asked that it be down; it is none of the policy's restarts."""
     name = "cut-" + point
-    body = {"Image": "busybox", "Cmd": ["sleep", "1000"], "HostConfig": {"RestartPolicy": {"Name": "unless-stopped"}}}
+    body = {"Image": "busybox", "Cmd": COUNTS_RUNS, "HostConfig": {"RestartPolicy": {"Name": "unless-stopped"}}}
     assert engine.api("POST", f"/containers/create?name={name}", body).status == 201
     assert engine.api("POST", f"/containers/{name}/start").status == 204
+    engine.wait_for(lambda: runs(engine, name))
     before = engine.inspect(name)["State"]["Pid"]
     armed = engine.faults / point
     armed.touch()
     ask(engine, "POST", f"/containers/{name}/restart?t=0")
     engine.wait_for(lambda: not armed.exists())
 
-    def runs():
+    def runs_again():
         answer = ask(engine, "GET", f"/containers/{name}/json")
         return answer and answer.json["State"]["Status"] == "running" and answer.json["State"]["Pid"] != before
-    engine.wait_for(runs)
+    engine.wait_for(runs_again)
     assert engine.inspect(name)["RestartCount"] == 0
+    engine.wait_for(lambda: runs(engine, name) > 1)
     assert engine.api("POST", f"/containers/{name}/stop?t=0").status == 204
     os.kill(engine.pids()["runtimed"], signal.SIGKILL)
     assert engine.inspect(name)["State"]["Status"] == "exited"
+    assert runs(engine, name) == 2
+    assert engine.api("DELETE", f"/containers/{name}").status == 204
+    agree.wait(engine)
+
+
+@pytest.mark.parametrize("point", ("start_go", "start_started"))
+def test_a_restart_that_has_ended_meanwhile(engine, point):
+    """The program of the cut restart runs and fails before the next runtimed comes: that is one failure more, and the last."""
+    name = "short-" + point
+    body = {"Image": "busybox", "Cmd": ["sh", "-c", "test -e /wait; fails=$?; echo run >> /runs; test $fails = 0 && exec sleep 1000; exit 3"],
+            "HostConfig": {"RestartPolicy": {"Name": "on-failure", "MaximumRetryCount": 1}}}
+    assert engine.api("POST", f"/containers/create?name={name}", body).status == 201
+    armed = engine.faults / point
+    assert engine.api("PUT", f"/containers/{name}/archive?path=/", Tar().file("wait", b"").bytes(), {"Content-Type": "application/x-tar"}).status == 200
+    assert engine.api("POST", f"/containers/{name}/start").status == 204
+    engine.wait_for(lambda: runs(engine, name))
+    engine.docker("exec", name, "rm", "/wait")
+    armed.touch()
+    os.kill(engine.inspect(name)["State"]["Pid"], signal.SIGKILL)
+    engine.wait_for(lambda: not armed.exists())
+    engine.wait_for(lambda: not status(engine, name)["Running"])
+    now = engine.inspect(name)
+    assert (now["State"]["Status"], now["State"]["ExitCode"], now["RestartCount"]) == ("exited", 3, 1), now
+    assert runs(engine, name) == 2
     assert engine.api("DELETE", f"/containers/{name}").status == 204
     agree.wait(engine)
