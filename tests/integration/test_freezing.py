@@ -108,8 +108,8 @@ def answer(asked):
 
 
 def runs_on(engine, container):
+    assert status(engine, container) == "running"  # of a runtimed that has just been started: it has found its shims
     assert not frozen_or_about_to_be(engine, container)
-    assert status(engine, container) == "running"
     assert engine.docker("exec", container, "echo", "in").stdout == "in\n"
 
 
