@@ -172,7 +172,7 @@ static int process_of(const struct bundle *b, const struct security *sec, uint64
 {
 	bool tty = doc_true(b->config, "Tty");
 	const json_t *size = json_object_get(b->host, "ConsoleSize");
-	const char *cwd = doc_text(b->config, "WorkingDir");
+	const char *cwd = b->workdir ? b->workdir : doc_text(b->config, "WorkingDir");
 	char hostname[128];
 
 	json_t *args = args_of(b, doc_true(b->host, "Init"));

@@ -245,9 +245,12 @@ static int add_log(struct launch_run *run, const struct launch_spec *spec, struc
 
 static void add_user(const struct launch_spec *spec, struct shim_settings *settings)
 {
+	const char *workdir = doc_text(spec->config, "WorkingDir");
 	json_t *item;
 	size_t i;
 
+	if (*workdir && !str_eq(workdir, "/"))
+		settings_text(settings, "workdir", workdir);
 	settings_text(settings, "user", doc_text(spec->config, "User"));
 	json_array_foreach(json_object_get(spec->host, "GroupAdd"), i, item)
 		if (json_is_string(item))

@@ -251,8 +251,9 @@ struct bundle {
 	struct launch_ids ids;
 	const struct bundle_mount *mounts;
 	size_t nmounts;
-	const char *stage; /* where the shim has put root, c and the mounts */
-	pid_t starter;	   /* becomes the runtime; has the namespaces by the same numbers */
+	const char *stage;   /* where the shim has put root, c and the mounts */
+	const char *workdir; /* where links of the image lead to; NULL: as configured */
+	pid_t starter;	     /* becomes the runtime; has the namespaces by the same numbers */
 	long uid, gid;
 	const long *groups;
 	size_t ngroups;
@@ -314,7 +315,7 @@ struct launch_run {
 	bool sought;		       /* of an earlier runtimed; its shim has not answered */
 	bool queued;		       /* nor been asked */
 	TAILQ_ENTRY(launch_run) lookup;
-	char *who, *stage;
+	char *who, *stage, *workdir;
 	pid_t starter;
 	char *hosts, *resolv_conf, *files_of;
 	pid_t pid;

@@ -52,6 +52,7 @@ void run_free(struct launch_run *run)
 	free(run->cgroup);
 	free(run->who);
 	free(run->stage);
+	free(run->workdir);
 	free(run->hosts);
 	free(run->resolv_conf);
 	free(run->files_of);
@@ -172,6 +173,8 @@ static void take_prepared(struct launch_run *run, pid_t starter, const char *tex
 
 	run->who = xstrdup(text);
 	run->stage = xstrdup(n < len ? text + n : "/");
+	n += strlen(run->stage) + 1;
+	run->workdir = n < len ? xstrdup(text + n) : NULL;
 	run->starter = starter;
 	run->ready = true;
 	if (may_go(run))
@@ -262,6 +265,7 @@ static int make_document(struct launch_run *run, struct err *e)
 			   .mounts = run->mounts,
 			   .nmounts = run->nmounts,
 			   .stage = run->stage,
+			   .workdir = run->workdir,
 			   .starter = run->starter,
 			   .user_fd = run->user_fd,
 			   .net_fd = run->net_fd,

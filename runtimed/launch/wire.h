@@ -7,7 +7,9 @@
  *
  *   runtimed → shim                                shim → runtimed
  *   PREPARE  text: key=value, descriptors by number
- *                                                  PREPARED  text: "uid gid group,group,… home" of the process;
+ *                                                  PREPARED  text: "uid gid group,group,… home" of the process,
+ *                                                            the stage, and the working directory, or
+ *                                                            nothing, when links lead to it, by NULs;
  *                                                            pid: who has the descriptors, and becomes the runtime
  *   ATTACH   any time from here
  *   GO       text: arguments; fd: the document

@@ -37,6 +37,7 @@ static const struct row prepare_rows[] = {
 	ROW("runtime-root", TEXT, A, runtime_root),
 	ROW("mode", NUMBER, A, mode),
 	ROW("user", TEXT, A, user),
+	ROW("workdir", TEXT, A, workdir),
 	LIST("group", TEXTS, A, groups),
 	ROW("base", NUMBER, A, base),
 	ROW("size", NUMBER, A, size),

@@ -118,7 +118,7 @@ static int step(const struct places *all, struct walk *w)
 }
 
 /* The path of `target` without symbolic links, the caller's; NULL with `e`. */
-static char *resolve(const struct places *all, const char *target, bool *linked, struct err *e)
+static char *resolve(const struct places *all, const char *what, const char *target, bool *linked, struct err *e)
 {
 	struct walk w = {.done = ""};
 	int r = snprintf(w.left, sizeof w.left, "%s", target) < (int)sizeof w.left ? 0 : -ENAMETOOLONG;
@@ -126,7 +126,7 @@ static char *resolve(const struct places *all, const char *target, bool *linked,
 	while (r == 0 && *w.left)
 		r = step(all, &w);
 	if (r < 0)
-		return err_http(e, 400, "mount at %.200s: its place is not found: %s", target, strerror(-r)), NULL;
+		return err_http(e, 400, "%s %.200s: its place is not found: %s", what, target, strerror(-r)), NULL;
 	*linked = w.links > 0;
 	return xstrdup(*w.done ? w.done : "/");
 }
@@ -137,7 +137,7 @@ static int check_place(const struct places *all, const struct place *p, struct e
 
 	for (size_t i = 0; i < ARRAY_LEN(kernel); i++) {
 		bool linked;
-		AUTO_FREE char *real = resolve(all, kernel[i], &linked, e);
+		AUTO_FREE char *real = resolve(all, "the kernel's", kernel[i], &linked, e);
 		if (!real)
 			return e->code;
 		/* What is asked for by its own name was looked at when the container was created. */
@@ -164,7 +164,18 @@ static void add(struct places *all, const char *target, const char *from)
 		p->depth += *c == '/' && c[1] && c[1] != '/';
 }
 
-int places_check(const struct shim_args *a, struct err *e)
+static int find_workdir(const struct places *all, const char *workdir, char **out, struct err *e)
+{
+	bool linked = false;
+	AUTO_FREE char *real = workdir ? resolve(all, "working directory", workdir, &linked, e) : NULL;
+
+	if (workdir && !real)
+		return e->code;
+	*out = linked ? STEAL(real) : NULL;
+	return 0;
+}
+
+int places_check(const struct shim_args *a, char **workdir, struct err *e)
 {
 	struct places all = {.v = xcalloc(1 + a->nmounts + a->ntmpfs, sizeof *all.v)};
 	char(*names)[24] = xcalloc(a->nmounts + 1, sizeof *names);
@@ -182,9 +193,11 @@ int places_check(const struct shim_args *a, struct err *e)
 	qsort(all.v + 1, all.n - 1, sizeof *all.v, by_depth);
 	for (size_t i = 1; r == 0 && i < all.n; i++) {
 		struct place *p = &all.v[i];
-		p->path = resolve(&all, p->target, &p->linked, e);
+		p->path = resolve(&all, "mount at", p->target, &p->linked, e);
 		r = p->path ? check_place(&all, p, e) : e->code;
 	}
+	if (r == 0)
+		r = find_workdir(&all, a->workdir, workdir, e);
 	for (size_t i = 0; i < all.n; i++)
 		free(all.v[i].path);
 	free(all.v);

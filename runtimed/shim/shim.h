@@ -39,6 +39,7 @@ struct shim_args {
 	const char *runtime_args[32]; /* more arguments before the command */
 	size_t nruntime_args;
 	const char *runtime_root; /* its state directory */
+	const char *workdir;	  /* as configured, NULL for / */
 	const char *user;	  /* "user[:group]" as configured, "" for root */
 	const char *groups[64];	  /* GroupAdd */
 	size_t ngroups;
@@ -115,9 +116,11 @@ int stage_empty(const struct shim_args *a, char stage[256], struct err *e);
 int stage_view(const struct shim_args *a, struct err *e);
 /*
  * Where do the targets lead, by the symbolic links of the image and of the mounts themselves? 400 when one would take
- * the place of the container's /proc or /sys, or of something there, without saying so.
+ * the place of the container's /proc or /sys, or of something there, without saying so. *workdir becomes the working
+ * directory without those links, the caller's to free: the runtime makes one that is not there, but not behind a link.
+ * NULL: no link leads to it.
  */
-int places_check(const struct shim_args *a, struct err *e);
+int places_check(const struct shim_args *a, char **workdir, struct err *e);
 /* "uid gid group,group,… home" of the configured user by the passwd and group files below the directory `root`. */
 int user_lookup(const struct shim_args *a, int root, char *out, size_t size, struct err *e);
 

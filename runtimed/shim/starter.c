@@ -141,6 +141,7 @@ static _Noreturn void hand_over(const struct shim_args *a, int sock, struct err 
 void starter_run(const struct shim_args *a, int sock, const int stdio[3])
 {
 	char who[4096], stage[256] = "/";
+	AUTO_FREE char *workdir = NULL;
 	struct words w = {0};
 	struct wire_head head = {.type = WIRE_PREPARED, .pid = getpid()};
 	struct err e = {0};
@@ -156,13 +157,13 @@ void starter_run(const struct shim_args *a, int sock, const int stdio[3])
 	FAULT(start_mounted);
 	if (a->mode == MODE_MOUNT)
 		hand_over(a, sock, &e);
-	if (a->mode == MODE_RUN && places_check(a, &e) < 0)
+	if (a->mode == MODE_RUN && places_check(a, &workdir, &e) < 0)
 		fail(sock, &e);
 	if (user_lookup(a, a->mode == MODE_EXEC ? a->root : root, who, sizeof who, &e) < 0)
 		fail(sock, &e);
-	size_t n = strlen(who) + 1;
-	n += (size_t)snprintf(who + n, sizeof who - n, "%s", stage);
-	wire_send(sock, &head, who, n, NULL, 0);
+	AUTO_FREE char *prepared = xasprintf("%s%c%s%c%s", who, 0, stage, 0, workdir ? workdir : "");
+	size_t n = strlen(who) + 1 + strlen(stage) + 1 + (workdir ? strlen(workdir) : 0);
+	wire_send(sock, &head, prepared, n, NULL, 0);
 	int document = wait_for_go(sock);
 	if (a->mode == MODE_RUN && copy_document(document, "config.json", &e) < 0)
 		fail(sock, &e);

@@ -4,7 +4,7 @@ import re
 import pytest
 
 from tests.harness.fields import Run, output
-from tests.harness.rootfs import busybox_tar
+from tests.harness.rootfs import Tar, busybox_tar
 
 # field, config, command (None: the config's own), what it says: the whole output, or a pattern
 HONOURED = [
@@ -210,3 +210,36 @@ def test_health_none_and_inherited_interval(engine):
     run = Run(engine, "sleep 1000", config={"Healthcheck": {"Test": ["NONE"]}})
     assert "Health" not in run.inspect()["State"]
     run.remove()
+
+
+LINKED = [
+    ("absolute", {"link": "/late/dir"}, "/link", "/late/dir 0:755"),
+    ("relative, and something below", {"home/link": "late"}, "/home/link/a/b", "/home/late/a/b 0:755"),
+    ("by another link", {"link": "other", "other": "/late"}, "/link", "/late 0:755"),
+    ("not out of the root", {"link": "../../../late"}, "/link", "/late 0:755"),
+    ("into a volume", {"link": "/data/late"}, "/link", "/data/late 0:755"),
+    ("into a tmpfs", {"link": "/run/late"}, "/link", "/run/late 0:755"),
+    ("what is there", {"link": "/home/app"}, "/link", "/home/app 1000:755"),
+]
+
+
+@pytest.mark.parametrize("links,workdir,says", [row[1:] for row in LINKED], ids=[row[0] for row in LINKED])
+def test_a_working_directory_that_links_lead_to(engine, links, workdir, says):
+    """It is made where they lead, as one that is not there is."""
+    made = engine.docker("create", "--network", "none", "-w", workdir, "-v", "/data", "--tmpfs", "/run", "busybox",
+                         "sh", "-c", "echo $(pwd -P) $(stat -c %u:%a .)").stdout.strip()
+    tar = Tar()
+    for name, target in links.items():
+        tar.symlink(name, target)
+    engine.api("PUT", f"/containers/{made}/archive?path=/", tar.bytes(), {"Content-Type": "application/x-tar"})
+    assert engine.docker("start", "-a", made).stdout == says + "\n"
+    engine.docker("rm", "-v", made)
+
+
+def test_a_working_directory_that_links_lead_nowhere_to(engine):
+    made = engine.docker("create", "--network", "none", "-w", "/link", "busybox", "pwd").stdout.strip()
+    tar = Tar().symlink("link", "other").symlink("other", "link").bytes()
+    engine.api("PUT", f"/containers/{made}/archive?path=/", tar, {"Content-Type": "application/x-tar"})
+    answer = engine.api("POST", f"/containers/{made}/start")
+    assert answer.status == 400 and "working directory /link" in answer.message and "symbolic links" in answer.message, answer
+    engine.docker("rm", made)
