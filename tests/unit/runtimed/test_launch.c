@@ -742,6 +742,33 @@ static void test_filter_filters(void **state)
 	     "bpf 22 io_pgetevents 77\n");
 }
 
+static void on_frozen(void *arg, const struct err *e)
+{
+	if (e)
+		fail_msg("%s", e->text);
+	*(bool *)arg = true;
+}
+
+/* Two at once; the one that stays counts. */
+static void pauses(struct launch_run *run)
+{
+	struct launch_hold *first, *second;
+	bool frozen[2] = {false};
+	struct err e;
+
+	must(launch_hold(run, on_frozen, &frozen[0], &first, &e));
+	must(launch_hold(run, on_frozen, &frozen[1], &second, &e));
+	assert_false(frozen[0] || frozen[1]);
+	turn_until(&frozen[0]);
+	turn_until(&frozen[1]);
+	assert_false(launch_paused(run));
+	launch_hold_end(first, true);
+	launch_hold_end(second, false);
+	assert_true(launch_paused(run));
+	must(launch_unpause(run, &e));
+	assert_false(launch_paused(run));
+}
+
 static void test_pause_stats_update(void **state)
 {
 	struct box b;
@@ -755,10 +782,7 @@ static void test_pause_stats_update(void **state)
 	struct launch_spec spec = spec_of(&b);
 	box_start(&b, &spec);
 	turn_until(&b.started);
-	must(launch_pause(b.run, &e));
-	assert_true(launch_paused(b.run));
-	must(launch_unpause(b.run, &e));
-	assert_false(launch_paused(b.run));
+	pauses(b.run);
 	must(launch_stats(b.run, &stats, &e));
 	assert_int_equal(json_integer_value(json_object_get(json_object_get(stats, "memory_stats"), "limit")),
 			 67108864);
