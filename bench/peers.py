@@ -11,6 +11,7 @@ block ends what the peer started, by pid, and removes its mounts and cgroups, al
 Needs the packages docker.io, podman and crun; a class's `missing()` says why it cannot be used here, or None (Pouch itself needs crun).
 """
 import ctypes
+import errno
 import json
 import os
 import pathlib
@@ -228,14 +229,24 @@ class Peer:
         points = [line.split()[4] for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines()]
         return sorted((point for point in points if point.startswith(str(self.directory))), reverse=True)
 
+    def _no_cgroup(self):
+        """A process that has ended leaves its cgroup a moment later."""
+        for top in [CGROUPS / self.cgroup, *(group / self.cgroup for group in CGROUPS.iterdir())]:
+            for directory, _, _ in os.walk(top, topdown=False):
+                try:
+                    os.rmdir(directory)
+                except OSError as failure:
+                    if failure.errno != errno.EBUSY:
+                        raise
+                    return False
+        return True
+
     def close(self):
         self._stop()
         wait_for(self._kill, f"the processes of {self.name} end")
         for point in self._mounts():
             subprocess.run(["umount", "-l", point], check=False)
-        for top in [CGROUPS / self.cgroup, *(group / self.cgroup for group in CGROUPS.iterdir())]:
-            for directory, _, _ in os.walk(top, topdown=False):
-                os.rmdir(directory)
+        wait_for(self._no_cgroup, f"the cgroups of {self.name} are empty")
         self.namespaces.close()
         shutil.rmtree(self.directory, ignore_errors=True)
 
