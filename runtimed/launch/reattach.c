@@ -116,6 +116,7 @@ static int seek(struct launch *l, const struct launch_spec *spec, enum run_state
 	if (r < 0)
 		return r;
 	struct launch_run *run = run_new(l, spec, events, arg);
+	run_list(run);
 	run->state = state;
 	run->told_prepared = true;
 	if (spec->log && spec->log->setup)

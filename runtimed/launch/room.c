@@ -143,6 +143,7 @@ void launch_free(struct launch *l)
 	finding_free(l);
 	while (!LIST_EMPTY(&l->runs))
 		run_free(LIST_FIRST(&l->runs));
+	free(l->by_id.slots);
 	orphans_free(l);
 	seccomp_cache_free(l->seccomp);
 	runtime_copies_free(l->copies);
@@ -268,16 +269,6 @@ int launch_create(struct launch *l, const struct launch_spec *spec, struct err *
 	return r;
 }
 
-static struct launch_run *find_run(const struct launch *l, const char *id)
-{
-	struct launch_run *run;
-
-	LIST_FOREACH(run, &l->runs, link)
-		if (str_eq(run->id, id))
-			return run;
-	return NULL;
-}
-
 /* What a run that nobody claims has left; its directory stays as long as a process does. */
 static void remove_run(struct launch *l, const char *id)
 {
@@ -299,7 +290,7 @@ int launch_remove(struct launch *l, const char *id, struct err *e)
 {
 	if (!id_valid(id))
 		return err_set(e, -EINVAL, "invalid container id");
-	if (find_run(l, id))
+	if (table_get(&l->by_id, id))
 		return err_set(e, -EBUSY, "container %s is running", id);
 	remove_run(l, id);
 	unlimit_layer(l, id);
@@ -325,7 +316,7 @@ void launch_sweep(struct launch *l, launch_known known, void *arg)
 	struct dirent *entry;
 
 	while (d && (entry = readdir(d)))
-		if (id_valid(entry->d_name) && !find_run(l, entry->d_name))
+		if (id_valid(entry->d_name) && !table_get(&l->by_id, entry->d_name))
 			remove_run(l, entry->d_name);
 	if (d)
 		closedir(d);

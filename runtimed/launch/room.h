@@ -6,6 +6,7 @@
 
 #include "runtimed/launch/launch.h"
 #include "runtimed/launch/wire.h"
+#include "runtimed/table.h"
 
 #define ID_CHARS 64
 
@@ -42,6 +43,7 @@ struct launch {
 	const char *stages[8]; /* directories that a private mount namespace may cover */
 	size_t nstages;
 	struct launch_runs runs;
+	struct table by_id; /* the same */
 	struct launch_views views;
 	struct launch_leftovers leftovers;
 	struct finding *finding;
@@ -342,6 +344,8 @@ int run_prepare_mount(struct launch_run *run, const struct launch_spec *spec, en
 		      struct shim_settings *settings, struct err *e);
 struct launch_run *run_new(struct launch *l, const struct launch_spec *spec, const struct launch_events *events,
 			   void *arg);
+/* Among those that are looked up by their container; one of an id at a time. */
+void run_list(struct launch_run *run);
 /* An empty <run>/c/ID. */
 int run_dir_make(struct launch_run *run, struct err *e);
 /* -EALREADY while there is a run of this id. */

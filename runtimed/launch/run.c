@@ -31,10 +31,25 @@ static void close_parts(struct launch_run *run)
 	fd_close(&run->nodes_fd);
 }
 
+void run_list(struct launch_run *run)
+{
+	LIST_INSERT_HEAD(&run->launch->runs, run, link);
+	table_put(&run->launch->by_id, run->id, run);
+	run->listed = true;
+}
+
+static void unlist(struct launch_run *run)
+{
+	if (!run->listed)
+		return;
+	LIST_REMOVE(run, link);
+	table_remove(&run->launch->by_id, run->id);
+	run->listed = false;
+}
+
 void run_free(struct launch_run *run)
 {
-	if (run->listed)
-		LIST_REMOVE(run, link);
+	unlist(run);
 	shim_free(&run->shim, run->state < RUN_STARTING);
 	exec_forget_all(run);
 	freeze_forget(run);
@@ -81,8 +96,7 @@ static void on_cleaned(void *arg, int r)
 		log_warn("container %.12s: its cgroup cannot be removed: %s", run->id, strerror(-r));
 	execs_end(run);
 	/* Who is told may start or remove the container at once. */
-	LIST_REMOVE(run, link);
-	run->listed = false;
+	unlist(run);
 	if (run->failure.code) {
 		run->events->failed(run->arg, run, &run->failure, run->failure_code);
 	} else {
@@ -395,21 +409,14 @@ struct launch_run *run_new(struct launch *l, const struct launch_spec *spec, con
 	run->soon = evtimer_new(l->c.base, on_soon, run);
 	LIST_INIT(&run->execs);
 	TAILQ_INIT(&run->holds);
-	LIST_INSERT_HEAD(&l->runs, run, link);
-	run->listed = true;
 	return run;
 }
 
 int run_check_free(const struct launch *l, const char *id, struct err *e)
 {
-	const struct launch_run *run;
-
 	if (!id_valid(id))
 		return err_set(e, -EINVAL, "invalid container id");
-	LIST_FOREACH(run, &l->runs, link)
-		if (str_eq(run->id, id))
-			return err_set(e, -EALREADY, "container %.12s is being run", id);
-	return 0;
+	return table_get(&l->by_id, id) ? err_set(e, -EALREADY, "container %.12s is being run", id) : 0;
 }
 
 int launch_start(struct launch *l, const struct launch_spec *spec, const struct launch_events *events, void *arg,
@@ -422,6 +429,7 @@ int launch_start(struct launch *l, const struct launch_spec *spec, const struct 
 		return r;
 	ahead_move(l->ahead);
 	struct launch_run *run = run_new(l, spec, events, arg);
+	run_list(run);
 	r = run_dir_make(run, e);
 	if (r == 0)
 		r = state_dirs_make(l, run->id, &run->state_dir, e);

@@ -122,8 +122,6 @@ static struct launch_view *view_new(struct launch *l, enum view_kind kind, const
 	v->kind = kind;
 	v->root = -1;
 	v->run = run_new(l, spec, NULL, NULL);
-	LIST_REMOVE(v->run, link);
-	v->run->listed = false;
 	v->run->shim.on = on_shim;
 	v->run->shim.arg = v;
 	LIST_INIT(&v->uses);
