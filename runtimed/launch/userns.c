@@ -1,12 +1,15 @@
 /* userns: the pair of a user namespace and a network namespace inside of it. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/close_range.h>
 #include <net/if.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -17,17 +20,33 @@
 struct birth {
 	int join_user;
 	bool net;
-	int done;      /* closed by the child's exit, written when the namespaces are there */
+	int done;      /* written when the namespaces are there, or cannot be */
 	int wanted[2]; /* a pipe that says nothing; it ends when the child is not needed, or its parent has died */
 };
 
-/* Runs in our memory, with a stack and a descriptor table of its own. */
+/* Without what running containers keep open, which may be thousands. */
+static bool own_table(const struct birth *b)
+{
+	const int needed[] = {KEPT_FDS - 1, b->join_user, b->done, b->wanted[0], b->wanted[1]};
+	int last = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(needed); i++)
+		last = needed[i] > last ? needed[i] : last;
+	return syscall(SYS_close_range, (unsigned)last + 1, ~0u, CLOSE_RANGE_UNSHARE) == 0 || unshare(CLONE_FILES) == 0;
+}
+
+/* Runs in our memory, with a stack of its own, and soon with a descriptor table of its own. */
 __attribute__((noreturn)) static int child(void *arg)
 {
 	struct birth *b = arg;
 	struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP};
-	char c = 1;
+	char c = 5;
 
+	if (!own_table(b)) {
+		(void)!write(b->done, &c, 1);
+		_exit(0);
+	}
+	c = 1;
 	if (b->join_user >= 0 && setns(b->join_user, CLONE_NEWUSER) < 0)
 		c = 2;
 	else if (b->join_user >= 0 && b->net && unshare(CLONE_NEWNET) < 0)
@@ -78,13 +97,23 @@ static int collect(pid_t pid, const struct launch_ids *ids, int flags, bool net,
 	return r;
 }
 
+/* What the child says: a step that failed, or 1; 0 when it has died. */
+static char wait_for_word(int done, int pidfd)
+{
+	struct pollfd p[] = {{.fd = done, .events = POLLIN}, {.fd = pidfd, .events = POLLIN}};
+	char c = 0;
+
+	while (poll(p, ARRAY_LEN(p), -1) < 0 && errno == EINTR)
+		;
+	return (p[0].revents & POLLIN) && read(done, &c, 1) == 1 ? c : 0;
+}
+
 int namespaces_make(const struct launch_ids *ids, bool net, int join_user, int *user, int *net_fd, struct err *e)
 {
 	/* One at a time: only the thread of the event loop comes here. */
 	static char stack[16384] __attribute__((aligned(16)));
 	int flags = (ids->size && join_user < 0 ? CLONE_NEWUSER : 0) | (net && join_user < 0 ? CLONE_NEWNET : 0);
-	int p[2];
-	char c = 0;
+	int p[2], pidfd = -1;
 
 	*user = *net_fd = -1;
 	if (!flags && !net)
@@ -97,15 +126,17 @@ int namespaces_make(const struct launch_ids *ids, bool net, int join_user, int *
 	if (pipe2(b.wanted, O_CLOEXEC) < 0)
 		return err_sys(e, -errno, "pipe");
 	AUTO_CLOSE int wanted = b.wanted[0];
-	pid_t pid = clone(child, stack + sizeof stack, CLONE_VM | flags | SIGCHLD, &b);
+	pid_t pid =
+		clone(child, stack + sizeof stack, CLONE_VM | CLONE_FILES | CLONE_PIDFD | flags | SIGCHLD, &b, &pidfd);
 	int error = errno;
-	fd_close(&out);
+	AUTO_CLOSE int watched = pidfd;
 	if (pid < 0) {
 		close(b.wanted[1]);
 		return err_sys(e, -error, "make namespaces");
 	}
 	int r = 0;
-	if (read(in, &c, 1) != 1 || c != 1)
+	char c = wait_for_word(in, watched);
+	if (c != 1)
 		r = err_set(e, -EIO, "making namespaces failed (step %d)", c);
 	if (r == 0)
 		r = collect(pid, ids, flags, net, user, net_fd, e);
