@@ -122,7 +122,11 @@ void on_rootfs_release(struct ipc_request *req, struct rootfs_release *m, struct
 {
 	struct err e = {0};
 
-	if (store_exec(d->store, &e, "DELETE FROM lease WHERE container = ?", "t", m->container) < 0)
+	/* One that a power failure brings back goes with the next rootfs_reconcile: not worth waiting for the disk. */
+	store_wait(d->store, false);
+	int rc = store_exec(d->store, &e, "DELETE FROM lease WHERE container = ?", "t", m->container);
+	store_wait(d->store, true);
+	if (rc < 0)
 		ipc_reply_error(req, &e);
 	else
 		ipc_reply_done(req);

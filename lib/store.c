@@ -299,6 +299,11 @@ int64_t store_generation(const struct store *s)
 
 /* ---- transactions ---- */
 
+void store_wait(struct store *s, bool wait)
+{
+	store_exec(s, NULL, wait ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL", "");
+}
+
 int store_begin(struct store *s, struct err *e)
 {
 	return store_exec(s, e, "BEGIN IMMEDIATE", "");

@@ -42,6 +42,12 @@ int store_commit(struct store *s, struct err *e);
 /* Undo; nothing when no transaction is open. So it can stand at the end of every failing path. */
 void store_rollback(struct store *s);
 
+/*
+ * Whether a commit waits for the disk; it does from the start. One that did not may be undone by a power failure, and
+ * is durable with the next that does.
+ */
+void store_wait(struct store *s, bool wait);
+
 /* Run one statement. -EEXIST when a constraint forbids it. A failure leaves an open transaction open. */
 int store_exec(struct store *s, struct err *e, const char *sql, const char *types, ...);
 /* Rows that the last store_exec() changed. */

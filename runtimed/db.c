@@ -122,9 +122,9 @@ void db_flush(struct runtimed *rt)
 
 	if (TAILQ_EMPTY(&rt->changed))
 		return;
-	store_exec(rt->store, NULL, "PRAGMA synchronous=NORMAL", "");
+	store_wait(rt->store, false);
 	int rc = flush(rt, &e);
-	store_exec(rt->store, NULL, "PRAGMA synchronous=FULL", "");
+	store_wait(rt->store, true);
 	if (rc < 0) {
 		/* A full disk: what is in memory stays true, and is tried again. */
 		log_error("store container states: %s", e.text);
@@ -216,10 +216,10 @@ void db_paid(struct runtimed *rt, const char *id)
 	struct err e;
 
 	/* To pay again does no harm: not worth waiting for the disk. */
-	store_exec(rt->store, NULL, "PRAGMA synchronous=NORMAL", "");
+	store_wait(rt->store, false);
 	if (store_exec(rt->store, &e, "DELETE FROM owed WHERE id=?", "t", id) < 0)
 		log_error("forget what is owed for %.12s: %s", id, e.text);
-	store_exec(rt->store, NULL, "PRAGMA synchronous=FULL", "");
+	store_wait(rt->store, true);
 }
 
 bool db_owes_anonymous(struct container *c)
@@ -253,13 +253,13 @@ int db_exec_put(const struct exec *x, struct err *e)
 	struct store *s = x->container->rt->store;
 
 	/* As states: an exec is not worth waiting for the disk. */
-	store_exec(s, NULL, "PRAGMA synchronous=NORMAL", "");
+	store_wait(s, false);
 	int rc = store_exec(s, e,
 			    "INSERT INTO exec VALUES(?,?,?,?,?,?) ON CONFLICT(id) DO UPDATE SET status=excluded.status,"
 			    " pid=excluded.pid, exit_code=excluded.exit_code",
 			    "ttjiii", x->id, x->container->id, x->config, (int64_t)x->status, (int64_t)x->pid,
 			    x->has_exit_code ? (int64_t)x->exit_code : (int64_t)-1);
-	store_exec(s, NULL, "PRAGMA synchronous=FULL", "");
+	store_wait(s, true);
 	return rc;
 }
 
@@ -268,10 +268,10 @@ void db_exec_delete(const struct exec *x)
 	struct store *s = x->container->rt->store;
 	struct err e;
 
-	store_exec(s, NULL, "PRAGMA synchronous=NORMAL", "");
+	store_wait(s, false);
 	if (store_exec(s, &e, "DELETE FROM exec WHERE id=?", "t", x->id) < 0)
 		log_error("forget exec %.12s: %s", x->id, e.text);
-	store_exec(s, NULL, "PRAGMA synchronous=FULL", "");
+	store_wait(s, true);
 }
 
 /* ---- start ---- */
