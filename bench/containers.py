@@ -181,9 +181,15 @@ def restart(engine):
     return taken
 
 
-def many_running(api, engine):
+def starts(api, crun):
+    """Medians, taken in turn: a start by the engine; a container's whole life by bare crun."""
+    times = [(start_time(api), peers.once(crun.run)) for _ in range(ROUNDS + 1)][1:]
+    return [statistics.median(values) for values in zip(*times)]
+
+
+def many_running(api, engine, crun):
     print(f"with {RUNNING} running containers")
-    first = statistics.median(start_time(api) for _ in range(ROUNDS))
+    first, bare = starts(api, crun)
     idle = peers.pss([engine.process.pid, *engine.pids().values()])
     before = set(shims(engine))
     for _ in range(RUNNING):
@@ -193,8 +199,10 @@ def many_running(api, engine):
     say("engine memory of one, shim", of_shims * 1024, "KiB", "512 together")
     say("engine memory of one, share of the daemons", share * 1024, "KiB", "512 together")
     say("list", median_of(ROUNDS, listing(api)), "ms", "5")
-    last = statistics.median(start_time(api) for _ in range(ROUNDS))
+    last, bare_last = starts(api, crun)
     say("start of one more", last, "ms", f"1.3 × the first's {first:.2f}: {last / first:.2f} ×")
+    say("a life by bare crun beside them", bare_last, "ms",
+        f"none, the kernel's share: {bare_last / bare:.2f} × the first's {bare:.2f}")
     say("restart of runtimed, to the next answer", statistics.median(restart(engine) for _ in range(5)), "ms", "300")
 
 
@@ -217,10 +225,12 @@ def main():
         execs(apis)
         stops(apis)
         four_clients(apis)
-    for what in (lambda api, engine: many_created(api), many_running):
-        with Engine() as engine:
-            engine.busybox()
-            what(engines.Api(engine), engine)
+    with Engine() as engine:
+        engine.busybox()
+        many_created(engines.Api(engine))
+    with Engine() as engine, peers.Crun() as crun:
+        engine.busybox()
+        many_running(engines.Api(engine), engine, crun)
 
 
 if __name__ == "__main__":
