@@ -212,6 +212,12 @@ int seccomp_filter(struct launch *l, const char *profile, uint64_t caps, const c
 /* The same as OCI's linux.seccomp, for other runtimes. */
 int seccomp_oci(struct launch *l, const char *profile, uint64_t caps, json_t **out, struct err *e);
 void seccomp_cache_free(struct seccomp_cache *c);
+/*
+ * The same program in fewer instructions, where that can be proven; else a copy. `out` has room for `n`. Returns how
+ * many there are.
+ */
+struct sock_filter;
+size_t seccomp_compact(const struct sock_filter *in, size_t n, struct sock_filter *out);
 
 /* ---- runtime.c ---- */
 

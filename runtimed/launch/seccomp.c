@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <seccomp.h>
 #include <stdio.h>
 #include <string.h>
@@ -302,8 +303,12 @@ static int export(scmp_filter_ctx ctx, char **out, struct err *e)
 		return err_sys(e, r, "compile the seccomp profile");
 	lseek(fd, 0, SEEK_SET);
 	r = fd_read_file(fd, 1u << 20, &program, &len, e);
-	if (r == 0)
-		*out = base64((unsigned char *)program, len);
+	if (r == 0) {
+		const size_t n = len / sizeof(struct sock_filter);
+		AUTO_FREE struct sock_filter *shorter = xcalloc(n, sizeof *shorter);
+		len = seccomp_compact((struct sock_filter *)program, n, shorter) * sizeof *shorter;
+		*out = base64((unsigned char *)shorter, len);
+	}
 	free(program);
 	return r;
 }
