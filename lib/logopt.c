@@ -341,6 +341,13 @@ int logopt_check(const char *driver, const json_t *config, const char *const *so
 	return check_together(d, config, e);
 }
 
+bool logopt_reaches_out(const char *name)
+{
+	const struct logopt_row *row = find(name);
+
+	return row && (row->kind == LOGOPT_ADDRESS || row->kind == LOGOPT_FILE);
+}
+
 const char *logopt_text(const json_t *config, const char *name)
 {
 	const char *text = given(config, name);

@@ -63,6 +63,9 @@ bool log_driver_remote(enum log_driver d);
  */
 int logopt_check(const char *driver, const json_t *config, const char *const *sockets, size_t nsockets, struct err *e);
 
+/* Does this option say to whom lines go, or which of the host's files are read for it? */
+bool logopt_reaches_out(const char *name);
+
 /* Values, or the row's default. The text is NULL when there is neither. */
 const char *logopt_text(const json_t *config, const char *name);
 bool logopt_bool(const json_t *config, const char *name);

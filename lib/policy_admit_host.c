@@ -5,6 +5,7 @@
 
 #include "lib/config.h"
 #include "lib/endpoint_keys.h"
+#include "lib/logopt.h"
 #include "lib/policy_admit.h"
 #include "lib/util.h"
 
@@ -193,7 +194,8 @@ int admit_ulimits(struct admit *a, const json_t *value)
 	json_t *limit;
 
 	json_array_foreach(value, i, limit)
-		if (strcmp(admit_text(json_object_get(limit, "Name")), "rtprio") == 0 && !a->rules->realtime)
+		/* The names of limits are taken in any case of letters. */
+		if (strcasecmp(admit_text(json_object_get(limit, "Name")), "rtprio") == 0 && !a->rules->realtime)
 			return admit_deny_json(a, limit, "realtime");
 	return 0;
 }
@@ -368,11 +370,22 @@ int admit_publish_all(struct admit *a, const json_t *value)
 
 int admit_log_config(struct admit *a, const json_t *value)
 {
-	const char *type = admit_text(json_object_get(value, "Type"));
+	const char *type = admit_text(json_object_get(value, "Type")), *name;
+	const char *preset = a->facts->config ? a->facts->config->log_driver : "";
+	json_t *option;
+	char field[sizeof a->field];
 
-	if (!*type || (a->facts->config && strcmp(type, a->facts->config->log_driver) == 0))
-		return 0;
-	return admit_match(a, &a->rules->log_drivers, type, "log-drivers");
+	if (*type && strcmp(type, preset) != 0)
+		return admit_match(a, &a->rules->log_drivers, type, "log-drivers");
+	/* Everybody has the engine's own driver as the engine has it; a collector of one's own is a power. */
+	snprintf(field, sizeof field, "%s", a->field);
+	json_object_foreach(json_object_get(value, "Config"), name, option) {
+		if (!logopt_reaches_out(name) || policy_match_any(&a->rules->log_drivers, preset))
+			continue;
+		snprintf(a->field, sizeof a->field, "%.120s.Config.%.120s", field, name);
+		return admit_deny_json(a, option, "log-drivers");
+	}
+	return 0;
 }
 
 /* ---- ceilings ---- */

@@ -176,11 +176,21 @@ static int resolve_missing(const char *path, char *real, size_t size, struct err
 	return 0;
 }
 
+/* A mount that is read-only at its top alone leaves those below it writable; and what is missing is made on the host.
+ */
+static bool writes(const json_t *point, bool missing)
+{
+	const json_t *extra = json_object_get(point, "_");
+	bool below = json_true_at(extra, "top_only") && json_true_at(extra, "recursive");
+
+	return json_true_at(point, "RW") || below || missing;
+}
+
 int bind_admit(struct ipc_request *req, json_t *point, struct err *e)
 {
 	json_t *extra = json_object_get(point, "_");
 	const char *source = json_text(point, "Source");
-	bool writable = json_true_at(point, "RW"), create = json_true_at(extra, "create");
+	bool create = json_true_at(extra, "create");
 	char real[PATH_MAX], made[PATH_MAX];
 	AUTO_CLOSE int fd = launch_open_source(source, false, real, sizeof real, e);
 
@@ -191,7 +201,7 @@ int bind_admit(struct ipc_request *req, json_t *point, struct err *e)
 		return fd;
 	int rc = fd < 0 ? resolve_missing(source, real, sizeof real, e) : 0;
 	if (rc == 0)
-		rc = guard_admit_bind(req, real, writable, e);
+		rc = guard_admit_bind(req, real, writes(point, fd < 0), e);
 	if (rc < 0)
 		return rc;
 	if (fd < 0) {

@@ -1,6 +1,7 @@
 /* update: POST /containers/{id}/update: limits and restart policy, in the record and in the running container. */
 #include <errno.h>
 
+#include "lib/json.h"
 #include "lib/log.h"
 #include "runtimed/db.h"
 #include "runtimed/events.h"
@@ -156,10 +157,28 @@ static int apply(struct container *c, json_t *host, struct err *e)
 	return rc;
 }
 
-static int update(struct container *c, const json_t *body, json_t *warnings, struct err *e)
+/* CpuQuota and CpuPeriod are one limit: what the body leaves out of it is decided on as it stands. */
+static int admit(struct ipc_request *req, const struct container *c, const json_t *body, struct err *e)
 {
+	static const char *const halves[] = {"CpuQuota", "CpuPeriod"};
+	AUTO_JSON json_t *asked = json_copy((json_t *)body);
+	bool cpus = json_int(body, halves[0]) || json_int(body, halves[1]);
+
+	for (size_t i = 0; cpus && i < ARRAY_LEN(halves); i++)
+		if (!json_int(body, halves[i]) && json_int(c->host, halves[i]))
+			json_object_set(asked, halves[i], json_object_get(c->host, halves[i]));
+	return guard_admit(req, POLICY_UPDATE, asked, &(struct policy_facts){0}, e);
+}
+
+static int update(struct ipc_request *req, struct container *c, const json_t *body, json_t *warnings, struct err *e)
+{
+	/* Here, and not before a wait: another update may have changed what this one builds on. */
+	int rc = admit(req, c, body, e);
+
+	if (rc < 0)
+		return rc;
 	json_t *host = json_deep_copy(c->host);
-	int rc = merge(c, host, body, e);
+	rc = merge(c, host, body, e);
 
 	if (rc == 0)
 		rc = resources_check(host, e);
@@ -188,7 +207,7 @@ static void answer(struct ipc_request *req, struct container *c)
 
 	if (c->removing || c->state.status == CT_DEAD)
 		ipc_fail(req, 409, "container %s is marked for removal and cannot be updated", c->name);
-	else if (update(c, m->body.json, warnings, &e) < 0)
+	else if (update(req, c, m->body.json, warnings, &e) < 0)
 		ipc_reply_error(req, &e);
 	else
 		ipc_reply_json(req, 200, json_pack("{s:O}", "Warnings", warnings));
@@ -210,14 +229,9 @@ static void on_settled(struct waiter *w, struct container *c, uint32_t event)
 void on_container_update(struct ipc_request *req, struct container_update *m, struct runtimed *rt)
 {
 	struct container *c = request_container(rt, req, m->id);
-	struct err e;
 
 	if (!c)
 		return;
-	if (guard_admit(req, POLICY_UPDATE, m->body.json, &(struct policy_facts){0}, &e) < 0) {
-		ipc_reply_error(req, &e);
-		return;
-	}
 	if (!c->starting) {
 		answer(req, c);
 		return;

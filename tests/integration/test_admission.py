@@ -89,6 +89,7 @@ RULES = [
     ({"CpuRealtimeRuntime": 1000}, "HostConfig.CpuRealtimeRuntime", "1000", "realtime"),
     ({"CpuRealtimePeriod": 1000}, "HostConfig.CpuRealtimePeriod", "1000", "realtime"),
     ({"Ulimits": [{"Name": "rtprio", "Soft": 1, "Hard": 1}]}, "HostConfig.Ulimits", "rtprio", "realtime"),
+    ({"Ulimits": [{"Name": "RtPrio", "Soft": 1, "Hard": 1}]}, "HostConfig.Ulimits", "RtPrio", "realtime"),
     ({"Annotations": {"org.example": "x"}}, "HostConfig.Annotations", "org.example", "annotations"),
 ]
 
@@ -170,6 +171,22 @@ def test_within_the_ceilings(ruled):
     assert api_as(ruled, CAPPED, "DELETE", f"/containers/{answer.json['Id']}").status == 204
 
 
+def test_the_halves_of_a_limit(ruled):
+    """A quota is decided on with the period that stands already, and a period with the quota."""
+    asked = {**GOOD, "NanoCpus": 0, "CpuQuota": 2000, "CpuPeriod": 4000}
+    made = api_as(ruled, CAPPED, "POST", "/containers/create", {"Image": "allowed", "Cmd": ["true"], "HostConfig": {"NetworkMode": "none", **asked}})
+    assert made.status == 201, made
+    target = f"/containers/{made.json['Id']}"
+    for body in ({"CpuQuota": 50000}, {"CpuPeriod": 3000}, {"CpuQuota": 2000, "CpuPeriod": 3000}):
+        denied = api_as(ruled, CAPPED, "POST", f"{target}/update", body)
+        assert denied.status == 403 and "max-nano-cpus" in denied.message, (body, denied)
+    for body in ({"CpuQuota": 1000}, {"CpuPeriod": 2000}):
+        assert api_as(ruled, CAPPED, "POST", f"{target}/update", body).status == 200, body
+    host = api_as(ruled, CAPPED, "GET", f"{target}/json").json["HostConfig"]
+    assert (host["CpuQuota"], host["CpuPeriod"]) == (1000, 2000)
+    assert api_as(ruled, CAPPED, "DELETE", target).status == 204
+
+
 def test_images(ruled):
     answer = api_as(ruled, CAPPED, "POST", "/containers/create", {"Image": "busybox", "Cmd": ["true"], "HostConfig": GOOD})
     assert answer.status == 403 and "Image: docker.io/library/busybox:latest" in answer.message and "images" in answer.message
@@ -220,3 +237,51 @@ def test_a_bind_that_is_swapped_after_its_decision(tmp_path):
             answer = api_as(engine, PLAIN, "POST", "/containers/create", {
                 "Image": "busybox", "Cmd": ["true"], "HostConfig": {"NetworkMode": "none", "Binds": [f"{source}:/m"]}})
             assert answer.status == 403 and "/etc" in answer.message, answer
+
+
+# covers D-8: what is allowed to be read is not written, neither below nor by being made.
+def test_a_bind_that_may_only_be_read(tmp_path):
+    allowed = tmp_path / "allowed"
+    allowed.mkdir()
+    below = {"Type": "bind", "Source": str(allowed), "Target": "/m", "ReadOnly": True}
+    policy = {**POLICY, "roles": {"plain": {**POLICY["roles"]["plain"], "containers": {"binds": [{"path": str(allowed), "read-only": True}]}},
+                                  "capped": POLICY["roles"]["capped"]}}
+    with Engine(config={"listeners": [{"mode": "0666"}]}, policy=policy) as engine:
+        engine.busybox()
+
+        def ask(**host):
+            return api_as(engine, PLAIN, "POST", "/containers/create",
+                          {"Image": "busybox", "Cmd": ["true"], "HostConfig": {"NetworkMode": "none", **host}}, version="1.47")
+        denied = [ask(Binds=[f"{allowed}:/m"]), ask(Mounts=[{**below, "ReadOnly": False}]),
+                  ask(Mounts=[{**below, "BindOptions": {"ReadOnlyNonRecursive": True}}]), ask(Binds=[f"{allowed}/made/deep:/m:ro"]),
+                  ask(Mounts=[{**below, "Source": f"{allowed}/made", "BindOptions": {"CreateMountpoint": True}}])]
+        assert [answer.status for answer in denied] == [403] * 5, denied
+        assert all("binds (read-only)" in answer.message for answer in denied), denied
+        assert list(allowed.iterdir()) == []
+        taken = [ask(Binds=[f"{allowed}:/m:ro"]), ask(Mounts=[below]),
+                 ask(Mounts=[{**below, "BindOptions": {"ReadOnlyNonRecursive": True, "NonRecursive": True}}])]
+        assert [answer.status for answer in taken] == [201] * 3, taken
+        again = ask(VolumesFrom=[taken[0].json["Id"]])
+        assert again.status == 201, again
+        # What an administrator has bound to be written cannot be had from there.
+        made = api_as(engine, 0, "POST", "/containers/create", {
+            "Image": "busybox", "Cmd": ["true"], "HostConfig": {"NetworkMode": "none", "Binds": [f"{allowed}:/m"]}})
+        again = ask(VolumesFrom=[made.json["Id"] + ":ro"])
+        assert again.status == 403 and "join" in again.message, again
+
+
+def test_the_default_log_driver_has_no_collector_of_ones_own():
+    """Who may not choose a driver has the engine's own as the engine has it: lines go nowhere else, no file is read."""
+    with Engine(config={"listeners": [{"mode": "0666"}], "log-driver": {"default": "syslog"}}, policy=POLICY) as engine:
+        engine.busybox()
+
+        def ask(uid, driver, **options):
+            return api_as(engine, uid, "POST", "/containers/create", {
+                "Image": "busybox", "Cmd": ["true"], "HostConfig": {"NetworkMode": "none", "LogConfig": {"Type": driver, "Config": options}}})
+        for driver in ("syslog", ""):
+            for name, value in (("syslog-address", "tcp://127.0.0.1:22"), ("syslog-tls-ca-cert", "/etc/ssl/certs/x.pem")):
+                answer = ask(PLAIN, driver, **{name: value})
+                assert answer.status == 403 and value in answer.message, answer
+                assert f"HostConfig.LogConfig.Config.{name}" in answer.message and "log-drivers" in answer.message, answer
+            assert ask(PLAIN, driver, tag="{{.Name}}", mode="non-blocking").status == 201
+        assert ask(0, "syslog", **{"syslog-address": "tcp://127.0.0.1:22"}).status == 201
