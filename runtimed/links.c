@@ -27,13 +27,24 @@ struct link {
 	struct container *to; /* NULL: not there (any more) */
 };
 
-/* `e`, where it is given, says why there is no other container. */
-static struct link read_link(const struct container *c, const json_t *text, struct err *e)
+/* As it is asked for; `e`, where it is given, says why there is no other container. */
+static struct link asked_link(const struct container *c, const json_t *text, struct err *e)
 {
 	struct link link;
 
 	split(json_string_value(text), link.ref, &link.alias);
 	link.to = containers_find(&c->rt->containers, link.ref, e);
+	return link;
+}
+
+/* As it is kept: by id, or by the name of what came later. About that the policy was not asked: it is the owner's own.
+ */
+static struct link read_link(const struct container *c, const json_t *text)
+{
+	struct link link = asked_link(c, text, NULL);
+
+	if (link.to && !str_eq(link.ref, link.to->id) && !str_eq(link.to->owner, c->owner))
+		link.to = NULL;
 	return link;
 }
 
@@ -60,7 +71,7 @@ int links_read(struct container *c, struct err *e)
 	size_t i;
 
 	json_array_foreach(links_of(c), i, v) {
-		const struct link link = read_link(c, v, e);
+		const struct link link = asked_link(c, v, e);
 
 		if (!link.to && may_come_later(c, v))
 			continue;
@@ -79,7 +90,7 @@ int links_found(const struct container *c, json_t **out, struct err *e)
 	size_t i;
 
 	json_array_foreach(links_of(c), i, v) {
-		const struct link link = read_link(c, v, NULL);
+		const struct link link = read_link(c, v);
 
 		if (!link.to && may_come_later(c, v))
 			continue;
@@ -100,7 +111,7 @@ bool links_have(const struct container *c, const struct container *to)
 	size_t i;
 
 	json_array_foreach(links_of(c), i, v) {
-		if (read_link(c, v, NULL).to == to)
+		if (read_link(c, v).to == to)
 			return true;
 	}
 	return false;
@@ -112,7 +123,7 @@ json_t *links_shown(const struct container *c)
 	size_t i;
 
 	json_array_foreach(links_of(c), i, v) {
-		const struct link link = read_link(c, v, NULL);
+		const struct link link = read_link(c, v);
 
 		json_array_append_new(
 			all, json_sprintf("/%s:/%s/%s", link.to ? link.to->name : link.ref, c->name, link.alias));
@@ -151,7 +162,7 @@ json_t *links_names(const struct container *c)
 	if (all->linking)
 		TAILQ_FOREACH(other, &all->all, link) {
 			json_array_foreach(links_of(other), i, v) {
-				const struct link link = read_link(other, v, NULL);
+				const struct link link = read_link(other, v);
 
 				if (link.to != c || !names(other, &link))
 					continue;
@@ -181,7 +192,7 @@ struct container *links_resolve(const struct containers *all, const char *ref)
 	if (!c)
 		return NULL;
 	json_array_foreach(links_of(c), i, v) {
-		const struct link link = read_link(c, v, NULL);
+		const struct link link = read_link(c, v);
 
 		if (names(c, &link) && str_eq(link.alias, slash + 1))
 			return link.to;
@@ -195,7 +206,7 @@ void links_touched(const struct container *c)
 	size_t i;
 
 	json_array_foreach(links_of(c), i, v) {
-		struct container *to = read_link(c, v, NULL).to;
+		struct container *to = read_link(c, v).to;
 
 		if (to)
 			free(STEAL(to->listed));
