@@ -186,7 +186,8 @@ static int decide(struct exchange *x, struct err *e)
 		fd_close(&caller->pidfd); /* an idle connection costs one descriptor */
 		c->caller = caller;
 	}
-	return guard_check(x->apid->guard, c->caller, &c->known, m, x->audit_id, MSG_OWNER(m->number) == PROC_apid, e);
+	return guard_check(x->apid->guard, c->caller, &c->known, m, x->msg, x->audit_id,
+			   MSG_OWNER(m->number) == PROC_apid, e);
 }
 
 /* Everything that can be said before the body. */
@@ -212,10 +213,15 @@ static int understand(struct exchange *x, const char *head, size_t len, char *al
 		return x->route->status >= 400 ? err_http(e, x->route->status, "%s", x->route->text) : 0;
 	x->msg = xcalloc(1, x->route->message->size);
 	ipc_init(x->route->message->number, x->msg);
+	/* Filled before the decision, whose record names what was asked for; told after it, to who may ask. */
+	struct err bad;
+	int filled = fill_from_head(x->route, &x->target, &x->head, x->msg, &x->fill, &bad);
 	if ((r = fill_asker(x, e)) < 0 || (r = decide(x, e)) < 0)
 		return r;
-	if ((r = fill_from_head(x->route, &x->target, &x->head, x->msg, &x->fill, e)) < 0)
-		return r;
+	if (filled < 0) {
+		*e = bad;
+		return filled;
+	}
 	if (x->route->message->number == IPC_container_attach_ws) {
 		if ((r = websocket_handshake(&x->head, x->ws_accept, e)) < 0)
 			return r;

@@ -422,10 +422,16 @@ static int grant_known(struct guard *g, const struct caller *caller, struct guar
 }
 
 int guard_check(struct guard *g, const struct caller *caller, struct guard_known *known,
-		const struct ipc_message *message, const char *id, bool mine, struct err *e)
+		const struct ipc_message *message, const void *msg, const char *id, bool mine, struct err *e)
 {
 	struct guard_record record = {
-		.stage = "denied", .message = message, .caller = caller, .principal = "unknown", .audit_id = id};
+		.stage = "denied",
+		.message = message,
+		.msg = msg,
+		.caller = caller,
+		.principal = "unknown",
+		.audit_id = id,
+	};
 
 	bool in_container = in_containers_ids(g->d->config, caller);
 

@@ -112,10 +112,10 @@ void guard_forget(struct guard_known *known);
 
 /*
  * The early decision, before a request is read to its end or forwarded. `known` belongs to this caller; zeroed at
- * first. `mine`: apid answers it itself, nobody decides after it.
+ * first. `msg`: the message, as far as it is filled. `mine`: apid answers it itself, nobody decides after it.
  * Otherwise a caller from inside a container is let through: its roles are known to the owner. A denial is recorded.
  */
 int guard_check(struct guard *g, const struct caller *caller, struct guard_known *known,
-		const struct ipc_message *message, const char *audit_id, bool mine, struct err *e);
+		const struct ipc_message *message, const void *msg, const char *audit_id, bool mine, struct err *e);
 
 #endif

@@ -28,6 +28,7 @@ struct guard_note {
 struct guard_record {
 	const char *stage;
 	const struct ipc_message *message;
+	const void *msg;	     /* of `message`; NULL: that of `req` */
 	const struct caller *caller; /* NULL: its socket was refused */
 	const char *principal;
 	const char *audit_id;	       /* apid's id of the HTTP request */

@@ -104,9 +104,11 @@ static void add_object(json_t *objects, const char *kind, const char *id)
 }
 
 /* {"asked": ["web"], "container": ["4f2a…"]}; NULL when there is nothing. */
-static json_t *objects_of(const struct ipc_message *message, const struct ipc_request *req)
+static json_t *objects_of(const struct guard_record *r)
 {
-	const void *msg = req ? ipc_request_msg(req) : NULL;
+	const struct ipc_message *message = r->message;
+	const struct ipc_request *req = r->req;
+	const void *msg = req ? ipc_request_msg(req) : r->msg;
 	json_t *objects = json_object();
 	const char *kind, *id;
 
@@ -176,7 +178,7 @@ static int send_record(struct guard *g, const struct guard_record *r, struct wai
 	static const struct caller nobody = {.uid = (uid_t)-1, .loginuid = CALLER_NO_LOGINUID};
 	const struct caller *c = r->caller ? r->caller : &nobody;
 	struct ipc_call_options options = {.deadline_ms = RECORD_TIMEOUT_MS, .repeatable = true};
-	json_auto_t *objects = objects_of(r->message, r->req);
+	json_auto_t *objects = objects_of(r);
 	char request[128];
 	struct audit_append m;
 
