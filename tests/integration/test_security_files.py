@@ -1,4 +1,8 @@
 """What a hostile container or image does to those that look into its files."""
+import bz2
+import gzip
+import json
+import lzma
 import os
 import pathlib
 import subprocess
@@ -7,8 +11,8 @@ import tarfile
 import pytest
 
 from tests.harness.long import rounds
-from tests.harness.rootfs import Tar, busybox_tar
-from tests.integration.test_files import get, members, put, tar_of
+from tests.harness.rootfs import BUSYBOX, Tar, busybox_tar
+from tests.integration.test_files import get, members, put, tar_of, zstd
 
 NET = ("--network", "none")
 HOST = "the host's own\n"
@@ -111,18 +115,25 @@ def test_mounts_into_a_volume_that_another_swaps(engine, racer, canary):
 
 
 def test_nothing_of_the_container_is_executed(engine):
-    """covers S-32"""
-    bad = "#!/bin/sh\ntouch /executed\n"
+    """covers S-32: whatever might be called for an archive leaves a mark when it is."""
+    bad = "#!/busybox.real sh\n/busybox.real touch /executed\n"
     names = ["tar", "gzip", "unpigz", "xz", "bzip2", "zstd", "unshare", "sh", "busybox"]
     tar = Tar().directory("bin").directory("usr").directory("usr/bin").directory("etc").directory("tmp", 0o1777)
+    tar.file("busybox.real", BUSYBOX.read_bytes(), 0o755)
     for name in names:
         tar.file(f"bin/{name}", bad, 0o755).file(f"usr/bin/{name}", bad, 0o755)
     tar.file("etc/ld.so.preload", "/lib/evil.so\n").file("etc/nsswitch.conf", "passwd: evil\n")
     tar.file("etc/passwd", "app:x:1000:1000::/:/bin/sh\n")
-    engine.import_tar(tar.bytes(), "evil:1", ['CMD ["sh"]', "USER app"])
+    engine.import_tar(tar.bytes(), "evil:1", ['CMD ["tar"]', "USER app"])
+    engine.docker("run", "--name", "marked", "-u", "0", *NET, "evil:1")
+    assert get(engine, "marked", "/executed").status == 200, "a program that runs leaves its mark"
+    engine.docker("rm", "marked")
     engine.docker("create", "--name", "evil", *NET, "evil:1")
     assert put(engine, "evil", "/tmp", tar_of("x", b"y")).status == 200
     assert put(engine, "evil", "/tmp", tar_of("x", b"y"), "&copyUIDGID=1").status == 200
+    for pack in (gzip.compress, bz2.compress, lzma.compress, zstd):
+        assert put(engine, "evil", "/tmp", pack(tar_of("x", b"y"))).status == 200, pack
+    assert get(engine, "evil", "/tmp").status == 200
     assert get(engine, "evil", "/executed").status == 404
     assert not any(name.endswith("executed") for name in members(engine.docker("export", "evil", text=False).stdout))
     engine.docker("rm", "evil")
@@ -316,11 +327,37 @@ def test_a_passwd_that_is_no_file(engine):
         assert failed.returncode != 0 and "is not a file" in failed.stderr, failed
 
 
+LINE = "evil::0:0::/:/bin/sh"
+
+
 def test_newlines_change_no_file(engine):
-    """covers S-52"""
-    line = "evil::0:0::/:/bin/sh"
-    shown = engine.docker("run", "--rm", *NET, "-e", f"HOME=/tmp\n{line}\n", "-e", f"OTHER=x\n{line}",
-                          "--hostname", "plain", "busybox", "sh", "-c", "cat /etc/passwd /etc/group /etc/hosts")
-    assert "evil" not in shown.stdout
-    refused = engine.api("POST", "/containers/create", {"Image": "busybox", "Cmd": ["true"], "Hostname": f"a\n{line}"})
-    assert refused.status == 400, refused
+    """covers S-52: at a start and at an exec a value comes as it is, and goes nowhere else."""
+    settings = "x\nuid=0\ncapabilities=18446744073709551615\nno-new-privileges=0\narg=evil"
+    look = 'cat /etc/passwd /etc/group /etc/hosts /etc/hostname /etc/resolv.conf; grep -E "CapEff|NoNewPrivs" /proc/self/status; id -u; echo "$#"'
+    values = (f"HOME=/tmp\n{LINE}\n", f"OTHER=x\n{LINE}", f"MORE={settings}")
+    words = ("sh", "-c", look, "sh", f"one\n{LINE}")
+    plain = ("run", "-d", "--name", "lines", *NET, "--hostname", "plain", "-u", "app")
+    engine.docker(*plain, *(word for value in values for word in ("-e", value)), "busybox", "sh", "-c", f"{look}; exec sleep 1000", *words[3:])
+    engine.wait_for(lambda: engine.docker("logs", "lines").stdout.endswith("1000\n1\n"))
+    shown = [engine.docker("logs", "lines").stdout,
+             engine.docker("exec", *(word for value in values for word in ("-e", value)), "lines", *words).stdout]
+    for text in shown:
+        assert "evil" not in text and "CapEff:\t0000000000000000\nNoNewPrivs:\t1\n1000\n1\n" in text, text
+    for begin, where in ((("run", "--rm", *NET), "busybox"), (("exec",), "lines")):
+        got = engine.docker(*begin, *(word for value in values for word in ("-e", value)), where, "cat", "/proc/self/environ").stdout
+        assert set(values) <= set(got.split("\0")), got
+    engine.docker("rm", "-f", "lines")
+
+
+@pytest.mark.parametrize("field,value", [
+    ("Hostname", "a\n{}"), ("Domainname", "a\n{}"), ("User", "app\n{}"), ("WorkingDir", "relative\n{}"), ("HostConfig.ExtraHosts", ["a\n{}:192.0.2.1"]),
+    ("HostConfig.ExtraHosts", ["a:192.0.2.1\n{}"]), ("HostConfig.Dns", ["192.0.2.1\n{}"]), ("HostConfig.DnsSearch", ["a\n{}"]),
+    ("HostConfig.DnsOptions", ["a\n{}"]), ("HostConfig.Links", ["other:a\n{}"]), ("NetworkingConfig.EndpointsConfig", {"bridge": {"Aliases": ["a\n{}"]}}),
+])
+def test_newlines_where_files_are_made(engine, field, value):
+    """covers S-52: what goes into hosts, resolv.conf and hostname, or decides on a user, has no lines in it."""
+    *outer, name = field.split(".")
+    value = json.loads(json.dumps(value).replace("{}", LINE))
+    body = {name: value} if not outer else {outer[0]: {name: value}}
+    refused = engine.api("POST", "/containers/create", {"Image": "busybox", "Cmd": ["true"], **body})
+    assert refused.status == 400 and name.removesuffix("sConfig").lower()[:4] in refused.message.lower(), refused

@@ -170,6 +170,9 @@ def test_nothing_is_cut(engine, size):
     run = Run(engine, None, config={"Entrypoint": ["sh", "-c", "echo ${#0}; echo ${0##*x}"], "Cmd": [value], "Labels": {"l": value[-65536:]}})
     assert run.inspect()["Config"]["Labels"]["l"] == value[-65536:]
     assert run.finish() == f"{size}\n0123456789\n"
+    run = Run(engine, "sleep 1000")
+    assert run.execute("sh", "-c", "echo ${#V} ${#0}; echo ${V##*x} ${0##*x}", value, Env=[f"V={value}"]) == f"{size} {size}\n0123456789 0123456789\n"
+    run.remove()
 
 
 def test_too_long_an_argument_is_refused(engine):
