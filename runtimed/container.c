@@ -72,6 +72,7 @@ void container_unref(struct container *c)
 		event_free(c->restart_timer);
 	health_free(c->health);
 	json_decref(c->config);
+	json_decref(c->image_labels);
 	json_decref(c->host);
 	json_decref(c->endpoints);
 	json_decref(c->mounts);

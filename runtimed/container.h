@@ -88,17 +88,18 @@ struct container {
 	char id[ID_LEN + 1];
 	char *name; /* without the slash */
 	int64_t created;
-	char *image;	    /* "sha256:…" */
-	char *owner;	    /* who created it, for the policy; "" when the engine does not say */
-	bool own_volumes;   /* while it is created: others' are not for its owner to use */
-	json_t *config;	    /* ContainerConfig, merged with the image's */
-	json_t *host;	    /* HostConfig, defaults filled in */
-	char *image_name;   /* as the client wrote it: Config.Image */
-	json_t *endpoints;  /* NetworkingConfig.EndpointsConfig as asked for */
-	json_t *mounts;	    /* MountPoint objects, with what a start needs to know under "_" */
-	int64_t image_size; /* bytes of those layers; 0 while not known */
-	json_t *layers;	    /* names below imaged's layers, lowest first */
-	uint32_t range;	    /* number of its id range; RANGE_NONE: host ids */
+	char *image;	      /* "sha256:…" */
+	char *owner;	      /* who created it, for the policy; "" when the engine does not say */
+	bool own_volumes;     /* while it is created: others' are not for its owner to use */
+	json_t *config;	      /* ContainerConfig, merged with the image's */
+	json_t *image_labels; /* names of the labels that are the image's alone; NULL: there are none */
+	json_t *host;	      /* HostConfig, defaults filled in */
+	char *image_name;     /* as the client wrote it: Config.Image */
+	json_t *endpoints;    /* NetworkingConfig.EndpointsConfig as asked for */
+	json_t *mounts;	      /* MountPoint objects, with what a start needs to know under "_" */
+	int64_t image_size;   /* bytes of those layers; 0 while not known */
+	json_t *layers;	      /* names below imaged's layers, lowest first */
+	uint32_t range;	      /* number of its id range; RANGE_NONE: host ids */
 
 	struct container_state state;
 

@@ -200,6 +200,7 @@ static int complete(struct creating *n, const struct rootfs_leased *image, struc
 	c->image = xstrdup(image->image);
 	c->layers = json_incref(image->layers.json);
 	c->image_size = (int64_t)image->size;
+	c->image_labels = labels_of_image(c->config, image->config.json);
 	rc = config_merge(c->config, image->config.json, e);
 	if (rc == 0)
 		rc = links_read(c, e);

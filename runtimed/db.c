@@ -23,6 +23,9 @@ static const char *const schema[] = {
 	"CREATE TABLE owed(id TEXT PRIMARY KEY, anonymous INTEGER NOT NULL) STRICT, WITHOUT ROWID;",
 	"ALTER TABLE container ADD COLUMN image_size INTEGER NOT NULL DEFAULT 0;",
 	"UPDATE container SET endpoints='{\"none\":{}}' WHERE json_extract(host,'$.NetworkMode')='none';",
+	/* Of containers that were made before, nobody knows any more which labels were asked for: none gives a role. */
+	"ALTER TABLE container ADD COLUMN image_labels TEXT;"
+	"UPDATE container SET image_labels=(SELECT json_group_array(key) FROM json_each(config, '$.Labels'));",
 	NULL,
 };
 
@@ -149,9 +152,9 @@ static int insert(struct container *c, struct err *e)
 	int rc = store_exec(
 		c->rt->store, e,
 		"INSERT INTO container(id,name,created,image,image_name,owner,id_range,config,host,endpoints,mounts,"
-		"layers,image_size) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?)",
-		"ttitttijjjjji", c->id, c->name, c->created, c->image, c->image_name, c->owner, (int64_t)c->range,
-		c->config, c->host, c->endpoints, c->mounts, c->layers, c->image_size);
+		"layers,image_size,image_labels) VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+		"ttitttijjjjjij", c->id, c->name, c->created, c->image, c->image_name, c->owner, (int64_t)c->range,
+		c->config, c->host, c->endpoints, c->mounts, c->layers, c->image_size, c->image_labels);
 
 	return rc == 0 ? put_state(c, e) : rc;
 }
@@ -309,6 +312,8 @@ static int load_container(void *arg, struct store_row *r)
 	int rc = read_documents(r, c, load->e);
 	if (rc == 0)
 		rc = store_json(r, 13, &state, load->e);
+	if (rc == 0)
+		rc = store_json(r, 15, &c->image_labels, load->e);
 	if (rc < 0) {
 		container_unref(c);
 		return rc;
@@ -352,7 +357,8 @@ int db_load(struct runtimed *rt, struct err *e)
 	int rc = store_query(
 		rt->store, load_container, &load, e,
 		"SELECT c.id,name,created,image,image_name,owner,id_range,config,host,endpoints,mounts,layers,"
-		"removing,state,image_size FROM container c LEFT JOIN state s ON s.id=c.id ORDER BY created",
+		"removing,state,image_size,image_labels FROM container c LEFT JOIN state s ON s.id=c.id ORDER BY "
+		"created",
 		"");
 	if (rc == 0)
 		rc = store_query(rt->store, load_exec, &load, e,

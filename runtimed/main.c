@@ -17,6 +17,7 @@
 #include "runtimed/db.h"
 #include "runtimed/events.h"
 #include "runtimed/idrange.h"
+#include "runtimed/merge.h"
 #include "runtimed/networks.h"
 #include "runtimed/run.h"
 #include "runtimed/runtimed.h"
@@ -87,9 +88,10 @@ static void on_container_of_uid(struct ipc_request *req, struct container_of_uid
 
 	if (c) {
 		is.id = c->id;
-		is.labels.json = json_object_get(c->config, "Labels");
+		is.labels.json = labels_asked(c->config, c->image_labels);
 	}
 	ipc_reply(req, &is);
+	json_decref(is.labels.json);
 }
 
 static int find_caller(void *arg, uid_t uid, struct guard_container *out)
@@ -99,7 +101,7 @@ static int find_caller(void *arg, uid_t uid, struct guard_container *out)
 	if (!c)
 		return -ENOENT;
 	snprintf(out->id, sizeof out->id, "%s", c->id);
-	out->labels = json_incref(json_object_get(c->config, "Labels"));
+	out->labels = labels_asked(c->config, c->image_labels);
 	return 0;
 }
 

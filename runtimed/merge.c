@@ -40,6 +40,32 @@ static void unite(json_t *config, const json_t *image, const char *key)
 	json_object_set_new(config, key, both);
 }
 
+json_t *labels_of_image(const json_t *config, const json_t *image)
+{
+	json_t *own = json_object_get(config, "Labels"), *from = json_object_get(image, "Labels"), *names = NULL, *v;
+	const char *name;
+
+	json_object_foreach(from, name, v) {
+		if (json_object_get(own, name))
+			continue;
+		if (!names)
+			names = json_array();
+		json_array_append_new(names, json_string(name));
+	}
+	return names;
+}
+
+json_t *labels_asked(const json_t *config, const json_t *of_image)
+{
+	const json_t *all = json_object_get(config, "Labels");
+	json_t *asked = all ? json_copy((json_t *)(uintptr_t)all) : json_object(), *name;
+	size_t i;
+
+	json_array_foreach(of_image, i, name)
+		json_object_del(asked, json_string_value(name));
+	return asked;
+}
+
 static size_t name_len(const char *variable)
 {
 	return strcspn(variable, "=");

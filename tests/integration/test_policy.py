@@ -1,5 +1,6 @@
 """The policy on a running engine: who may what, by which socket, and what a container may ask for."""
 import json
+import os
 import pathlib
 import signal
 import tempfile
@@ -9,6 +10,7 @@ import pytest
 
 from tests.harness.caller import api_as
 from tests.harness.engine import Engine
+from tests.harness.rootfs import busybox_tar
 
 CI, DEV, WATCH, STRANGER = 54001, 54002, 54003, 54004
 TEAM = 54100
@@ -122,8 +124,6 @@ def test_admission(ruled, host, field):
 
 # covers D-8: a link that leads out of what is allowed is where it leads to.
 def test_bind_by_real_path(ruled, tmp_path):
-    import os
-    import pathlib
     base = pathlib.Path("/srv/ci")
     made = not base.exists()
     base.mkdir(parents=True, exist_ok=True)
@@ -181,6 +181,31 @@ def test_role_label_is_a_power(ruled):
     assert answer.status == 403 and "role-labels" in answer.message
     answer = create(ruled, 0, Labels={"io.pouch.owner": "uid:1"})
     assert answer.status == 403
+
+
+# An image's labels are whoever's who made the image: they are shown, and give nothing.
+def test_a_label_of_an_image_gives_no_role(ruled):
+    ruled.import_tar(busybox_tar(), "labelled:1", ["LABEL org.example.role=proxy", 'CMD ["sleep", "60"]'])
+    try:
+        for name, labels, status in (("by-image", {}, 403), ("asked-too", {"org.example.role": "proxy"}, 200)):
+            answer = create(ruled, 0, name=name, Image="labelled:1", Labels=labels, Cmd=None)
+            assert answer.status == 201, answer
+            assert api_as(ruled, 0, "POST", f"/containers/{name}/start").status == 204
+            shown = api_as(ruled, 0, "GET", f"/containers/{name}/json").json
+            assert shown["Config"]["Labels"] == {"org.example.role": "proxy"}
+            uid = int(open(f"/proc/{shown['State']['Pid']}/uid_map", encoding="ascii").read().split()[1])
+            for path in ("/containers/json", "/volumes", "/images/json"):
+                assert api_as(ruled, uid, "GET", path).status == status, (name, path)
+        # The same when runtimed comes back.
+        os.kill(ruled.pids()["runtimed"], signal.SIGKILL)
+        ruled.wait_for(lambda: api_as(ruled, 0, "GET", "/containers/json").status == 200)
+        for name, status in (("by-image", 403), ("asked-too", 200)):
+            pid = api_as(ruled, 0, "GET", f"/containers/{name}/json").json["State"]["Pid"]
+            uid = int(open(f"/proc/{pid}/uid_map", encoding="ascii").read().split()[1])
+            assert api_as(ruled, uid, "GET", "/containers/json").status == status, name
+    finally:
+        for name in ("by-image", "asked-too"):
+            api_as(ruled, 0, "DELETE", f"/containers/{name}?force=1")
 
 
 def test_explain(ruled):
