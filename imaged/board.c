@@ -4,7 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "imaged/reference.h"
+#include "lib/reference.h"
 
 #define BAR 50
 

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #include "imaged/platform.h"
-#include "imaged/reference.h"
+#include "lib/reference.h"
 #include "lib/config.h"
 
 struct descriptor {

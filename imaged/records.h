@@ -6,7 +6,7 @@
 #define POUCH_IMAGED_RECORDS_H
 
 #include "imaged/imaged.h"
-#include "imaged/reference.h"
+#include "lib/reference.h"
 
 int records_open(struct imaged *d, struct err *e);
 

@@ -8,7 +8,7 @@
 
 #include <stddef.h>
 
-#include "imaged/reference.h"
+#include "lib/reference.h"
 #include "lib/err.h"
 
 #define SIGNATURE_PAYLOAD_MAX (64u << 10)

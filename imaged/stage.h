@@ -10,7 +10,7 @@
 #define POUCH_IMAGED_STAGE_H
 
 #include "imaged/imaged.h"
-#include "imaged/reference.h"
+#include "lib/reference.h"
 
 #define STAGE_NAME 32
 

@@ -93,7 +93,7 @@ static bool grammar_digest(const char *text, size_t len)
 	return false;
 }
 
-/* The outer form only; imaged parses the reference (imaged/reference.h). */
+/* The outer form only; imaged parses the reference (lib/reference.h). */
 static bool grammar_image_ref(const char *text, size_t len)
 {
 	return all_in(text, len, ALNUM "_.-/:@[]+") && text[0] != '-' && text[0] != '/';

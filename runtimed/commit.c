@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "lib/reference.h"
 #include "runtimed/events.h"
 #include "runtimed/merge.h"
 #include "runtimed/runtimed.h"
@@ -132,6 +133,23 @@ static int make_config(struct commit *x, const json_t *given, struct err *e)
 	return rc;
 }
 
+/* imaged makes of repo and tag the same name, and knows no client here. */
+static int admit_name(struct commit *x, const struct container_commit *m, struct err *e)
+{
+	const char *registry = x->container->rt->d.config->images_default_registry;
+	char full[REFERENCE_TEXT];
+	struct reference r;
+
+	if (!m->repo || !*m->repo)
+		return 0;
+	int rc = reference_parse(m->repo, registry, &r, e);
+	if (rc < 0)
+		return rc;
+	if (m->tag && *m->tag)
+		snprintf(r.tag, sizeof r.tag, "%s", m->tag);
+	return guard_admit_image(x->req, reference_full(&r, full), false, e);
+}
+
 static int read_files(struct commit *x, struct err *e)
 {
 	static const struct launch_files_events events = {.stream = on_stream, .done = on_written};
@@ -167,8 +185,10 @@ static void on_frozen(void *arg, const struct err *why)
 static int begin(struct commit *x, const struct container_commit *m, struct err *e)
 {
 	struct container *c = x->container;
-	int rc = make_config(x, m->body.json, e);
+	int rc = admit_name(x, m, e);
 
+	if (rc == 0)
+		rc = make_config(x, m->body.json, e);
 	if (rc < 0)
 		return rc;
 	if (m->pause && c->run && c->state.status == CT_RUNNING)

@@ -10,18 +10,22 @@ import pytest
 
 from tests.harness.caller import api_as
 from tests.harness.engine import Engine
+from tests.harness.rootfs import busybox_tar
 
-PLAIN, CAPPED = 54201, 54202
+PLAIN, CAPPED, NETTED = 54201, 54202, 54203
 
 POLICY = {
     "roles": {
         "plain": {"permissions": ["container.*", "exec.*", "volume.*", "network.*", "image.*"], "containers": {}},
-        "capped": {"permissions": ["container.*", "exec.*"],
+        "netted": {"permissions": ["container.*", "network.*"], "containers": {"networks": ["mine"], "sysctls": []}},
+        "capped": {"permissions": ["container.*", "exec.*", "image.*"],
                    "containers": {"max-memory": 67108864, "max-nano-cpus": 500000000, "max-pids": 100, "max-shm": 1048576,
                                   "publish": ["127.0.0.1"], "ports": ["8000-8999"], "networks": ["none"], "volume-drivers": [],
                                   "images": ["docker.io/library/allowed:*"], "log-drivers": ["none"], "sysctls": ["net.*"]}},
     },
-    "bindings": [{"role": "admin", "uids": [0]}, {"role": "plain", "uids": [PLAIN]}, {"role": "capped", "uids": [CAPPED]}],
+    "images": [{"match": "forbidden.example/*", "deny": True}],
+    "bindings": [{"role": "admin", "uids": [0]}, {"role": "plain", "uids": [PLAIN]}, {"role": "capped", "uids": [CAPPED]},
+                 {"role": "netted", "uids": [NETTED]}],
 }
 
 
@@ -195,6 +199,72 @@ def test_images(ruled):
     assert answer.status == 403 and "images" in answer.message
 
 
+def test_names_that_a_commit_gives(ruled):
+    """A name is the power over whoever uses it: what may not be used is not replaced."""
+    made = api_as(ruled, CAPPED, "POST", "/containers/create", {"Image": "allowed", "Cmd": ["true"], "HostConfig": {"NetworkMode": "none", **GOOD}})
+    assert made.status == 201, made
+    commit = f"/commit?container={made.json['Id']}"
+    before = api_as(ruled, 0, "GET", "/images/busybox/json").json["Id"]
+    for name, shown in (("&repo=busybox", "docker.io/library/busybox:latest"), ("&repo=docker.io/library/busybox&tag=1", "docker.io/library/busybox:1"),
+                        ("&repo=elsewhere.example/allowed", "elsewhere.example/allowed:latest")):
+        denied = api_as(ruled, CAPPED, "POST", commit + name, {})
+        assert denied.status == 403 and f"Image: {shown}" in denied.message and "images" in denied.message, denied
+    assert api_as(ruled, 0, "GET", "/images/busybox/json").json["Id"] == before
+    for name in ("", "&repo=allowed&tag=mine"):
+        answer = api_as(ruled, CAPPED, "POST", commit + name, {})
+        assert answer.status == 201, answer
+        assert api_as(ruled, 0, "DELETE", f"/images/{answer.json['Id']}").status == 200
+    denied = api_as(ruled, 0, "POST", commit + "&repo=forbidden.example/x", {})
+    assert denied.status == 403 and "images[0]" in denied.message, denied
+    assert api_as(ruled, CAPPED, "DELETE", f"/containers/{made.json['Id']}").status == 204
+
+
+def test_names_of_images(ruled):
+    """The rule for images holds for each way to a name."""
+    tar = busybox_tar()
+    ways = {"tag": ("POST", "/images/busybox/tag?repo=elsewhere", None), "import": ("POST", "/images/create?fromSrc=-&repo=elsewhere", tar),
+            "pull": ("POST", "/images/create?fromImage=elsewhere&tag=1", None),
+            "load": ("POST", "/images/load", ruled.docker("save", "busybox:latest", text=False).stdout)}
+    for way, (method, path, body) in ways.items():
+        answer = api_as(ruled, CAPPED, method, path, archive=body)
+        assert "permission denied: Image: docker.io/library/" in answer.body and "images of role capped" in answer.body, (way, answer)
+    assert {tag for image in api_as(ruled, 0, "GET", "/images/json").json for tag in image["RepoTags"]} == {"busybox:latest", "allowed:latest"}
+
+
+# What is made of a network is looked at as what is made of a container: by whom the host is reached, and under whose name.
+NETWORKS = [
+    (PLAIN, {"Name": "n", "Driver": "macvlan"}, "Driver: macvlan", "network-drivers"),
+    (PLAIN, {"Name": "n", "Options": {"com.docker.network.bridge.name": "eth0"}}, "Options: com.docker.network.bridge.name", "network-options"),
+    (PLAIN, {"Name": "n", "Options": {"com.docker.network.bridge.host_binding_ipv4": "0.0.0.0"}}, "Options", "network-options"),
+    (NETTED, {"Name": "others"}, "Name: others", "networks"),
+]
+
+
+@pytest.mark.parametrize("uid,body,field,rule", NETWORKS, ids=[row[3] + str(i) for i, row in enumerate(NETWORKS)])
+def test_networks(ruled, uid, body, field, rule):
+    answer = api_as(ruled, uid, "POST", "/networks/create", body)
+    assert answer.status == 403 and field in answer.message and rule in answer.message, answer
+
+
+def test_endpoints(ruled):
+    """At a create and at a connect alike."""
+    assert api_as(ruled, NETTED, "POST", "/networks/create", {"Name": "mine"}).status == 201
+    plain = {"Image": "busybox", "Cmd": ["true"], "HostConfig": {"NetworkMode": "mine"}}
+    made = api_as(ruled, NETTED, "POST", "/containers/create", {**plain, "NetworkingConfig": {"EndpointsConfig": {}}})
+    assert made.status == 201, made
+    for network, endpoint, value, rule in (("bridge", {}, "bridge", "networks"), ("mine", {"Links": ["theirs:x"]}, "theirs:x", "join"),
+                                           ("mine", {"DriverOpts": {"com.example.other": "1"}}, "com.example.other", "refused"),
+                                           ("mine", {"DriverOpts": {"com.docker.network.endpoint.sysctls": "net.ipv4.conf.IFNAME.forwarding=1"}},
+                                            "forwarding", "sysctls")):
+        for answer in (api_as(ruled, NETTED, "POST", f"/networks/{network}/connect", {"Container": made.json["Id"], "EndpointConfig": endpoint}),
+                       api_as(ruled, NETTED, "POST", "/containers/create", {**plain, "NetworkingConfig": {"EndpointsConfig": {network: endpoint}}},
+                              version="1.47")):
+            assert answer.status == 403 and value in answer.message and rule in answer.message, (network, endpoint, answer)
+            assert "NetworkingConfig.EndpointsConfig" in answer.message, answer
+    assert api_as(ruled, 0, "DELETE", f"/containers/{made.json['Id']}").status == 204
+    assert api_as(ruled, 0, "DELETE", "/networks/mine").status == 204
+
+
 def test_privileged_exec(ruled):
     made = api_as(ruled, PLAIN, "POST", "/containers/create", {"Image": "busybox", "Cmd": ["sleep", "1000"], "HostConfig": {"NetworkMode": "none"}})
     assert made.status == 201, made
@@ -219,7 +289,7 @@ def test_a_bind_that_is_swapped_after_its_decision(tmp_path):
     for parent in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
         parent.chmod(0o755)
     policy = {**POLICY, "roles": {"plain": {**POLICY["roles"]["plain"], "containers": {"binds": [str(allowed)]}},
-                                  "capped": POLICY["roles"]["capped"]}}
+                                  "capped": POLICY["roles"]["capped"], "netted": POLICY["roles"]["netted"]}}
     with Engine(config={"listeners": [{"mode": "0666"}]}, policy=policy) as engine:
         engine.busybox()
         made = api_as(engine, PLAIN, "POST", "/containers/create", {
@@ -245,7 +315,7 @@ def test_a_bind_that_may_only_be_read(tmp_path):
     allowed.mkdir()
     below = {"Type": "bind", "Source": str(allowed), "Target": "/m", "ReadOnly": True}
     policy = {**POLICY, "roles": {"plain": {**POLICY["roles"]["plain"], "containers": {"binds": [{"path": str(allowed), "read-only": True}]}},
-                                  "capped": POLICY["roles"]["capped"]}}
+                                  "capped": POLICY["roles"]["capped"], "netted": POLICY["roles"]["netted"]}}
     with Engine(config={"listeners": [{"mode": "0666"}]}, policy=policy) as engine:
         engine.busybox()
 
@@ -263,6 +333,12 @@ def test_a_bind_that_may_only_be_read(tmp_path):
         assert [answer.status for answer in taken] == [201] * 3, taken
         again = ask(VolumesFrom=[taken[0].json["Id"]])
         assert again.status == 201, again
+        # The mounts of one's own are decided on anew for who takes them.
+        engine.policy_path.write_text(json.dumps(POLICY))
+        engine.ctl("reload")
+        engine.wait_for(lambda: ask(Binds=[f"{allowed}:/m:ro"]).status == 403)
+        again = ask(VolumesFrom=[taken[0].json["Id"]])
+        assert again.status == 403 and str(allowed) in again.message and "binds" in again.message, again
         # What an administrator has bound to be written cannot be had from there.
         made = api_as(engine, 0, "POST", "/containers/create", {
             "Image": "busybox", "Cmd": ["true"], "HostConfig": {"NetworkMode": "none", "Binds": [f"{allowed}:/m"]}})

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "imaged/reference.h"
+#include "lib/reference.h"
 #include "lib/util.h"
 
 #define HEX64 "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

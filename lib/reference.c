@@ -1,4 +1,4 @@
-#include "imaged/reference.h"
+#include "lib/reference.h"
 
 #include <errno.h>
 #include <fnmatch.h>

@@ -2,8 +2,8 @@
  * reference: names of images, by the grammar of the distribution project (distribution/reference):
  * [domain/]path[:tag][@digest]. Held in full ("docker.io/library/busybox"), shown short ("busybox").
  */
-#ifndef POUCH_IMAGED_REFERENCE_H
-#define POUCH_IMAGED_REFERENCE_H
+#ifndef POUCH_LIB_REFERENCE_H
+#define POUCH_LIB_REFERENCE_H
 
 #include <stdbool.h>
 
