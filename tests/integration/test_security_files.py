@@ -128,7 +128,8 @@ def test_nothing_of_the_container_is_executed(engine):
     engine.docker("run", "--name", "marked", "-u", "0", *NET, "evil:1")
     assert get(engine, "marked", "/executed").status == 200, "a program that runs leaves its mark"
     engine.docker("rm", "marked")
-    engine.docker("create", "--name", "evil", *NET, "evil:1")
+    # With the host's ids: who runs there as the host's root can write there.
+    engine.docker("create", "--name", "evil", "--userns", "host", *NET, "evil:1")
     assert put(engine, "evil", "/tmp", tar_of("x", b"y")).status == 200
     assert put(engine, "evil", "/tmp", tar_of("x", b"y"), "&copyUIDGID=1").status == 200
     for pack in (gzip.compress, bz2.compress, lzma.compress, zstd):
