@@ -13,7 +13,7 @@
 #define UNUSED	     __attribute__((unused))
 /* A large buffer that is written before it is read: not to be zeroed on each call. */
 #define UNINITIALIZED __attribute__((uninitialized))
-#define CLEANUP(fn)   __attribute__((cleanup(fn)))
+#define CLEANUP(fn)   __attribute__((cleanup(fn), unused)) /* to be cleaned up is a use */
 
 /* close(2) that keeps errno and takes -1; sets *fd to -1. */
 void fd_close(int *fd);

@@ -81,7 +81,7 @@ static int start(struct worker_kind *k, int socket, int control, int take_contro
 
 static void listen_later(struct worker_kind *k)
 {
-	unsigned ms = PAUSE_MS << (k->failures < 5 ? k->failures : 5);
+	unsigned ms = (unsigned)PAUSE_MS << (k->failures < 5 ? k->failures : 5);
 	const struct timeval tv = timeval_ms(ms < PAUSE_MAX ? ms : PAUSE_MAX);
 
 	event_add(k->again, &tv);

@@ -26,7 +26,7 @@ struct health {
 	int64_t begun, test_begun;
 	bool timed_out, stopped;
 	int streak; /* failures in a row */
-	enum { STARTING, HEALTHY, UNHEALTHY } status;
+	enum health_status { STARTING, HEALTHY, UNHEALTHY } status;
 	json_t *log; /* the last results */
 	char frames[OUTPUT_MAX * 2 + 64];
 	size_t len;
@@ -91,9 +91,9 @@ static json_t *output(struct health *h)
 	return o ? o : json_stringn(text, len);
 }
 
-static void change(struct health *h, int to)
+static void change(struct health *h, enum health_status to)
 {
-	if ((int)h->status == to)
+	if (h->status == to)
 		return;
 	h->status = to;
 	AUTO_FREE char *action = xasprintf("health_status: %s", words[to]);

@@ -113,7 +113,7 @@ static void give_up(struct ask *a, struct response *r, const struct err *e)
 
 static uint32_t pause_ms(const struct ask *a)
 {
-	uint32_t ms = PAUSE_FIRST_MS << (a->attempts < 6 ? a->attempts : 6);
+	uint32_t ms = (uint32_t)PAUSE_FIRST_MS << (a->attempts < 6 ? a->attempts : 6);
 
 	return ms < PAUSE_MAX_MS ? ms : PAUSE_MAX_MS;
 }
