@@ -213,6 +213,14 @@ def test_slow_clients_cost_little_and_leave_nothing(engine):  # covers D-23
     remove(engine, "long")
 
 
+def test_bounded_when_nobody_asks(engine):  # covers D-22
+    """json-file without an option: 10 MiB, three times."""
+    run(engine, "much", "yes $(seq -s ' ' 300) | head -c 40000000")
+    kept = {name: path.stat().st_size for name, path in files(engine, "much").items()}
+    assert set(kept) == {"", ".1", ".2"} and max(kept.values()) <= (10 << 20) + (64 << 10), kept
+    remove(engine, "much")
+
+
 def test_quota_over_all_containers():  # covers D-22
     """The oldest rotated files go, whosever they are; the present ones stay."""
     with Engine(config={"log-driver": {"quota": "1m"}}) as engine:
