@@ -30,19 +30,16 @@ struct ipc_handler {
  * A handler row: message `name` goes to on_<name>(). The cast is safe: `msg` points to a struct name,
  * the daemon pointer is the one given to ipc_server_new().
  */
+#define IPC_HANDLER_FN(name, daemon_type)                                                                              \
+	((ipc_handler_fn)(1 ? on_##name : (void (*)(struct ipc_request *, struct name *, daemon_type *))0))
 #define IPC_HANDLER(name, daemon_type)                                                                                 \
 	{                                                                                                              \
-		.number = IPC_##name,                                                                                  \
-		.fn = (ipc_handler_fn)(1 ? on_##name                                                                   \
-					 : (void (*)(struct ipc_request *, struct name *, daemon_type *))0)            \
+		.number = IPC_##name, .fn = IPC_HANDLER_FN(name, daemon_type)                                          \
 	}
 /* The same, of one that needs no more than what the daemon knows from its first moment on. */
 #define IPC_HANDLER_AT_ONCE(name, daemon_type)                                                                         \
 	{                                                                                                              \
-		.number = IPC_##name,                                                                                  \
-		.fn = (ipc_handler_fn)(1 ? on_##name                                                                   \
-					 : (void (*)(struct ipc_request *, struct name *, daemon_type *))0),           \
-		.at_once = true,                                                                                       \
+		.number = IPC_##name, .fn = IPC_HANDLER_FN(name, daemon_type), .at_once = true                         \
 	}
 
 /*
