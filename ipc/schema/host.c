@@ -34,7 +34,7 @@ static const struct schema_object schema_log_config_object = {
 	.doc = "Where the container's output goes.",
 	.fields =
 		(const struct schema_field[]){
-			TEXT("Type", G_RUNTIME, 64, C_LOGGING,
+			TEXT("Type", G_NAME, 64, C_LOGGING,
 			     "Log driver: json-file, local, none, syslog, journald, gelf, fluentd or splunk."),
 			MAP("Config", G_BYTES, schema_option_element, C_LOGGING, "Options of the driver."),
 			{0},
@@ -48,7 +48,7 @@ static const struct schema_field fields[] = {
 	/* files */
 	LIST("Binds", bind, C_MOUNT, "source:target[:options]; the source is a path of the host or a volume's name."),
 	TEXT("ContainerIDFile", G_PATH, PATH_MAX_, C_PLAIN, "File in which the client has written the id; only kept."),
-	TEXT("VolumeDriver", G_RUNTIME, 128, C_MOUNT, "Driver of volumes that Binds and Volumes make."),
+	TEXT("VolumeDriver", G_NAME, 128, C_MOUNT, "Driver of volumes that Binds and Volumes make."),
 	LIST("VolumesFrom", word, C_MOUNT, "Containers whose mounts this one gets: name[:ro|:rw]."),
 	LIST("Mounts", mount, C_MOUNT, "Mounts.", .spec = IN_DOCKER, .since = 25),
 	MAP("Tmpfs", G_ABS_PATH, option, C_MOUNT, "tmpfs by target: {\"/run\": \"size=64m,mode=755\"}."),
@@ -62,7 +62,7 @@ static const struct schema_field fields[] = {
 	FLAG("AutoRemove", C_PLAIN, "Remove it when it ends."),
 	LIST("ConsoleSize", cells, C_PLAIN, "Height and width of its terminal at first."),
 	MAP("Annotations", G_ANNOTATION, remark, C_RUNTIME, "Remarks for the runtime.", .spec = IN_DOCKER, .since = 43),
-	TEXT("Runtime", G_RUNTIME, 128, C_RUNTIME, "OCI runtime, by its name in the engine's config."),
+	TEXT("Runtime", G_NAME, 128, C_RUNTIME, "OCI runtime, by its name in the engine's config."),
 
 	/* network */
 	TEXT("NetworkMode", G_WORD, 256, C_NETWORK,

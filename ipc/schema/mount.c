@@ -32,7 +32,7 @@ static const struct schema_object schema_driver_config_object = {
 	.doc = "The driver of a volume to create.",
 	.fields =
 		(const struct schema_field[]){
-			TEXT("Name", G_RUNTIME, 128, C_MOUNT, "Driver; local when empty.", DOCKER),
+			TEXT("Name", G_NAME, 128, C_MOUNT, "Driver; local when empty.", DOCKER),
 			MAP("Options", G_BYTES, schema_option_element, C_MOUNT, "Options of the driver.", DOCKER),
 			{0},
 		},

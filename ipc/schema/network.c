@@ -79,7 +79,7 @@ static const struct schema_object schema_ipam_object = {
 	.doc = "Where a network's addresses come from.",
 	.fields =
 		(const struct schema_field[]){
-			TEXT("Driver", G_RUNTIME, 128, C_NETWORK, "Driver; default when empty.", DOCKER),
+			TEXT("Driver", G_NAME, 128, C_NETWORK, "Driver; default when empty.", DOCKER),
 			LIST("Config", ipam_config, C_NETWORK, "Pools; the engine chooses one when there is none.",
 			     DOCKER),
 			MAP("Options", G_BYTES, schema_option_element, C_NETWORK, "Options of the driver.", DOCKER),
@@ -104,9 +104,8 @@ static const struct schema_object schema_network_create_object = {
 		(const struct schema_field[]){
 			TEXT("Name", G_NETWORK_REF, 128, C_NETWORK, "Name.", .required = true, DOCKER),
 			FLAG("CheckDuplicate", C_PLAIN, "Taken: a name is always unique.", DOCKER),
-			TEXT("Driver", G_RUNTIME, 128, C_NETWORK, "bridge, macvlan or ipvlan; bridge when empty.",
-			     DOCKER),
-			TEXT("Scope", G_RUNTIME, 32, C_NETWORK, "local; others are for a swarm.", DOCKER),
+			TEXT("Driver", G_NAME, 128, C_NETWORK, "bridge, macvlan or ipvlan; bridge when empty.", DOCKER),
+			TEXT("Scope", G_NAME, 32, C_NETWORK, "local; others are for a swarm.", DOCKER),
 			FLAG("Internal", C_NETWORK, "Nothing outside can be reached.", DOCKER),
 			FLAG("Attachable", C_NETWORK, "Taken: containers can always be connected to a local network.",
 			     DOCKER),

@@ -64,7 +64,7 @@ static const struct schema_object schema_ulimit_object = {
 	.doc = "A resource limit of processes.",
 	.fields =
 		(const struct schema_field[]){
-			TEXT("Name", G_RUNTIME, 32, C_RESOURCE, "Name without RLIMIT_, as nofile.", .required = true,
+			TEXT("Name", G_NAME, 32, C_RESOURCE, "Name without RLIMIT_, as nofile.", .required = true,
 			     DOCKER),
 			INT("Soft", -1, INT64_MAX, C_RESOURCE, "Soft limit; -1: none.", DOCKER),
 			INT("Hard", -1, INT64_MAX, C_RESOURCE, "Hard limit; -1: none.", DOCKER),
