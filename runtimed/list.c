@@ -201,6 +201,7 @@ static void list_now(struct ipc_request *req, struct runtimed *rt, const json_t 
 	struct sized_list *l = XNEW(struct sized_list);
 	l->req = req;
 	l->items = xcalloc(rt->containers.count + 1, sizeof *l->items);
+	launch_find_ended(rt->launch);
 	TAILQ_FOREACH_REVERSE(c, &rt->containers.all, containers_queue, link)
 	{
 		if (limit > 0 && l->count == (size_t)limit)

@@ -243,6 +243,8 @@ int launch_adopt(struct launch *l, const struct launch_spec *spec, const struct 
  * it is stopped, or the machine is. The loop serves others meanwhile.
  */
 void launch_find(struct launch *l);
+/* For who cannot wait for that: exited() comes from within for those whose shims have written that they have ended. */
+void launch_find_ended(struct launch *l);
 
 /*
  * After all launch_reattach() calls: end shims and cgroups, and remove run directories, that nobody has claimed; and

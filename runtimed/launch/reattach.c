@@ -2,6 +2,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "lib/fd.h"
 #include "lib/log.h"
@@ -148,6 +150,20 @@ uint64_t launch_last_start(const struct launch *l, const char *id)
 	AUTO_CLOSE int fd = dir < 0 ? -1 : openat(dir, "start", O_RDONLY | O_CLOEXEC);
 
 	return fd >= 0 && fd_read_full(fd, text, sizeof text - 1, NULL) > 0 ? strtoull(text, NULL, 10) : 0;
+}
+
+void launch_find_ended(struct launch *l)
+{
+	struct launch_run *run, *next;
+	struct stat st;
+
+	if (!l->finding || !l->finding->sought)
+		return;
+	for (run = LIST_FIRST(&l->runs); run; run = next) {
+		next = LIST_NEXT(run, link);
+		if (run->sought && fstatat(run->dir, "exit", &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_size)
+			run_shim_lost(run);
+	}
 }
 
 void launch_find(struct launch *l)

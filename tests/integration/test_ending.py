@@ -6,6 +6,7 @@ import os
 import pathlib
 import select
 import signal
+import socket
 import subprocess
 
 import pytest
@@ -129,6 +130,29 @@ def test_the_shim_goes_before_the_last_process(engine, held, how):
     assert (state["Status"], state["ExitCode"], state["Error"]) == ("exited", 137, "")
     engine.docker("start", container)
     engine.docker("rm", "-f", container)
+
+
+def test_a_list_knows_who_has_ended(engine):
+    """It does not wait for shims that a runtimed has asked: what they have written counts. Here one is asked that never answers."""
+    container = engine.docker("run", "-d", *NET, "busybox", "sleep", "1000").stdout.strip()
+    runtimed, init = engine.pids()["runtimed"], engine.inspect(container)["State"]["Pid"]
+    end = os.pidfd_open(runtimed)
+    shim = os.pidfd_open(shim_of(engine, container))
+    os.kill(runtimed, signal.SIGSTOP)
+    os.kill(init, signal.SIGKILL)
+    until_gone(shim)
+    place = engine.run / "runtimed/c" / container
+    (place / "shim.sock").unlink()
+    directory = os.open(place, os.O_PATH)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as silent:
+        silent.bind(f"/proc/self/fd/{directory}/shim.sock")
+        silent.listen()
+        os.close(directory)
+        os.kill(runtimed, signal.SIGKILL)
+        until_gone(end)
+        listed = [c for c in engine.api("GET", "/containers/json?all=1").json if c["Id"] == container]
+        assert listed[0]["State"] == "exited" and "Exited (137)" in listed[0]["Status"], listed
+    engine.docker("rm", container)
 
 
 def test_a_start_waits_for_what_the_last_run_has_left(engine, held):
