@@ -36,6 +36,8 @@ int kernel_network_up(struct netd *d, const struct network *n, struct err *e)
 {
 	const struct link_bridge b = bridge_of(n);
 
+	if (network_is_sub(n))
+		return link_parent(d->links, n->bridge, n->dummy, e);
 	return n->driver == DRIVER_BRIDGE ? link_bridge(d->links, &b, e) : 0;
 }
 
@@ -52,7 +54,7 @@ int kernel_network_claim(struct netd *d, const struct network *n, struct err *e)
 	const struct link_sub sub = sub_of(n);
 	int rc = kernel_network_up(d, n, e);
 
-	if (rc == 0 && network_is_sub(n) && !n->config_only)
+	if (rc == 0 && network_is_sub(n))
 		rc = link_sub_check(d->links, &sub, e);
 	if (rc < 0 || !n->chosen || n->driver != DRIVER_BRIDGE)
 		return rc;
@@ -96,10 +98,23 @@ static int commit(struct netd *d, struct err *e)
 	return rc;
 }
 
+/* Other networks may be on it, too. */
+static int remove_parent(struct netd *d, const struct network *n, struct err *e)
+{
+	const struct network *other;
+
+	TAILQ_FOREACH(other, &d->networks->list, next)
+		if (other != n && network_is_sub(other) && str_eq(other->bridge, n->bridge))
+			return 0;
+	return link_parent_remove(d->links, n->bridge, e);
+}
+
 int kernel_network_down(struct netd *d, const struct network *n, struct err *e)
 {
 	struct firewall_subnet subnets[NETWORK_POOLS_MAX];
 
+	if (network_is_sub(n))
+		return remove_parent(d, n, e);
 	if (n->driver != DRIVER_BRIDGE)
 		return 0;
 	const struct link_bridge bridge = bridge_of(n);
@@ -142,7 +157,10 @@ static int make_sub(struct netd *d, struct endpoint *ep, int netns, struct err *
 	s.netns = netns;
 	if (n->driver == DRIVER_MACVLAN)
 		memcpy(s.mac, ep->mac, sizeof s.mac);
-	int rc = link_sub(d->links, &s, e);
+	/* Somebody may have deleted a parent that was made for it. */
+	int rc = kernel_network_up(d, n, e);
+	if (rc == 0)
+		rc = link_sub(d->links, &s, e);
 	return rc < 0 ? rc : link_space_open(d->links, netns, false, &ep->space, e);
 }
 
@@ -177,7 +195,7 @@ static struct endpoint *best(const struct attachment *a, sa_family_t family)
 	TAILQ_FOREACH(ep, &a->endpoints, of_attachment) {
 		const struct address gateway = endpoint_gateway(ep, family);
 
-		if (gateway.family && !ep->network->internal && (!found || priority(ep) > priority(found)))
+		if (gateway.family && network_leads_outside(ep->network) && (!found || priority(ep) > priority(found)))
 			found = ep;
 	}
 	return found;
@@ -350,7 +368,7 @@ static bool is_known_device(const struct networks *all, const char *device)
 	const struct endpoint *ep;
 
 	TAILQ_FOREACH(n, &all->list, next) {
-		if (n->driver == DRIVER_BRIDGE && str_eq(n->bridge, device))
+		if (str_eq(n->bridge, device))
 			return true;
 		TAILQ_FOREACH(ep, &n->endpoints, of_network)
 			if (str_eq(ep->host_device, device))
@@ -429,7 +447,10 @@ void kernel_leave(struct netd *d)
 	TAILQ_FOREACH(n, &d->networks->list, next) {
 		const struct link_bridge bridge = bridge_of(n);
 
-		if (n->driver == DRIVER_BRIDGE && link_bridge_remove(d->links, &bridge, &e) < 0)
+		int rc = n->driver == DRIVER_BRIDGE ? link_bridge_remove(d->links, &bridge, &e)
+			 : network_is_sub(n)	    ? link_parent_remove(d->links, n->bridge, &e)
+						    : 0;
+		if (rc < 0)
 			log_error("network %s: %s", n->name, e.text);
 	}
 	if (firewall_remove(d->firewall, &e) < 0)

@@ -7,7 +7,7 @@
 
 #define CLAIM_TRIES 16 /* engines that choose at the same moment choose at random */
 
-/* The bridge of a network (nothing for other drivers); also when it is there already. */
+/* The bridge of a network, or the parent that its devices are on; also when it is there already. */
 int kernel_network_up(struct netd *d, const struct network *n, struct err *e);
 /* The same; 1 when its subnet was ours to choose, and somebody else has taken it meanwhile: it is down again then. */
 int kernel_network_claim(struct netd *d, const struct network *n, struct err *e);

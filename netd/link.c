@@ -12,8 +12,6 @@
 #include <netlink/route/link/bridge.h>
 #include <netlink/route/link/inet.h>
 #include <netlink/route/link/inet6.h>
-#include <netlink/route/link/ipvlan.h>
-#include <netlink/route/link/macvlan.h>
 #include <netlink/route/link/veth.h>
 #include <netlink/route/route.h>
 #include <stdlib.h>
@@ -313,7 +311,7 @@ int link_delete(struct links *l, const char *name, struct err *e)
 
 /* ---- devices of containers ---- */
 
-static void set_mac(struct rtnl_link *link, const unsigned char mac[6])
+void nl_set_mac(struct rtnl_link *link, const unsigned char mac[6])
 {
 	struct nl_addr *addr = nl_addr_build(AF_LLC, mac, 6);
 
@@ -357,7 +355,7 @@ int link_pair(struct links *l, const struct link_pair *p, struct err *e)
 	rtnl_link_set_name(peer, p->inside);
 	rtnl_link_set_mtu(peer, p->mtu);
 	rtnl_link_set_ns_fd(peer, p->netns);
-	set_mac(peer, p->mac);
+	nl_set_mac(peer, p->mac);
 	int rc = rtnl_link_add(l->sock, link, NLM_F_CREATE | NLM_F_EXCL);
 	rtnl_link_put(peer);
 	rtnl_link_put(link);
@@ -367,69 +365,4 @@ int link_pair(struct links *l, const struct link_pair *p, struct err *e)
 	if (rc < 0)
 		link_delete(l, p->host, NULL);
 	return rc;
-}
-
-static struct rtnl_link *sub_alloc(const struct link_sub *s, struct err *e)
-{
-	struct rtnl_link *link;
-
-	if (s->kind == LINK_MACVLAN) {
-		const int mode = rtnl_link_macvlan_str2mode(s->mode ? s->mode : "bridge");
-
-		if (mode < 0) {
-			err_http(e, 400, "unknown macvlan mode %s", s->mode);
-			return NULL;
-		}
-		link = rtnl_link_macvlan_alloc();
-		rtnl_link_macvlan_set_mode(link, (uint32_t)mode);
-		set_mac(link, s->mac);
-		return link;
-	}
-	const int mode = rtnl_link_ipvlan_str2mode(s->mode ? s->mode : "l2");
-	if (mode < 0) {
-		err_http(e, 400, "unknown ipvlan mode %s", s->mode);
-		return NULL;
-	}
-	link = rtnl_link_ipvlan_alloc();
-	rtnl_link_ipvlan_set_mode(link, (uint16_t)mode);
-	return link;
-}
-
-static int sub_parent(struct links *l, const struct link_sub *s, struct err *e)
-{
-	const int index = link_index(l, s->parent);
-
-	return index ? index : err_http(e, 400, "the parent device %s does not exist", s->parent);
-}
-
-int link_sub_check(struct links *l, const struct link_sub *s, struct err *e)
-{
-	const int parent = sub_parent(l, s, e);
-	struct rtnl_link *link = parent < 0 ? NULL : sub_alloc(s, e);
-
-	if (!link)
-		return -EINVAL;
-	rtnl_link_put(link);
-	return 0;
-}
-
-int link_sub(struct links *l, const struct link_sub *s, struct err *e)
-{
-	const int parent = sub_parent(l, s, e);
-	struct rtnl_link *link = parent < 0 ? NULL : sub_alloc(s, e);
-
-	if (!link)
-		return -EINVAL;
-	rtnl_link_set_name(link, s->inside);
-	rtnl_link_set_link(link, parent);
-	if (s->mtu)
-		rtnl_link_set_mtu(link, s->mtu);
-	rtnl_link_set_ns_fd(link, s->netns);
-	int rc = rtnl_link_add(l->sock, link, NLM_F_CREATE | NLM_F_EXCL);
-	const char *kind = s->kind == LINK_MACVLAN ? "macvlan" : "ipvlan";
-	rtnl_link_put(link);
-	if (rc == -NLE_OPNOTSUPP)
-		return err_http(e, 400, "this host's kernel has no devices of the kind %s (its module is missing)",
-				kind);
-	return rc < 0 ? nl_fail(e, rc, "create a %s device on %s", kind, s->parent) : 0;
 }

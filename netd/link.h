@@ -1,6 +1,6 @@
 /*
- * link: what netd does to the kernel's network devices, by netlink: bridges on the host, pairs of veths, and what is
- * inside of a container's network namespace.
+ * link: what netd does to the kernel's network devices, by netlink: bridges on the host, pairs of veths, devices on
+ * devices of the host (link_sub.c), and what is inside of a container's network namespace.
  */
 #ifndef POUCH_NETD_LINK_H
 #define POUCH_NETD_LINK_H
@@ -70,8 +70,17 @@ struct link_sub {
 	unsigned mtu;	      /* 0: the parent's */
 };
 int link_sub(struct links *l, const struct link_sub *s, struct err *e);
-/* Is there such a parent and such a mode? 400 that names what is not. */
+/* Has the kernel such devices, and can they be on this parent? 400. Makes none. */
 int link_sub_check(struct links *l, const struct link_sub *s, struct err *e);
+/* Is there such a mode? */
+bool link_sub_mode(enum link_sub_kind kind, const char *mode);
+/*
+ * The parent is there after this: one that is not is made, a dummy, or the VLAN that its name says ("eth0.50"). 400
+ * that names what is missing.
+ */
+int link_parent(struct links *l, const char *name, bool dummy, struct err *e);
+/* Remove it, if it was made so. */
+int link_parent_remove(struct links *l, const char *name, struct err *e);
 
 /* ---- inside of a namespace ---- */
 

@@ -1,8 +1,9 @@
-/* link_private: what link.c, link_space.c and link_look.c share. */
+/* link_private: what link.c, link_sub.c, link_space.c and link_look.c share. */
 #ifndef POUCH_NETD_LINK_PRIVATE_H
 #define POUCH_NETD_LINK_PRIVATE_H
 
 #include <netlink/netlink.h>
+#include <netlink/route/link.h>
 
 #include "netd/link.h"
 
@@ -21,6 +22,7 @@ int nl_open(struct nl_sock **out, struct err *e);
 /* A failure of libnl's as one of ours: "what: its text". */
 int nl_fail(struct err *e, int rc, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 int nl_add_address(struct nl_sock *sock, int index, const struct subnet *s, struct err *e);
+void nl_set_mac(struct rtnl_link *link, const unsigned char mac[6]);
 /*
  * bridge(8)'s `hairpin on`, and `isolated on` when asked for, which libnl does not know. Hairpin: where the kernel
  * filters bridged packets (br_netfilter), a container that uses its own published port gets its packets back by the

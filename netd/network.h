@@ -53,6 +53,7 @@ struct network {
 	json_t *options, *labels;
 	int64_t created;
 	char bridge[LINK_NAME_MAX + 1]; /* device of the host: the bridge, or the parent of macvlan and ipvlan */
+	bool dummy;			/* no parent was asked for: it is one that leads nowhere */
 	const char *mode;		/* of macvlan, ipvlan; in `options`, NULL for the default */
 	unsigned mtu;			/* macvlan, ipvlan: 0 for the parent's */
 	bool icc, masquerade;
@@ -128,6 +129,11 @@ const char *network_driver_name(enum network_driver driver);
 static inline bool network_has_devices(const struct network *n)
 {
 	return n->driver != DRIVER_HOST && n->driver != DRIVER_NONE;
+}
+/* Can its containers reach anybody outside? */
+static inline bool network_leads_outside(const struct network *n)
+{
+	return !n->internal && !n->dummy;
 }
 /* Are its endpoints devices on one of the host's? */
 static inline bool network_is_sub(const struct network *n)

@@ -99,12 +99,23 @@ static int read_bridge_option(struct network *n, const char *key, const char *va
 static int read_sub_option(struct network *n, const char *key, const char *value, struct err *e)
 {
 	if (str_eq(key, "parent"))
-		return read_device(key, value, n->bridge, e);
+		return *value ? read_device(key, value, n->bridge, e) : 0;
 	if (str_eq(key, n->driver == DRIVER_MACVLAN ? "macvlan_mode" : "ipvlan_mode")) {
+		if (!link_sub_mode(n->driver == DRIVER_MACVLAN ? LINK_MACVLAN : LINK_IPVLAN, value))
+			return err_http(e, 400, "option %s: unknown %s mode %s", key, network_driver_name(n->driver),
+					value);
 		n->mode = value;
 		return 0;
 	}
 	return err_http(e, 400, "option %s is not known to the driver %s", key, network_driver_name(n->driver));
+}
+
+static void choose_device(struct network *n)
+{
+	if (*n->bridge || !network_has_devices(n))
+		return;
+	n->dummy = n->driver != DRIVER_BRIDGE;
+	snprintf(n->bridge, sizeof n->bridge, "%s-%.12s", n->dummy ? "dm" : "br", n->id);
 }
 
 int options_read(struct network *n, struct err *e)
@@ -130,7 +141,6 @@ int options_read(struct network *n, struct err *e)
 		if (rc < 0)
 			return rc;
 	}
-	if (network_is_sub(n) && !*n->bridge)
-		return err_http(e, 400, "the driver %s needs the option parent", network_driver_name(n->driver));
+	choose_device(n);
 	return 0;
 }

@@ -246,8 +246,6 @@ int network_plan(struct networks *all, const json_t *body, const struct config *
 		rc = check_name(all, n->name, e);
 	if (rc == 0 && !n->config_only)
 		rc = options_read(n, e);
-	if (rc == 0 && n->driver == DRIVER_BRIDGE && !*n->bridge)
-		snprintf(n->bridge, sizeof n->bridge, "br-%.12s", n->id);
 	if (rc == 0 && !n->config_only)
 		rc = make_pools(all, n, config, links, e);
 	if (rc == 0 && n->driver == DRIVER_BRIDGE)
@@ -276,8 +274,6 @@ int network_restore(struct networks *all, const json_t *doc, const struct config
 			n->driver = drivers[i].driver;
 	if (!n->config_only)
 		rc = options_read(n, e);
-	if (n->driver == DRIVER_BRIDGE && !*n->bridge)
-		snprintf(n->bridge, sizeof n->bridge, "br-%.12s", n->id);
 	if (rc == 0 && !n->config_only)
 		rc = make_pools(all, n, config, NULL, e);
 	if (rc < 0)

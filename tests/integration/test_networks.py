@@ -95,7 +95,7 @@ def test_bad_networks_are_named(engine):
     before = [n["Name"] for n in engine.api("GET", "/networks").json]
     for body, word in (({"Driver": "nothere"}, "nothere"), ({"Options": {"colour": "red"}}, "colour"),
                        ({"IPAM": {"Config": [{"Subnet": "10.214.0.0/16", "Gateway": "11.0.0.1"}]}}, "11.0.0.1"),
-                       ({"Driver": "macvlan"}, "parent"), ({"EnableIPv4": False}, "EnableIPv4"),
+                       ({"EnableIPv4": False}, "EnableIPv4"),
                        ({"Driver": "macvlan", "Options": {"parent": "nothere0.10"}}, "nothere0.10"),
                        ({"Driver": "macvlan", "Options": {"parent": "lo", "macvlan_mode": "sideways"}}, "sideways"),
                        ({"Driver": "ipvlan", "Options": {"parent": "lo", "ipvlan_mode": "l9"}}, "l9"),
