@@ -29,6 +29,24 @@ struct store_row {
 	sqlite3_stmt *stmt;
 };
 
+/* A quota that is used up is no damage either, but SQLite tells of a disk that is full alone. */
+static bool is_over_quota(sqlite3 *db)
+{
+	sqlite3_file *files[] = {NULL, NULL};
+
+	sqlite3_file_control(db, "main", SQLITE_FCNTL_FILE_POINTER, &files[0]);
+	sqlite3_file_control(db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &files[1]); /* or WAL */
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		int error = 0;
+
+		if (files[i] && files[i]->pMethods &&
+		    files[i]->pMethods->xFileControl(files[i], SQLITE_FCNTL_LAST_ERRNO, &error) == SQLITE_OK &&
+		    error == EDQUOT)
+			return true;
+	}
+	return false;
+}
+
 /* The error is for clients, whom neither the path nor the statement concerns; the log has both. */
 static int fail(struct store *s, int rc, struct err *e, const char *doing)
 {
@@ -40,6 +58,10 @@ static int fail(struct store *s, int rc, struct err *e, const char *doing)
 		return err_set(e, -EEXIST, "the records of %s: %s", s->what, why);
 	case SQLITE_FULL:
 		code = -ENOSPC;
+		break;
+	case SQLITE_IOERR:
+		if (s->db && is_over_quota(s->db))
+			code = -ENOSPC;
 		break;
 	case SQLITE_BUSY:
 	case SQLITE_LOCKED:

@@ -1,5 +1,7 @@
 """What the kernel of this machine has: some tests need it, and their counterparts need that it is not there."""
 import functools
+import pathlib
+import shutil
 import socket
 import subprocess
 
@@ -21,6 +23,17 @@ def has_protocol(number):
     except OSError:
         return False
     return True
+
+
+@functools.cache
+def has_file_system(name):
+    if shutil.which("modprobe"):
+        subprocess.run(["modprobe", "-q", name], check=False)
+    return name in pathlib.Path("/proc/filesystems").read_text(encoding="ascii").split()
+
+
+def needs_file_system(name):
+    return pytest.mark.skipif(not has_file_system(name), reason=f"this kernel has no file system {name}")
 
 
 def needs_link(kind, *options):

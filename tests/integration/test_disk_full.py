@@ -8,9 +8,10 @@ import time
 import pytest
 
 from tests.harness import agree
-from tests.harness.disk import small_disk
+from tests.harness.disk import quota_disk, small_disk
 from tests.harness.engine import Engine
 from tests.harness.fields import Run
+from tests.harness.kernel import needs_file_system
 from tests.harness.rootfs import Tar
 
 MIB = 1 << 20
@@ -128,3 +129,90 @@ def test_commit_to_a_full_disk(tight):
     assert tight.docker("run", "--rm", "--network", "none", "made:1", "stat", "-c", "%s", "/tmp/big").stdout == f"{4 * MIB}\n"
     run.remove()
     agreed(tight)
+
+
+# ---- a quota of the file system's that is used up: EDQUOT is told as a full disk is ----
+
+@pytest.fixture(params=["runtimed", "imaged", "volumed"])
+def limited(request):
+    """An engine one of whose stores is on a file system with a quota."""
+    with Engine(sets=["images.min-free=0"]) as engine:
+        engine.busybox()
+        engine.stop()
+        with quota_disk(engine, request.param) as quota:
+            engine.start()
+            if request.param == "imaged":
+                engine.busybox()
+            yield engine, quota
+            engine.remove_containers()
+            engine.stop()
+
+
+def no_quota(answer):
+    assert answer.status == 507 and ("no space" in answer.message.lower() or "quota" in answer.message.lower()), answer
+
+
+TAR = {"Content-Type": "application/x-tar"}
+
+
+@needs_file_system("btrfs")
+@pytest.mark.parametrize("limited", ["runtimed"], indirect=True)
+def test_quota_of_containers(limited):
+    """covers D-21"""
+    engine, quota = limited
+    made = Run(engine, "sleep 1000")
+    with quota.used_up():
+        no_quota(engine.api("PUT", f"/containers/{made.id}/archive?path=/tmp", BIG, TAR))
+        no_quota(engine.api("POST", "/containers/create?name=more", {"Image": "busybox", "Cmd": ["true"], "HostConfig": NONE}))
+        no_quota(engine.api("POST", f"/containers/{made.id}/rename?name=other"))
+        no_quota(engine.api("POST", f"/containers/{made.id}/exec", {"Cmd": ["true"]}))
+        assert made.inspect()["State"]["Running"]
+    agreed(engine)
+    assert engine.api("PUT", f"/containers/{made.id}/archive?path=/tmp", BIG, TAR).status == 200
+    assert made.execute("stat", "-c", "%s", "/tmp/big") == f"{4 * MIB}\n"
+    made.remove()
+    agreed(engine)
+
+
+@needs_file_system("btrfs")
+@pytest.mark.parametrize("limited", ["imaged"], indirect=True)
+def test_quota_of_images(limited):
+    """Commit, load, import, tag, and the layers of a pull. covers D-21"""
+    engine, quota = limited
+    saved = engine.api("GET", "/images/busybox/get").body
+    run = Run(engine, "sleep 1000")
+    assert engine.api("PUT", f"/containers/{run.id}/archive?path=/tmp", BIG, TAR).status == 200
+    with quota.used_up():
+        no_quota(engine.api("POST", f"/commit?container={run.id}&repo=made&tag=1", {}))
+        assert run.inspect()["State"]["Status"] == "running", "it was paused for the commit"
+        no_quota(engine.api("POST", "/images/busybox/tag?repo=other&tag=1"))
+        for path in ("/images/load", "/images/create?fromSrc=-&repo=imported&tag=1"):
+            answer = engine.api("POST", path, saved if "load" in path else BIG, TAR)
+            assert answer.status == 507 or b"quota" in answer.body.lower() or b"no space" in answer.body.lower(), answer
+        assert engine.api("GET", "/images/made:1/json").status == 404
+    agreed(engine)
+    assert engine.api("POST", f"/commit?container={run.id}&repo=made&tag=1", {}).status == 201
+    assert engine.api("POST", "/images/load", saved, TAR).status == 200
+    run.remove()
+    agreed(engine)
+
+
+@needs_file_system("btrfs")
+@pytest.mark.parametrize("limited", ["volumed"], indirect=True)
+def test_quota_of_volumes(limited):
+    """covers D-21"""
+    engine, quota = limited
+    assert engine.api("POST", "/volumes/create", {"Name": "kept"}).status == 201
+    made = Run(engine, "sleep 1000", host={"Binds": ["kept:/data"]})
+    with quota.used_up():
+        no_quota(engine.api("POST", "/volumes/create", {"Name": "more"}))
+        assert engine.api("GET", "/volumes/more").status == 404
+        no_quota(engine.api("PUT", f"/containers/{made.id}/archive?path=/data", BIG, TAR))
+        no_quota(engine.api("POST", "/containers/create?name=filled", {
+            "Image": "busybox", "Cmd": ["true"], "HostConfig": {**NONE, "Binds": ["kept:/etc", "fresh:/bin"]}}))
+        assert engine.api("GET", "/containers/filled/json").status == 404
+    agreed(engine)
+    assert engine.api("PUT", f"/containers/{made.id}/archive?path=/data", BIG, TAR).status == 200
+    made.remove()
+    assert engine.api("DELETE", "/volumes/kept").status == 204
+    agreed(engine)
