@@ -109,6 +109,7 @@ def test_mounts_into_a_volume_that_another_swaps(engine, racer, canary):
         put(engine, "swaps", "/race/dir", tar_of("x", b"x"))
         put(engine, "still", "/race/dir/made", tar_of("y", b"y"))
     canary.check()
+    assert not os.path.lexists("/race"), "made where the host has such a path, not the container"
     assert outcomes <= {0, 125, 126, 127}, outcomes
     engine.docker("rm", "-f", "swaps", "still")
     engine.docker("volume", "rm", "-f", "shared", "inner")
@@ -199,6 +200,7 @@ def test_links_where_a_view_mounts(engine, canary, kind):
     put(engine, name, "/esc/made", tar_of("planted", b"x"))
     assert HOST.encode() not in get(engine, name, "/esc/file").body
     canary.check()
+    assert not os.path.lexists("/esc"), "made where the host has such a path, not the container"
     engine.docker("rm", name)
     engine.docker("volume", "rm", name)
 
