@@ -292,6 +292,8 @@ void on_network_detach(struct ipc_request *req, struct network_detach *m, struct
 {
 	struct attachment *a = attachment_find(d->networks, m->container);
 
+	if (a && m->joined)
+		take_down_devices(d, a);
 	if (a)
 		detach(d, a);
 	ipc_reply_done(req);

@@ -111,7 +111,8 @@ static int add_chosen(struct networks *all, struct network *n, json_t *list, con
 	char text[ADDRESS_TEXT];
 	json_t *config = json_pack("{s:s}", "Subnet", subnet_text(s, text));
 
-	json_array_append_new(list, config);
+	/* IPv4 first, also where IPv6 is what was asked for: clients take the first. */
+	json_array_insert_new(list, s->address.family == AF_INET ? 0 : json_array_size(list), config);
 	return add_pool(all, n, config, e);
 }
 

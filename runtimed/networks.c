@@ -7,6 +7,7 @@
 #include "runtimed/links.h"
 #include "runtimed/names.h"
 #include "runtimed/runtimed.h"
+#include "runtimed/spec.h"
 
 #define NETD_MS 30000
 
@@ -359,9 +360,21 @@ void networks_forget(struct container *c)
 	free(STEAL(c->resolv_conf));
 }
 
+/* Does another container go on in its network namespace? */
+static bool is_joined(const struct container *c)
+{
+	struct container *other;
+	struct err e;
+
+	TAILQ_FOREACH(other, &c->rt->containers.all, link)
+		if (container_alive(other) && spec_joined(other, "NetworkMode", &e) == c)
+			return true;
+	return false;
+}
+
 void networks_detach(struct container *c)
 {
-	struct network_detach m = {.container = c->id};
+	struct network_detach m = {.container = c->id, .joined = is_joined(c)};
 
 	if (available(c->rt))
 		ipc_call(c->rt->netd, IPC_network_detach, &m, &tell, &told, NULL, NULL);

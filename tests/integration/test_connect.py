@@ -342,3 +342,18 @@ def test_ports_follow_the_gateway(engine, host, nets):
     port = engine.docker("port", "web", "80/tcp").stdout.strip()
     assert "moved" in host.get(port)
     engine.docker("rm", "-f", "web")
+
+
+def test_its_devices_go_though_others_are_in_its_namespace(engine, nets):
+    """A container that is joined is restarted with the address that it had, as Compose does it with a service's network."""
+    engine.docker("run", "-d", "--name", "joined", "--network", "red", "--ip", "10.207.1.60", "busybox", "sleep", "1000")
+    engine.docker("run", "-d", "--name", "joins", "--network", "container:joined", "busybox", "sleep", "1000")
+    assert "10.207.1.60" in inside(engine, "joins", "ip", "-4", "addr")
+    engine.docker("restart", "-t", "0", "joined")
+    assert "10.207.1.60" in inside(engine, "joined", "ip", "-4", "addr")
+    assert "eth" not in inside(engine, "joins", "ip", "link"), "the address would be there twice"
+    engine.docker("restart", "-t", "0", "joins")
+    assert "10.207.1.60" in inside(engine, "joins", "ip", "-4", "addr")
+    engine.docker("rm", "-f", "joined")
+    assert "10.207.1.60" in engine.docker("run", "--rm", "--network", "red", "--ip", "10.207.1.60", "busybox", "ip", "-4", "addr").stdout
+    engine.docker("rm", "-f", "joins")
