@@ -327,8 +327,10 @@ void on_network_reconcile(struct ipc_request *req, struct network_reconcile *m, 
 
 	for (a = TAILQ_FIRST(&d->networks->attachments); a; a = next) {
 		next = TAILQ_NEXT(a, next);
-		if (!a->gone && !json_is_true(json_object_get(m->containers.json, a->container)))
-			detach(d, a);
+		if (a->gone || json_is_true(json_object_get(m->containers.json, a->container)))
+			continue;
+		take_down_devices(d, a); /* others may be in its network namespace */
+		detach(d, a);
 	}
 	ipc_reply_done(req);
 }

@@ -84,7 +84,7 @@ def run(shell, timeout=600, memory=2048, disk="4G"):
             ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", str(memory),
              "-M", "q35", "-display", "none", "-no-reboot", "-nic", "none", "-monitor", "none", "-serial", "stdio",
              "-kernel", str(root / "boot" / f"vmlinuz-{version}"), "-initrd", str(archive),
-             "-append", "console=ttyS0 quiet panic=-1 mitigations=off tsc=reliable",
+             "-append", "console=ttyS0 quiet panic=-1 no_timer_check mitigations=off tsc=reliable",
              "-drive", f"file={directory / 'disk'},format=raw,if=virtio,cache=unsafe",
              "-virtfs", "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap"],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout, check=False)
