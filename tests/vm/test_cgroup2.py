@@ -7,9 +7,9 @@ from tests.vm import vm
 
 pytestmark = pytest.mark.skipif(not LONG, reason="takes minutes: LONG=1")
 
-# What the kernel, the cgroups or a whole set of capabilities have to do with.
+# What the kernel (its modules, too), the cgroups or a whole set of capabilities have to do with.
 SUITES = ["test_exec.py", "test_fields_host.py", "test_fields_config.py", "test_fields_mounts.py", "test_operations.py",
-          "test_restart.py", "test_runtime.py", "test_security_start.py", "test_quota.py"]
+          "test_restart.py", "test_runtime.py", "test_security_start.py", "test_quota.py", "test_parents.py"]
 
 
 def passes(tests, before="true"):
