@@ -1,5 +1,6 @@
 /* link_sub: macvlan and ipvlan devices of containers, and the devices of the host that they are on. */
 #include <errno.h>
+#include <linux/if_link.h>
 #include <net/if.h>
 #include <netlink/netlink.h>
 #include <netlink/route/link.h>
@@ -126,8 +127,10 @@ int link_parent_remove(struct links *l, const char *name, struct err *e)
 
 static int mode_of(enum link_sub_kind kind, const char *mode)
 {
-	return kind == LINK_MACVLAN ? rtnl_link_macvlan_str2mode(mode ? mode : "bridge")
-				    : rtnl_link_ipvlan_str2mode(mode ? mode : "l2");
+	if (kind == LINK_MACVLAN)
+		return rtnl_link_macvlan_str2mode(mode ? mode : "bridge");
+	/* libnl does not know its name. */
+	return mode && str_eq(mode, "l3s") ? IPVLAN_MODE_L3S : rtnl_link_ipvlan_str2mode(mode ? mode : "l2");
 }
 
 bool link_sub_mode(enum link_sub_kind kind, const char *mode)
