@@ -196,7 +196,17 @@ static int add_endpoint(void *arg, struct network *n, const json_t *settings, st
 	return endpoint_new(arg, n, settings, &ep, e);
 }
 
-static int make_real(struct netd *d, struct attachment *a, int netns, struct err *e)
+static bool has_devices(const struct attachment *a)
+{
+	const struct endpoint *ep;
+
+	TAILQ_FOREACH(ep, &a->endpoints, of_attachment)
+		if (network_has_devices(ep->network))
+			return true;
+	return false;
+}
+
+static int make_devices(struct netd *d, struct attachment *a, int netns, struct err *e)
 {
 	struct link_space *space = NULL;
 	struct endpoint *ep;
@@ -211,9 +221,14 @@ static int make_real(struct netd *d, struct attachment *a, int netns, struct err
 	if (rc == 0)
 		rc = kernel_routes(a, space, e);
 	link_space_free(space);
-	if (rc == 0 && a->nports)
-		rc = kernel_ports_up(d, a, e);
 	return rc;
+}
+
+static int make_real(struct netd *d, struct attachment *a, int netns, struct err *e)
+{
+	int rc = has_devices(a) ? make_devices(d, a, netns, e) : link_space_alone(d->links, netns, e);
+
+	return rc == 0 && a->nports ? kernel_ports_up(d, a, e) : rc;
 }
 
 /* Some device of an ended container is still there, and its address with it. */

@@ -90,6 +90,11 @@ struct link_space; /* netlink socket of a container's namespace */
 int link_inside(struct links *l, int netns, int (*fn)(void *arg, struct err *e), void *arg, struct err *e);
 /* Borrow `netns` for the moment. `fresh`: nobody has used it yet, and it gets the settings that containers find. */
 int link_space_open(struct links *l, int netns, bool fresh, struct link_space **out, struct err *e);
+/*
+ * Of who has no device: that those which it may get later believe no router. The rest of these settings, and the
+ * loopback, are runtimed's and the runtime's there.
+ */
+int link_space_alone(struct links *l, int netns, struct err *e);
 void link_space_free(struct link_space *s);
 
 int link_space_loopback(struct link_space *s, struct err *e);

@@ -46,18 +46,35 @@ static const struct {
 	{"/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"},
 };
 
+static int set(const char *file, const char *value, struct err *e)
+{
+	AUTO_CLOSE int fd = open(file, O_WRONLY | O_CLOEXEC);
+	const size_t len = strlen(value);
+
+	if (fd < 0 && errno == ENOENT) /* a kernel without IPv6 */
+		return 0;
+	return fd < 0 || write(fd, value, len) != (ssize_t)len ? err_sys(e, -errno, "set %s of the container", file)
+							       : 0;
+}
+
 static int set_up(struct err *e)
 {
-	for (size_t i = 0; i < ARRAY_LEN(settings); i++) {
-		AUTO_CLOSE int fd = open(settings[i].file, O_WRONLY | O_CLOEXEC);
-		const size_t len = strlen(settings[i].value);
+	int rc = 0;
 
-		if (fd < 0 && errno == ENOENT) /* a kernel without IPv6 */
-			continue;
-		if (fd < 0 || write(fd, settings[i].value, len) != (ssize_t)len)
-			return err_sys(e, -errno, "set %s of the container", settings[i].file);
-	}
-	return 0;
+	for (size_t i = 0; rc == 0 && i < ARRAY_LEN(settings); i++)
+		rc = set(settings[i].file, settings[i].value, e);
+	return rc;
+}
+
+static int believe_no_router(void *arg, struct err *e)
+{
+	(void)arg;
+	return set(settings[0].file, settings[0].value, e);
+}
+
+int link_space_alone(struct links *l, int netns, struct err *e)
+{
+	return link_inside(l, netns, believe_no_router, NULL, e);
 }
 
 struct opening {
