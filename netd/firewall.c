@@ -20,16 +20,16 @@ struct firewall {
 	 * passes it by. It ends with the process, when the first one is there.
 	 */
 	char keep[40];
-	char *batch; /* commands so far */
+	bool loopback6; /* are ports on all addresses also on ::1? */
+	char *batch;	/* commands so far */
 	size_t len;
 };
 
 /*
- * What keeps networks apart. %1$s is the table's name, %2$s its flags, %3$s its chain for the host. Chains
- * end in accept, which lets the host's own chains decide further: a drop of theirs wins. Elements, and the chains of
- * each bridge, are added by the functions below. Each packet passes both tables: of what is forwarded, all but the
- * first of a connection meet two rules in each, and what is neither of a bridge nor for one meets two look-ups of its
- * devices.
+ * What keeps networks apart. %1$s is the table's name, %2$s its flags. Chains end in accept, which lets the host's own
+ * chains decide further: a drop of theirs wins. Elements, and the chains of each bridge, are added by the functions
+ * below. Each packet passes both tables: all but the first of a connection meet two rules in each and no look-up, since
+ * maps are what costs; what is neither of a bridge nor for one meets look-ups of its devices, once a connection.
  */
 static const char apart[] =
 	"add table inet %1$s {\n"
@@ -52,7 +52,6 @@ static const char apart[] =
 	"	}\n"
 	"	chain from_bridge {\n"
 	"		ip saddr 127.0.0.0/8 drop\n"
-	"		ct state established,related return\n"
 	"		ip daddr 127.0.0.0/8 jump to_loopback\n"
 	"		ct original ip daddr 127.0.0.0/8 drop\n"
 	"		icmpv6 type nd-router-advert drop\n"
@@ -62,19 +61,32 @@ static const char apart[] =
 	"		jump from_bridge\n"
 	"		fib daddr type local fib daddr . iif type != local drop\n"
 	"	}\n"
+	/*
+	 * Before sources are translated: answers to the host's loopback are from there afterwards. A source that a
+	 * container has forged is not let into the flow of somebody on the host.
+	 */
 	"	chain host {\n"
-	"		%3$s; policy accept;\n"
+	"		type filter hook input priority filter; policy accept;\n"
+	"		ip saddr 127.0.0.0/8 meta iiftype != loopback iifname vmap @inside\n"
+	"		ct state established,related accept\n"
 	"		iifname vmap @inside\n"
 	"	}\n"
 	"	chain forward {\n"
 	"		type filter hook forward priority filter; policy accept;\n"
-	/* Nor in the flow of somebody on the host: the kernel asks for it only without accept_local. */
+	/* Nor into one that goes on to a container. */
 	"		ip saddr 127.0.0.0/8 drop\n"
 	"		ct state established,related accept\n"
 	"		iifname vmap @leaving\n"
 	"		oifname vmap @entering\n"
 	"	}\n"
 	"}\n";
+
+/*
+ * Flows of published ports go on while the other table is flushed: the kernel translates what it remembers for as long
+ * as there is any chain of the type. %1$s is the table's name.
+ */
+static const char translating[] =
+	"add chain inet %1$s translating { type nat hook input priority 100; policy accept; }\n";
 
 /* Published ports, and the host's address for containers. %1$s is the table's name, %2$s without_loopback6 or "". */
 static const char published[] =
@@ -95,6 +107,7 @@ static const char published[] =
 	"	chain publish {\n"
 	"		meta nfproto ipv4 dnat ip to meta l4proto . th dport map @all4\n"
 	"		meta nfproto ipv4 dnat ip to ip daddr . meta l4proto . th dport map @at4\n"
+	"%2$s"
 	"		meta nfproto ipv6 dnat ip6 to meta l4proto . th dport map @all6\n"
 	"		meta nfproto ipv6 dnat ip6 to ip6 daddr . meta l4proto . th dport map @at6\n"
 	"	}\n"
@@ -108,12 +121,12 @@ static const char published[] =
 	"		ip6 daddr ::1 return\n"
 	"		fib daddr type local jump publish\n"
 	"	}\n"
+	/* What the host sends to an address of its own leaves by its loopback: it has been routed already. */
 	"	chain from_host {\n"
 	"		type nat hook output priority -100; policy accept;\n"
-	"%2$s"
-	"		fib daddr type local jump publish\n"
+	"		meta oiftype loopback jump publish\n"
 	"	}\n"
-	/* The host's loopback has no address that a container could answer to. */
+	/* The host's loopback has no address that a container could answer to; a bridge's own is for chain_into(). */
 	"	chain from_loopback {\n"
 	"		ip saddr 127.0.0.0/8 masquerade\n"
 	"		ip6 saddr ::1 masquerade\n"
@@ -197,18 +210,19 @@ void firewall_reset(struct firewall *f, bool loopback6)
 
 	/* Adding first, so that a table that is not there is no failure. */
 	for (size_t i = 0; i < ARRAY_LEN(tables); i++) {
-		const bool keep = tables[i] == f->keep;
-		const char *flags = keep ? "flags owner;" : "";
+		const char *flags = tables[i] == f->keep ? "flags owner;" : "";
 
 		add(f, "add table inet %s { %s }\ndelete table inet %s\n", tables[i], flags, tables[i]);
-		/*
-		 * One of type nat is asked about the first packet of a connection alone. The other one comes before
-		 * sources are translated: answers to the host's loopback are from there afterwards.
-		 */
-		add(f, apart, tables[i], flags,
-		    keep ? "type nat hook input priority 100" : "type filter hook input priority filter");
+		add(f, apart, tables[i], flags);
 	}
+	add(f, translating, f->keep);
 	add(f, published, f->table, loopback6 ? "" : without_loopback6);
+	f->loopback6 = loopback6;
+}
+
+bool firewall_loopback6(const struct firewall *f)
+{
+	return f->loopback6;
 }
 
 /* The subnet as the network that it is in. */
@@ -275,20 +289,37 @@ static void chain_to(struct firewall *f, const char *table, const struct firewal
 	add(f, " drop\n}\n");
 }
 
+/* From the host's loopback, with the host's address there. A masquerade would look for it, at 1 % of a connection. */
+static void rule_from_loopback(struct firewall *f, const struct firewall_subnet *s)
+{
+	const bool v4 = s->subnet.address.family == AF_INET;
+	const char *ip = v4 ? "ip" : "ip6";
+	char to[ADDRESS_TEXT], own[ADDRESS_TEXT];
+
+	if (s->own.family)
+		add(f, " %s saddr %s %s daddr %s snat %s to %s\n", ip, v4 ? "127.0.0.0/8" : "::1", ip,
+		    network_text(&s->subnet, to), ip, address_text(&s->own, own));
+}
+
 /*
  * Through a published port back to the same network: the answer has to come by the host as well. A bridged packet has
  * no device here that it came from, hence its source.
  */
+static void rule_hairpin(struct firewall *f, const struct firewall_subnet *s)
+{
+	char from[ADDRESS_TEXT];
+
+	add(f, " %s saddr %s ct status dnat masquerade\n", s->subnet.address.family == AF_INET ? "ip" : "ip6",
+	    network_text(&s->subnet, from));
+}
+
 static void chain_into(struct firewall *f, const struct firewall_bridge *b)
 {
 	add(f, "add chain inet %s into_%s {\n", f->table, b->id);
-	for (unsigned i = 0; i < b->nsubnets; i++) {
-		char text[ADDRESS_TEXT];
-
-		add(f, " %s saddr %s ct status dnat masquerade\n",
-		    b->subnets[i].subnet.address.family == AF_INET ? "ip" : "ip6",
-		    network_text(&b->subnets[i].subnet, text));
-	}
+	for (unsigned i = 0; i < b->nsubnets; i++)
+		rule_from_loopback(f, &b->subnets[i]);
+	for (unsigned i = 0; i < b->nsubnets; i++)
+		rule_hairpin(f, &b->subnets[i]);
 	add(f, " goto from_loopback\n}\n");
 }
 

@@ -20,7 +20,8 @@ void firewall_free(struct firewall *f);
 
 struct firewall_subnet {
 	struct subnet subnet;
-	bool masquerade; /* packets leave with the host's address, or with `source` if that has a family */
+	struct address own; /* the host's in it, on the bridge; family 0: it has none */
+	bool masquerade;    /* packets leave with the host's address, or with `source` if that has a family */
 	struct address source;
 	bool routed;	  /* ports are opened in it (firewall_port.direct) */
 	bool unprotected; /* each port in it is open */
@@ -60,6 +61,8 @@ int firewall_commit(struct firewall *f, struct err *e);
 char *firewall_take(struct firewall *f);
 int firewall_run(struct firewall *f, const char *commands, struct err *e);
 
+/* What the last firewall_reset() was told. */
+bool firewall_loopback6(const struct firewall *f);
 /* Is the table in the kernel? */
 bool firewall_present(struct firewall *f);
 /* Take it out. */

@@ -15,6 +15,15 @@
 
 /* ---- networks ---- */
 
+/* The host's own address in a pool of the network; family 0 when it has none there. */
+static struct address own_address(const struct network *n, const struct network_pool *p)
+{
+	const sa_family_t family = p->gateway.family;
+	const bool none = network_gateway_mode(n, family) == GATEWAY_ISOLATED || (family == AF_INET && n->inhibit_ipv4);
+
+	return none ? (struct address){0} : p->gateway;
+}
+
 static struct link_bridge bridge_of(const struct network *n)
 {
 	struct link_bridge b = {.name = n->bridge,
@@ -23,11 +32,10 @@ static struct link_bridge bridge_of(const struct network *n)
 				.route_localnet = !n->internal};
 
 	for (unsigned i = 0; i < n->npools; i++) {
-		const sa_family_t family = n->pools[i].gateway.family;
+		const struct address own = own_address(n, &n->pools[i]);
 
-		if (network_gateway_mode(n, family) != GATEWAY_ISOLATED && !(family == AF_INET && n->inhibit_ipv4))
-			b.addresses[b.naddresses++] =
-				(struct subnet){n->pools[i].gateway, pool_subnet(n->pools[i].pool)->prefix};
+		if (own.family)
+			b.addresses[b.naddresses++] = (struct subnet){own, pool_subnet(n->pools[i].pool)->prefix};
 	}
 	return b;
 }
@@ -75,6 +83,7 @@ static struct firewall_bridge bridge_element(const struct network *n, struct fir
 
 		subnets[i] = (struct firewall_subnet){
 			.subnet = *s,
+			.own = own_address(n, &n->pools[i]),
 			.masquerade = n->masquerade && !n->internal && mode != GATEWAY_ROUTED,
 			.source = s->address.family == AF_INET ? n->source4 : n->source6,
 			.routed = mode == GATEWAY_ROUTED,

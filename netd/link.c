@@ -172,22 +172,6 @@ static int create_bridge(struct links *l, const struct link_bridge *b, struct er
 	return rc < 0 ? nl_fail(e, rc, "create bridge %s", b->name) : 0;
 }
 
-/*
- * What comes from a bridge that routes 127.0.0.0/8 is not from there: the kernel looks at sources only when rp_filter
- * says so, and then takes none of the host's own. 2, the loose form, unless the host has chosen one: the larger of a
- * device's and of that for all counts.
- */
-static void set_source_check(struct rtnl_link *link, struct rtnl_link *change)
-{
-	AUTO_CLOSE int fd = open("/proc/sys/net/ipv4/conf/all/rp_filter", O_RDONLY | O_CLOEXEC);
-	char all = '0';
-	uint32_t own = 0;
-
-	if (fd >= 0 && read(fd, &all, 1) == 1 && all == '0' &&
-	    rtnl_link_inet_get_conf(link, IPV4_DEVCONF_RP_FILTER, &own) == 0 && own == 0)
-		rtnl_link_inet_set_conf(change, IPV4_DEVCONF_RP_FILTER, 2);
-}
-
 /* Settings of one device that sysctl has under net.ipv4.conf.NAME, without its files. */
 static int set_up_bridge(struct links *l, struct rtnl_link *link, const struct link_bridge *b, bool made, struct err *e)
 {
@@ -198,8 +182,6 @@ static int set_up_bridge(struct links *l, struct rtnl_link *link, const struct l
 
 	rtnl_link_inet_set_conf(change, IPV4_DEVCONF_FORWARDING, 1);
 	rtnl_link_inet_set_conf(change, IPV4_DEVCONF_ROUTE_LOCALNET, b->route_localnet);
-	if (b->route_localnet)
-		set_source_check(link, change);
 	if (!b->ipv6)
 		rtnl_link_inet6_set_addr_gen_mode(change, IN6_ADDR_GEN_MODE_NONE);
 	rtnl_link_set_mtu(change, b->mtu);

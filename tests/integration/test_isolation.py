@@ -1,5 +1,6 @@
 """Who reaches whom: networks apart, internal ones, other machines; with the engine's rules flushed, nobody more."""
 import concurrent.futures
+import contextlib
 import json
 import os
 import signal
@@ -111,16 +112,23 @@ def test_networks_are_apart(engine, host, peer, wire, world, routed):
     check_apart(engine, peer, wire, world, publishing=True)
 
 
-def test_closed_while_rules_are_flushed(engine, host, peer, wire, world, routed):
-    """covers S-70: with all rules flushed and netd stopped nobody reaches more than before; then everything is back."""
+@contextlib.contextmanager
+def flushed_rules(engine, host):
+    """All rules are flushed, and netd does not come to put them back."""
     netd = engine.pids()["netd"]
     os.kill(netd, signal.SIGSTOP)
     try:
         host.run("nft", "flush", "ruleset")
-        check_apart(engine, peer, wire, world, publishing=False)
+        yield
     finally:
         os.kill(netd, signal.SIGCONT)
     until(host, f"nft list map inet {engine.nft_table} all4 | grep -q 8100")
+
+
+def test_closed_while_rules_are_flushed(engine, host, peer, wire, world, routed):
+    """covers S-70: with all rules flushed and netd stopped nobody reaches more than before; then everything is back."""
+    with flushed_rules(engine, host):
+        check_apart(engine, peer, wire, world, publishing=False)
     assert peer.talk("tcp", wire.here4, 8100).startswith("red1")
     assert peer.talk("tcp", wire.here6, 8100).startswith("red1")
     check_apart(engine, peer, wire, world, publishing=True)
@@ -163,9 +171,11 @@ def forge(who, source, port, target, target_port, payload):
     who.run("/usr/bin/python3", "-I", "-c", FORGE, input=json.dumps([mac, source, port, target, target_port, payload]))
 
 
+@pytest.mark.parametrize("flushed", (False, True))
 @pytest.mark.parametrize("source", ("127.0.0.1", "127.0.0.2"))
-def test_loopback_is_not_forged(engine, host, peer, wire, world, source):
-    """covers D-19 S-75: no container passes for the host's loopback, to the host, to others, or in a flow of the host's."""
+def test_loopback_is_not_forged(engine, host, peer, wire, world, source, flushed):
+    """covers D-19 S-70 S-75: no container passes for the host's loopback, to the host, to others, or in a flow of the
+    host's; also with all rules flushed, when flows go on."""
     engine.docker("run", "-d", "--name", "flow", "--network", "blue", "-p", "127.0.0.1:8104:54/udp", "busybox", "sleep",
                   "1000")
     serving = engine.space("flow").socket("udp", "0.0.0.0", 54)
@@ -178,19 +188,46 @@ def test_loopback_is_not_forged(engine, host, peer, wire, world, source):
         serving.sendto(b"answer", client)
         assert (first, asking.recv(100)) == (b"first", b"answer")  # the flow is established
         host.sysctl("ipv4/conf/all/accept_local", 1)  # or the kernel itself would not believe it of a bridge
-        for target, port in (("127.0.0.1", 8104), (wire.here4, 7004), (wire.there4, 7004)):
-            forge(world["red1"], source, 7003, target, port, "forged")
-        # What is sent afterwards by the same ways comes alone.
-        asking.sendto(b"second", ("127.0.0.1", 8104))
-        assert serving.recv(100) == b"second"
-        for receiving, target in ((here, wire.here4), (there, wire.there4)):
-            forge(world["red1"], address(engine, "red1"), 7003, target, 7004, "honest")
-            assert receiving.recv(100) == b"honest"
+        with flushed_rules(engine, host) if flushed else contextlib.nullcontext():
+            for target, port in (("127.0.0.1", 8104), (wire.here4, 7004), (wire.there4, 7004)):
+                forge(world["red1"], source, 7003, target, port, "forged")
+            # What is sent afterwards by the same ways comes alone.
+            asking.sendto(b"second", ("127.0.0.1", 8104))
+            assert serving.recv(100) == b"second"
+            for receiving, target in ((here, wire.here4), (there, wire.there4)):
+                forge(world["red1"], address(engine, "red1"), 7003, target, 7004, "honest")
+                assert receiving.recv(100) == b"honest"
     finally:
         host.sysctl("ipv4/conf/all/accept_local", 0)
         for each in (serving, asking, here, there):
             each.close()
         engine.docker("rm", "-f", "flow")
+
+
+UNTRACKED = "table inet untracked { chain c { type filter hook prerouting priority raw; udp dport 7005 notrack; }; }"
+
+
+def test_untracked_packets_while_rules_are_flushed(engine, host, wire, world, routed):
+    """covers S-70 S-73: where the host has packets of no connection, they are looked at one by one, flushed or not."""
+    everywhere, loopback = host.socket("udp", "0.0.0.0", 7005), host.socket("udp", "127.0.0.1", 7006)
+    try:
+        for each in (everywhere, loopback):
+            each.settimeout(20)
+        with flushed_rules(engine, host):
+            host.run("nft", "-f", "-", input=UNTRACKED.replace("7005", "{ 7005, 7006 }"))
+            own = {name: address(engine, name) for name in ("red1", "inner1")}
+            forge(world["red1"], own["red1"], 7003, "127.0.0.1", 7006, "to loopback")
+            forge(world["inner1"], own["inner1"], 7003, wire.here4, 7005, "to another address")
+            # They were looked at before these are sent.
+            forge(world["inner1"], own["inner1"], 7003, f"{INNER}.1", 7005, "honest")
+            forge(world["red1"], own["red1"], 7003, f"{RED}.1", 7005, "honest")
+            assert [everywhere.recv(100) for _ in range(2)] == [b"honest"] * 2
+            host.talk("udp", "127.0.0.1", 7006, payload="honest", seconds=0.1)
+            assert loopback.recv(100) == b"honest"
+    finally:
+        host.run("nft", "delete", "table", "inet", "untracked", check=False)
+        everywhere.close()
+        loopback.close()
 
 
 def test_others_rules_are_nobodys_business(engine, host, peer, wire, world):
@@ -246,8 +283,10 @@ s.sendto(struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0) + prefix, ("ff02
 """
 
 
-def test_router_advertisements_are_ignored(engine, host, world):
-    """covers S-72: neither the host, even one that wants them, nor a neighbour believes a container that it is a router."""
+@pytest.mark.parametrize("flushed", (False, True))
+def test_router_advertisements_are_ignored(engine, host, world, flushed):
+    """covers S-70 S-72: neither the host, even one that wants them, nor a neighbour believes a container that it is a
+    router; nor while rules are flushed."""
     (bridge,) = [line.split(":")[1].strip() for line in host.run("ip", "-o", "link").stdout.splitlines()
                  if "br-" + json.loads(engine.docker("network", "inspect", "red").stdout)[0]["Id"][:12] + ":" in line]
     host.sysctl(f"ipv6/conf/{bridge}/accept_ra", 2)
@@ -255,9 +294,10 @@ def test_router_advertisements_are_ignored(engine, host, world):
     # A link-local address of its own makes it a router that is believed; bridges deliver in order, so the answers tell
     # that the advertisement has been there before.
     world["red1"].run("ip", "addr", "add", "fe80::bad/64", "dev", "eth0", "nodad", check=False)
-    world["red1"].run("/usr/bin/python3", "-I", "-c", ADVERTISE)
-    assert world["red1"].talk("tcp", address(engine, "red2", 6), 80).startswith("red2")
-    assert world["red1"].talk("tcp", "fd00:31::1", 7000).startswith("host")
+    with flushed_rules(engine, host) if flushed else contextlib.nullcontext():
+        world["red1"].run("/usr/bin/python3", "-I", "-c", ADVERTISE)
+        assert world["red1"].talk("tcp", address(engine, "red2", 6), 80).startswith("red2")
+        assert world["red1"].talk("tcp", "fd00:31::1", 7000).startswith("host")
     for who in (host, world["red2"]):
         assert "2001:db8:bad" not in who.run("ip", "-6", "addr").stdout + who.run("ip", "-6", "route").stdout
         assert "fe80::bad" not in who.run("ip", "-6", "route").stdout
