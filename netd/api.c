@@ -122,9 +122,9 @@ void on_network_inspect(struct ipc_request *req, struct network_inspect *m, stru
 
 static int make_real(struct netd *d, struct network *n, struct err *e)
 {
-	int rc = kernel_network_claim(d, n, e);
+	const int rc = kernel_network_claim(d, n, e);
 
-	return rc == 0 ? kernel_firewall(d, e) : rc;
+	return rc == 0 ? kernel_network_open(d, n, e) : rc;
 }
 
 /* 1: somebody else has taken the chosen subnet at the same moment. */

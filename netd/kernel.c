@@ -107,6 +107,23 @@ static int commit(struct netd *d, struct err *e)
 	return rc;
 }
 
+int kernel_network_open(struct netd *d, const struct network *n, struct err *e)
+{
+	struct firewall_subnet subnets[NETWORK_POOLS_MAX];
+	struct err why = {0};
+
+	if (n->driver != DRIVER_BRIDGE)
+		return 0;
+	const struct firewall_bridge b = bridge_element(n, subnets);
+	firewall_begin(d->firewall);
+	firewall_add_bridge(d->firewall, &b);
+	if (firewall_commit(d->firewall, &why) == 0)
+		return 0;
+	log_warn("network %s does not go into the engine's nftables table as it is, which is made anew: %s", n->name,
+		 why.text);
+	return kernel_firewall(d, e);
+}
+
 /* Other networks may be on it, too. */
 static int remove_parent(struct netd *d, const struct network *n, struct err *e)
 {
@@ -265,11 +282,20 @@ static void forget_flows(const struct port *ports, size_t n,
 	}
 }
 
-int kernel_ports_up(struct netd *d, const struct attachment *a, struct err *e)
+/* The host may have turned the filter of bridges on or off since: then the rules about ::1 are others. */
+static int add_attachment(struct netd *d, const struct attachment *a, struct err *e)
 {
+	if (firewall_loopback6(d->firewall) != link_loopback6_works())
+		return kernel_firewall(d, e);
 	firewall_begin(d->firewall);
 	add_ports(d, a);
-	int rc = commit(d, e);
+	return commit(d, e);
+}
+
+int kernel_ports_up(struct netd *d, const struct attachment *a, struct err *e)
+{
+	const int rc = add_attachment(d, a, e);
+
 	if (rc == 0)
 		forget_flows(a->ports, a->nports, conntrack_opened);
 	return rc;

@@ -11,6 +11,11 @@
 int kernel_network_up(struct netd *d, const struct network *n, struct err *e);
 /* The same; 1 when its subnet was ours to choose, and somebody else has taken it meanwhile: it is down again then. */
 int kernel_network_claim(struct netd *d, const struct network *n, struct err *e);
+/*
+ * What the firewall has for a network that is among the records: in one transaction with no other network's, or, when
+ * the table is not what the records say (somebody has changed it), by all of it anew.
+ */
+int kernel_network_open(struct netd *d, const struct network *n, struct err *e);
 int kernel_network_down(struct netd *d, const struct network *n, struct err *e);
 
 /* Devices and addresses of one endpoint, in the container's namespace. */
