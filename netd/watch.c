@@ -11,15 +11,20 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lib/config.h"
 #include "lib/log.h"
+#include "lib/times.h"
 #include "lib/util.h"
 #include "netd/kernel.h"
 #include "netd/waiting.h"
+
+#define REPAIR_PAUSE_MS 20
 
 struct watch {
 	struct netd *d;
 	int links, nft; /* netlink sockets */
 	struct event *links_event, *nft_event, *repair;
+	int64_t repaired; /* when the tables were put back last; monotonic */
 };
 
 /* ---- devices ---- */
@@ -108,12 +113,34 @@ static void on_repair(evutil_socket_t fd, short what, void *arg)
 	log_warn("the engine's nftables table was removed by somebody else; it is put back");
 	if (kernel_firewall(w->d, &e) < 0)
 		log_error("%s", e.text);
+	w->repaired = monotonic_ms();
 }
 
-/* A table was deleted: when it was ours, it comes back after the one who did it has finished. */
+/* At once, since published ports are closed meanwhile; but not in turns with somebody who removes it again and again.
+ */
+static void repair(struct watch *w)
+{
+	const int64_t since = monotonic_ms() - w->repaired;
+	const struct timeval soon = {0, since < REPAIR_PAUSE_MS ? REPAIR_PAUSE_MS * 1000 : 0};
+
+	if (!event_pending(w->repair, EV_TIMEOUT, NULL))
+		event_add(w->repair, &soon);
+}
+
+static bool deletes_table(const struct nlmsghdr *h, const char *table)
+{
+	const struct nlattr *name;
+
+	if (h->nlmsg_type != ((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_DELTABLE))
+		return false;
+	name = nlmsg_find_attr((struct nlmsghdr *)h, sizeof(struct nfgenmsg), NFTA_TABLE_NAME);
+	return name && nla_len(name) > 0 && memchr(nla_data(name), '\0', (size_t)nla_len(name)) &&
+	       str_eq(nla_data(name), table);
+}
+
+/* The transaction that it was deleted in is complete. ENOBUFS: messages were lost. */
 static void on_nft(evutil_socket_t fd, short what, void *arg)
 {
-	static const struct timeval soon = {0, 20000};
 	struct watch *w = arg;
 	char buf[16384] __attribute__((aligned(NLMSG_ALIGNTO)));
 	ssize_t n;
@@ -124,9 +151,9 @@ static void on_nft(evutil_socket_t fd, short what, void *arg)
 		bool deleted = n < 0;
 
 		for (const struct nlmsghdr *h = (void *)buf; NLMSG_OK(h, len); h = NLMSG_NEXT(h, len))
-			deleted = deleted || h->nlmsg_type == ((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_DELTABLE);
-		if (deleted && !event_pending(w->repair, EV_TIMEOUT, NULL))
-			event_add(w->repair, &soon);
+			deleted = deleted || deletes_table(h, w->d->daemon.config->network_nft_table);
+		if (deleted)
+			repair(w);
 	}
 }
 
