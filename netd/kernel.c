@@ -18,10 +18,12 @@
 /* The host's own address in a pool of the network; family 0 when it has none there. */
 static struct address own_address(const struct network *n, const struct network_pool *p)
 {
+	static const struct address none;
 	const sa_family_t family = p->gateway.family;
-	const bool none = network_gateway_mode(n, family) == GATEWAY_ISOLATED || (family == AF_INET && n->inhibit_ipv4);
 
-	return none ? (struct address){0} : p->gateway;
+	if (network_gateway_mode(n, family) == GATEWAY_ISOLATED || (family == AF_INET && n->inhibit_ipv4))
+		return none;
+	return p->gateway;
 }
 
 static struct link_bridge bridge_of(const struct network *n)
