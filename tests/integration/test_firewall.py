@@ -10,6 +10,8 @@ from tests.harness.machine import Machine
 
 STEPS = 400 if os.environ.get("LONG") else 40
 BRIDGE = "com.docker.network.bridge."
+# The default network is nowhere among those of the walk.
+SETTINGS = ["network.ip-forward=true", "network.bridge.subnet=10.76.0.0/24"]
 PORTS = {"80/tcp": [{"HostPort": ""}], "53/udp": [{"HostIp": "127.0.0.1", "HostPort": ""}]}
 # What a network can ask of the rules.
 KINDS = (
@@ -114,7 +116,7 @@ def test_pieces_are_the_whole():
     """After any operations the tables are those that the records make: after somebody has removed them, after netd's end."""
     seed = random.randrange(1 << 30)
     print("seed", seed)
-    with Machine() as host, Engine(machine=host, sets=["network.ip-forward=true"]) as engine:
+    with Machine() as host, Engine(machine=host, sets=SETTINGS) as engine:
         engine.busybox()
         walk = Walk(engine, seed)
         for number in range(STEPS):
@@ -137,7 +139,7 @@ def test_pieces_are_the_whole():
 
 def test_a_table_that_others_have_changed_is_made_anew():
     """A network whose bridge is in the table already, since somebody has put it there, is created, and the table is right."""
-    with Machine() as host, Engine(machine=host) as engine:
+    with Machine() as host, Engine(machine=host, sets=SETTINGS) as engine:
         host.run("nft", "add", "element", "inet", engine.nft_table, "leaving", '{ "ptother" : drop }')
         body = {"Name": "other", "Options": {BRIDGE + "name": "ptother"}, "IPAM": {"Config": [{"Subnet": "10.77.1.0/24"}]}}
         made = engine.api("POST", "/networks/create", body)
