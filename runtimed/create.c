@@ -33,31 +33,7 @@ static void refuse(struct creating *n, const struct err *e)
 	ipc_reply_error(n->req, &bad);
 }
 
-static void give_up(struct creating *n, const struct err *e)
-{
-	static const struct ipc_call_events none = {.done = creating_ignored};
-	static const struct ipc_call_options options = {.deadline_ms = LEASE_MS, .repeatable = true};
-	struct container *c = n->container;
-	struct rootfs_release m = {.container = c->id};
-	struct runtimed *rt = c->rt;
-
-	refuse(n, e);
-	if (n->leased)
-		ipc_call(rt->imaged, IPC_rootfs_release, &m, &options, &none, NULL, NULL);
-	if (n->volumes_held && volumes_any(c))
-		volumes_release(c, true, NULL, NULL);
-	idrange_drop(rt->ranges, c->range);
-	creating_free(n);
-}
-
-void creating_ignored(void *arg, void *reply, const struct err *e)
-{
-	(void)arg;
-	if (!reply)
-		log_warn("not released: %s", e->text);
-}
-
-void creating_free(struct creating *n)
+static void creating_free(struct creating *n)
 {
 	struct runtimed *rt = n->container->rt;
 
@@ -69,6 +45,49 @@ void creating_free(struct creating *n)
 	json_decref(n->warnings);
 	container_unref(n->container);
 	free(n);
+}
+
+static void given_up(struct creating *n)
+{
+	refuse(n, &n->failure);
+	idrange_drop(n->container->rt->ranges, n->container->range);
+	creating_free(n);
+}
+
+static void on_lease_released(void *arg, void *reply, const struct err *e)
+{
+	if (!reply)
+		log_warn("not released: %s", e->text);
+	given_up(arg);
+}
+
+static void release_lease(struct creating *n)
+{
+	static const struct ipc_call_events events = {.done = on_lease_released};
+	static const struct ipc_call_options options = {.deadline_ms = LEASE_MS, .repeatable = true};
+	struct rootfs_release m = {.container = n->container->id};
+
+	if (!n->leased || !ipc_call(n->container->rt->imaged, IPC_rootfs_release, &m, &options, &events, n, NULL))
+		given_up(n);
+}
+
+static void on_volumes_released(struct container *c, int rc, const struct err *e, void *arg)
+{
+	if (rc < 0)
+		log_warn("release the volumes of %.12s: %s", c->id, e->text);
+	release_lease(arg);
+}
+
+/* Who is refused finds nothing held by what has not come about: the answer comes when all is given back. */
+static void give_up(struct creating *n, const struct err *e)
+{
+	struct container *c = n->container;
+
+	n->failure = *e;
+	if (n->volumes_held && volumes_any(c))
+		volumes_release(c, true, on_volumes_released, n);
+	else
+		release_lease(n);
 }
 
 /* ---- the last step: files, record, answer ---- */
@@ -128,16 +147,23 @@ static void on_network_checked(struct container *c, int rc, const struct err *e,
 		finish(arg);
 }
 
+static void check_networks(struct creating *n)
+{
+	if (networks_wanted(n->container))
+		networks_check(n->container, n->req, on_network_checked, n);
+	else
+		finish(n);
+}
+
 static void on_volumes_filled(struct container *c, int rc, const struct err *e, void *arg)
 {
 	struct creating *n = arg;
 
+	(void)c;
 	if (rc < 0)
 		give_up(n, e);
-	else if (networks_wanted(c))
-		networks_check(c, n->req, on_network_checked, n);
 	else
-		finish(n);
+		check_networks(n);
 }
 
 /* A name alone may have led to a volume of a plugin: is that one for this caller to use? */
@@ -227,7 +253,7 @@ static void on_leased(void *arg, void *reply, const struct err *why)
 	else if (volumes_any(n->container))
 		volumes_acquire(n->container, on_volumes_acquired, n);
 	else
-		on_volumes_filled(n->container, 0, NULL, n);
+		check_networks(n);
 }
 
 static void lease(struct creating *n)

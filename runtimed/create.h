@@ -13,12 +13,9 @@ struct creating {
 	char *name; /* reserved */
 	json_t *warnings;
 	bool leased, volumes_held;
+	struct err failure; /* of one that is given up */
 };
 
 TAILQ_HEAD(creating_list, creating);
-
-void creating_free(struct creating *n);
-/* Of a release: nobody waits for its answer. */
-void creating_ignored(void *arg, void *reply, const struct err *e);
 
 #endif
