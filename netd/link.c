@@ -172,6 +172,35 @@ static int create_bridge(struct links *l, const struct link_bridge *b, struct er
 	return rc < 0 ? nl_fail(e, rc, "create bridge %s", b->name) : 0;
 }
 
+/* A change goes by the index alone. */
+static int apply(struct links *l, int index, struct rtnl_link *take_change)
+{
+	struct rtnl_link *link = rtnl_link_alloc();
+
+	rtnl_link_set_ifindex(link, index);
+	int rc = rtnl_link_change(l->sock, link, take_change, 0);
+	rtnl_link_put(take_change);
+	rtnl_link_put(link);
+	return rc;
+}
+
+int nl_mark(struct links *l, int index)
+{
+	struct rtnl_link *change = rtnl_link_alloc();
+
+	rtnl_link_set_ifalias(change, l->alias);
+	rtnl_link_inet6_set_addr_gen_mode(change, IN6_ADDR_GEN_MODE_NONE);
+	return apply(l, index, change);
+}
+
+int nl_up(struct links *l, int index)
+{
+	struct rtnl_link *change = rtnl_link_alloc();
+
+	rtnl_link_set_flags(change, IFF_UP);
+	return apply(l, index, change);
+}
+
 /* Settings of one device that sysctl has under net.ipv4.conf.NAME, without its files. */
 static int set_up_bridge(struct links *l, struct rtnl_link *link, const struct link_bridge *b, bool made, struct err *e)
 {
@@ -189,10 +218,7 @@ static int set_up_bridge(struct links *l, struct rtnl_link *link, const struct l
 	rtnl_link_put(change);
 	if (rc < 0)
 		return nl_fail(e, rc, "configure bridge %s", b->name);
-	change = rtnl_link_alloc();
-	rtnl_link_set_flags(change, IFF_UP);
-	rc = rtnl_link_change(l->sock, link, change, 0);
-	rtnl_link_put(change);
+	rc = nl_up(l, rtnl_link_get_ifindex(link));
 	return rc < 0 ? nl_fail(e, rc, "bring bridge %s up", b->name) : 0;
 }
 
@@ -301,26 +327,16 @@ void nl_set_mac(struct rtnl_link *link, const unsigned char mac[6])
 	nl_addr_put(addr);
 }
 
-/* No IPv6 address of its own for the host's end; isolation; then up. In this order: what is up has its addresses. */
+/* The host's end. */
 static int set_up_port(struct links *l, const struct link_pair *p, struct err *e)
 {
-	struct rtnl_link *link = rtnl_link_alloc(), *change = rtnl_link_alloc();
+	const int index = link_index(l, p->host);
+	int rc = nl_mark(l, index);
 
-	/* A change goes by the index alone. */
-	rtnl_link_set_ifindex(link, link_index(l, p->host));
-	rtnl_link_inet6_set_addr_gen_mode(change, IN6_ADDR_GEN_MODE_NONE);
-	rtnl_link_set_ifalias(change, l->alias);
-	int rc = rtnl_link_change(l->sock, link, change, 0);
-	rtnl_link_put(change);
 	if (rc == 0)
-		rc = nl_bridge_port(l->sock, rtnl_link_get_ifindex(link), p->isolated);
-	if (rc == 0) {
-		change = rtnl_link_alloc();
-		rtnl_link_set_flags(change, IFF_UP);
-		rc = rtnl_link_change(l->sock, link, change, 0);
-		rtnl_link_put(change);
-	}
-	rtnl_link_put(link);
+		rc = nl_bridge_port(l->sock, index, p->isolated);
+	if (rc == 0)
+		rc = nl_up(l, index);
 	return rc < 0 ? nl_fail(e, rc, "configure device %s", p->host) : 0;
 }
 

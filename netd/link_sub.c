@@ -4,7 +4,6 @@
 #include <net/if.h>
 #include <netlink/netlink.h>
 #include <netlink/route/link.h>
-#include <netlink/route/link/inet6.h>
 #include <netlink/route/link/ipvlan.h>
 #include <netlink/route/link/macvlan.h>
 #include <netlink/route/link/vlan.h>
@@ -60,23 +59,13 @@ static int no_such_kind(const char *kind, const char *what, struct err *e)
 			kind);
 }
 
-/* Up, ours, and without an address of the host's own on what is the containers' wire. */
 static int set_up_parent(struct links *l, const char *name, struct err *e)
 {
-	struct rtnl_link *link = rtnl_link_alloc(), *change = rtnl_link_alloc();
+	const int index = link_index(l, name);
+	int rc = nl_mark(l, index);
 
-	rtnl_link_set_ifindex(link, link_index(l, name));
-	rtnl_link_set_ifalias(change, l->alias);
-	rtnl_link_inet6_set_addr_gen_mode(change, IN6_ADDR_GEN_MODE_NONE);
-	int rc = rtnl_link_change(l->sock, link, change, 0);
-	rtnl_link_put(change);
-	if (rc == 0) {
-		change = rtnl_link_alloc();
-		rtnl_link_set_flags(change, IFF_UP);
-		rc = rtnl_link_change(l->sock, link, change, 0);
-		rtnl_link_put(change);
-	}
-	rtnl_link_put(link);
+	if (rc == 0)
+		rc = nl_up(l, index);
 	return rc < 0 ? nl_fail(e, rc, "bring the parent device %s up", name) : 0;
 }
 
