@@ -161,7 +161,7 @@ def test_a_new_netd_finds_what_there_is(host):
 def test_reboot(host):
     """All processes end at once, the run directory is empty, devices and rules are gone: networks and the endpoints of
     containers with a restart policy come back."""
-    with Engine(machine=host) as engine, Servers() as servers:
+    with Engine(machine=host, sets=["network.bridge.subnet=10.90.0.0/24"]) as engine, Servers() as servers:
         engine.busybox()
         engine.docker("network", "create", "--subnet", "10.91.0.0/24", "kept")
         for name, policy in (("always", "always"), ("never", "no")):

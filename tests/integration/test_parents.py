@@ -14,7 +14,8 @@ KINDS = ["macvlan", pytest.param("ipvlan", marks=needs_ipvlan)]
 
 @pytest.fixture(scope="module")
 def engine_settings(host):
-    return {"machine": host}
+    # The default network is none of those that the tests name: it would be one of 10.64.0.0/10.
+    return {"machine": host, "sets": ["network.bridge.subnet=10.60.0.0/24"]}
 
 
 def create(engine, name, parent=None, driver="macvlan", config=None, **options):

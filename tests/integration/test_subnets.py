@@ -12,7 +12,8 @@ from tests.harness.machine import Servers
 
 @pytest.fixture(scope="module")
 def engine_settings(host, wire):
-    return {"machine": host}
+    # The default network is none of those that the tests name: it would be one of 10.64.0.0/10.
+    return {"machine": host, "sets": ["network.bridge.subnet=10.60.0.0/24"]}
 
 
 def subnet(engine, name):
