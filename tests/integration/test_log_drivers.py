@@ -490,9 +490,12 @@ def test_non_blocking_drops_and_counts(engine, place):
         while data := collector.connection.recv(1 << 20):
             got += data.count(b"\n")
     assert 0 < got < 300000
-    dropped = wait_for_log(engine, rf"{container[:12]}: (\d+) lines were dropped")
+    dropped = wait_for_log(engine, rf"{container[:12]}: (\d+) lines were dropped\"")
     assert int(dropped[1]) + got == 300000
-    assert len(engine.docker("logs", container).stdout.splitlines()) == 300000
+    # So does the file, where the disk is slower than the program; each counts its own.
+    kept = len(engine.docker("logs", container).stdout.splitlines())
+    lost = kept < 300000 and int(wait_for_log(engine, rf"{container[:12]}: (\d+) lines were dropped: ")[1])
+    assert kept + lost == 300000
     removed(engine, container)
 
 
